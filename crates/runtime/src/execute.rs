@@ -1,0 +1,12 @@
+//! What all engines do.
+
+use crate::{Machine, Trap};
+
+/// An engine with a program in it.
+pub trait Execute: Send + Sync + std::fmt::Debug {
+    /// Runs the program from its first instruction with the machine's registers, and returns `r0`.
+    ///
+    /// Afterwards the machine's memory and budget are as the program left them. A run that traps
+    /// leaves what it wrote before.
+    fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap>;
+}

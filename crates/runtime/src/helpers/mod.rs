@@ -1,0 +1,76 @@
+//! Helpers: functions of the host that programs call by number.
+//!
+//! A helper is declared once. Its Rust signature *is* its prototype: every argument type says what a
+//! verifier must prove of it and how the body receives it.
+//!
+//! ```
+//! use sandbpf_runtime::helpers::{Bytes, HelperSet, Scalar};
+//!
+//! sandbpf_runtime::helpers! {
+//!     pub static MINE;
+//!     /// Adds the bytes at `data` to `start`.
+//!     1000 fn sum_bytes(machine, start: Scalar, data: Bytes) {
+//!         let bytes = data.read(machine)?;
+//!         Ok(bytes.iter().fold(start.0, |sum, &byte| sum + u64::from(byte)))
+//!     }
+//! }
+//! let helpers = HelperSet::linux().with(MINE);
+//! assert_eq!(helpers.get(1000).unwrap().spec().name, "sum_bytes");
+//! ```
+
+pub mod ancillary;
+mod arg;
+mod set;
+mod world;
+
+pub use arg::{Arg, Bytes, Context, Scalar};
+pub use set::{Body, Helper, HelperSet};
+
+/// Declares helpers: a `static` slice of [`Helper`]s.
+///
+/// A row is documentation, number, name, the machine, typed arguments ([`Arg`]), and a body that
+/// gives a [`HelperResult`](crate::HelperResult).
+#[macro_export]
+macro_rules! helpers {
+    ($vis:vis static $table:ident; $( $(#[doc = $doc:literal])* $id:literal fn $name:ident($machine:ident $(, $arg:ident : $Arg:ty)* $(,)?) $body:block )*) => {
+        $vis static $table: &[$crate::helpers::Helper] = &[$(
+            $crate::helpers::Helper::new(
+                $crate::abi::HelperSpec {
+                    id: $id,
+                    name: stringify!($name),
+                    doc: concat!($($doc),*),
+                    args: {
+                        const ARGS: &[$crate::abi::ArgSpec] = &$crate::helpers::concat_specs::<{ 0 $(+ <$Arg as $crate::helpers::Arg>::SPECS.len())* }>(&[$(<$Arg as $crate::helpers::Arg>::SPECS),*]);
+                        ARGS
+                    },
+                    ret: $crate::abi::RetSpec::Scalar,
+                },
+                {
+                    fn $name($machine: &mut $crate::Machine<'_>, raw: [u64; 5]) -> $crate::HelperResult {
+                        let mut _raw = raw.into_iter();
+                        $( let $arg = <$Arg as $crate::helpers::Arg>::take(&mut _raw); )*
+                        $body
+                    }
+                    $name
+                },
+            )
+        ),*];
+    };
+}
+
+/// The specifications of all arguments in a row; for [`helpers!`](crate::helpers!).
+#[doc(hidden)]
+pub const fn concat_specs<const N: usize>(parts: &[&[sandbpf_abi::ArgSpec]]) -> [sandbpf_abi::ArgSpec; N] {
+    let mut all = [sandbpf_abi::ArgSpec::Scalar; N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut i = 0;
+        while i < parts[part].len() {
+            all[at] = parts[part][i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    all
+}

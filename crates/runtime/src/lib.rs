@@ -1,0 +1,29 @@
+//! The world a program runs in.
+//!
+//! ```text
+//!              ┌─────────────── Machine ───────────────┐
+//!   engine ───►│ memory: context, stack, packet, buffer│
+//!              │ budget    helpers ───────► host       │
+//!              └────────────────────────────────────────┘
+//! ```
+//!
+//! The runtime makes true what the `abi` promises, and proves nothing: every access is checked, every
+//! jump back is paid for, and what goes wrong is a [`Trap`] that names the instruction.
+#![forbid(unsafe_code)]
+
+pub mod address;
+mod execute;
+pub mod helpers;
+mod host;
+mod machine;
+pub mod memory;
+mod trap;
+
+pub use execute::Execute;
+pub use host::{FrozenHost, Host, SystemHost};
+pub use machine::{Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers};
+pub use trap::{Fault, Trap};
+
+/// What the `helpers!` macro needs.
+#[doc(hidden)]
+pub use sandbpf_abi as abi;

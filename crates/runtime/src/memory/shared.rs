@@ -1,0 +1,161 @@
+//! Bytes that several threads read and write at once.
+//!
+//! The storage is words of [`AtomicU64`], little-endian, so this is safe Rust: what is smaller than
+//! a word is changed by exchanging its word, and an aligned access never tears. Machine code
+//! accesses the same words with plain and locked instructions of the access's own size, which on
+//! x86-64 agree with these.
+//!
+//! ```
+//! use sandbpf_runtime::memory::shared::SharedBytes;
+//! let shared = SharedBytes::from(&[1u8, 2, 3][..]);
+//! shared.store(1, 2, 0xbbaa);
+//! assert_eq!(shared.to_vec(), [1, 0xaa, 0xbb]);
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that several threads may read and write at once.
+#[derive(Debug)]
+pub struct SharedBytes {
+    words: Box<[AtomicU64]>,
+    len: usize,
+}
+
+impl SharedBytes {
+    /// `len` zero bytes.
+    pub fn zeroed(len: usize) -> Self {
+        SharedBytes { words: (0..len.div_ceil(8)).map(|_| AtomicU64::new(0)).collect(), len }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes as they are now; bytes that change meanwhile may be old or new.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let words = self.words.iter().flat_map(|word| word.load(Ordering::Acquire).to_le_bytes());
+        words.take(self.len).collect()
+    }
+
+    /// Reads `size` (at most 8) bytes at `at`, little-endian; `None` outside the bytes.
+    pub fn load(&self, at: usize, size: usize) -> Option<u64> {
+        let (first, shift) = self.place(at, size)?;
+        let low = self.words[first].load(Ordering::Acquire) >> shift;
+        let value = match self.crosses(shift, size) {
+            false => low,
+            true => low | self.words[first + 1].load(Ordering::Acquire) << (64 - shift),
+        };
+        Some(value & mask(size))
+    }
+
+    /// Writes the low `size` (at most 8) bytes of `value` at `at`; `None` outside the bytes.
+    pub fn store(&self, at: usize, size: usize, value: u64) -> Option<()> {
+        self.update(at, size, |_| value).map(|_| ())
+    }
+
+    /// Replaces the `size` (at most 8) bytes at `at` by `change` of what they were, which it
+    /// returns; `None` outside the bytes. One step, unless the bytes lie in two words.
+    pub fn update(&self, at: usize, size: usize, change: impl Fn(u64) -> u64) -> Option<u64> {
+        let (first, shift) = self.place(at, size)?;
+        let mask = mask(size);
+        if self.crosses(shift, size) {
+            let old = self.load(at, size)?;
+            let new = change(old) & mask;
+            let keep = |word: &AtomicU64, cleared: u64, set: u64| {
+                let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |w| Some(w & !cleared | set));
+            };
+            keep(&self.words[first], mask << shift, new << shift);
+            keep(&self.words[first + 1], mask >> (64 - shift), new >> (64 - shift));
+            return Some(old);
+        }
+        let word = &self.words[first];
+        let mut seen = word.load(Ordering::Acquire);
+        loop {
+            let old = seen >> shift & mask;
+            let new = seen & !(mask << shift) | (change(old) & mask) << shift;
+            match word.compare_exchange_weak(seen, new, Ordering::SeqCst, Ordering::Acquire) {
+                Ok(_) => return Some(old),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// The words, for machine code.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.words.as_ptr().cast_mut().cast()
+    }
+
+    /// The word where the bytes start, and the bit.
+    fn place(&self, at: usize, size: usize) -> Option<(usize, u32)> {
+        let inside = at.checked_add(size).is_some_and(|end| end <= self.len);
+        inside.then_some((at / 8, (at % 8 * 8) as u32))
+    }
+
+    fn crosses(&self, shift: u32, size: usize) -> bool {
+        shift as usize + size * 8 > 64
+    }
+}
+
+fn mask(size: usize) -> u64 {
+    if size >= 8 { u64::MAX } else { (1 << (size * 8)) - 1 }
+}
+
+impl From<&[u8]> for SharedBytes {
+    fn from(bytes: &[u8]) -> Self {
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            AtomicU64::new(u64::from_le_bytes(word))
+        });
+        SharedBytes { words: words.collect(), len: bytes.len() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_plain_bytes() {
+        for size in [1, 2, 4, 8] {
+            for at in 0..=24 {
+                let shared = SharedBytes::from(&(0..20).collect::<Vec<u8>>()[..]);
+                let mut plain = shared.to_vec();
+                let value = 0xf1e2_d3c4_b5a6_9788u64;
+                let old = shared.load(at, size);
+                let stored = shared.store(at, size, value);
+                if at + size > 20 {
+                    assert_eq!((old, stored), (None, None));
+                    continue;
+                }
+                let mut expected = [0; 8];
+                expected[..size].copy_from_slice(&plain[at..at + size]);
+                assert_eq!(old, Some(u64::from_le_bytes(expected)));
+                plain[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+                assert_eq!(shared.to_vec(), plain, "{size} bytes at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_update_is_lost() {
+        let shared = SharedBytes::zeroed(16);
+        std::thread::scope(|scope| {
+            for at in [8, 8, 12, 12] {
+                let shared = &shared;
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        shared.update(at, 4, |m| m + 1);
+                    }
+                });
+            }
+        });
+        assert_eq!((shared.load(8, 4), shared.load(12, 4)), (Some(20_000), Some(20_000)));
+    }
+}

@@ -1,0 +1,95 @@
+//! What stops a run.
+
+use sandbpf_isa::Pc;
+
+/// An access to memory that was not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of {size} bytes at {address:#x} is not allowed", if *write { "write" } else { "read" })]
+pub struct Fault {
+    /// The guest address.
+    pub address: u64,
+    /// How many bytes.
+    pub size: u32,
+    /// Whether it would have changed memory.
+    pub write: bool,
+}
+
+impl Fault {
+    /// The trap of the instruction at `pc` that caused it.
+    pub fn at(self, pc: Pc) -> Trap {
+        Trap::BadAccess { pc, address: self.address, size: self.size, write: self.write }
+    }
+}
+
+/// Why a run stopped early. A verified program within its limits never traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trap {
+    /// The budget does not cover the jump back, or the call, at `pc`.
+    #[error("at {pc}: the budget of instructions is used up")]
+    OutOfInstructions {
+        /// The jump or call.
+        pc: Pc,
+    },
+    /// An access outside the program's memory, or a write to what is read only.
+    #[error("at {pc}: {} of {size} bytes at {address:#x} is outside the program's memory", if *write { "write" } else { "read" })]
+    BadAccess {
+        /// The instruction.
+        pc: Pc,
+        /// The guest address.
+        address: u64,
+        /// How many bytes.
+        size: u32,
+        /// Whether it would have changed memory.
+        write: bool,
+    },
+    /// More nested calls than [`MAX_FRAMES`](sandbpf_isa::MAX_FRAMES) allows.
+    #[error("at {pc}: the call would need frame {}; there are {}", sandbpf_isa::MAX_FRAMES + 1, sandbpf_isa::MAX_FRAMES)]
+    CallDepth {
+        /// The call.
+        pc: Pc,
+    },
+    /// No helper has this number.
+    #[error("at {pc}: there is no helper {id}")]
+    UnknownHelper {
+        /// The call.
+        pc: Pc,
+        /// The number.
+        id: i32,
+    },
+    /// A call through a register that does not point to a function.
+    #[error("at {pc}: {address:#x} is not the address of a function")]
+    BadCallTarget {
+        /// The call.
+        pc: Pc,
+        /// What the register holds.
+        address: u64,
+    },
+    /// A map, kernel variable or kernel function that nothing stands for.
+    #[error("at {pc}: the instruction names a map, kernel variable or kernel function that is not there")]
+    Unresolved {
+        /// The instruction.
+        pc: Pc,
+    },
+    /// Control ran past the last instruction, which stands at `pc`.
+    #[error("after {pc}: control runs past the last instruction")]
+    FellOff {
+        /// The last instruction.
+        pc: Pc,
+    },
+}
+
+impl Trap {
+    /// The instruction that trapped.
+    pub fn pc(&self) -> Pc {
+        match *self {
+            Trap::OutOfInstructions { pc }
+            | Trap::BadAccess { pc, .. }
+            | Trap::CallDepth { pc }
+            | Trap::UnknownHelper { pc, .. }
+            | Trap::BadCallTarget { pc, .. }
+            | Trap::Unresolved { pc }
+            | Trap::FellOff { pc } => pc,
+        }
+    }
+}
