@@ -233,11 +233,14 @@ fn flat(program: &Program, insn: &Insn) -> Op {
         Insn::Unary { op: unary, dst } => op(unary_code(unary), dst, none, 0),
         Insn::Cast { dst, src, to: _ } => op(codes::LOW_HALF, dst, src.into(), 0),
         Insn::LoadImm { dst, value } => {
-            let wide = |value: u64| op(codes::LOAD_IMM, dst, Operand::Imm(value as i32), (value >> 32) as u32);
+            let wide =
+                |value: u64| op(codes::LOAD_IMM, dst, Operand::Imm(value as i32), (value >> 32) as u32);
             match value {
                 Imm64::Number(value) => wide(value),
                 Imm64::Function(entry) => wide(address::function(entry)),
-                Imm64::Map(_) | Imm64::MapValue(..) | Imm64::Variable { .. } => op(codes::UNRESOLVED, dst, none, 0),
+                Imm64::Map(_) | Imm64::MapValue(..) | Imm64::Variable { .. } => {
+                    op(codes::UNRESOLVED, dst, none, 0)
+                }
             }
         }
         Insn::Load { size, extend: Extend::Zero, dst, base, off } => {

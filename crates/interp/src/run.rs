@@ -131,7 +131,9 @@ impl Code {
                 PACKET_INDEX_W => packet!(Size::W, op.imm.wrapping_add(r[op.src()] as i32)),
                 ATOMIC => {
                     // `flatten` wrote both; a program has no others.
-                    let Some((atomic, size)) = code::atomic(op) else { return Err(Trap::Unresolved { pc: Pc(pc) }) };
+                    let Some((atomic, size)) = code::atomic(op) else {
+                        return Err(Trap::Unresolved { pc: Pc(pc) });
+                    };
                     let (address, operand) = (op.address(r[op.dst()]), r[op.src()]);
                     let old = machine.memory.atomic(atomic, size, address, operand, r[R0]);
                     let old = old.map_err(|fault| fault.at(Pc(pc)))?;

@@ -21,14 +21,14 @@ impl Step {
     }
 
     /// Runs the program, telling `observer` about every step.
-    pub fn observe(&self, machine: &mut Machine<'_>, observer: &mut (impl Observer + ?Sized)) -> Result<u64, Trap> {
+    pub fn observe(
+        &self,
+        machine: &mut Machine<'_>,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Result<u64, Trap> {
         machine.enter(&self.program);
-        let mut walk = Walk {
-            program: &self.program,
-            machine,
-            frames: Frames::default(),
-            may_goto: MAY_GOTO_LIMIT,
-        };
+        let mut walk =
+            Walk { program: &self.program, machine, frames: Frames::default(), may_goto: MAY_GOTO_LIMIT };
         let mut pc = Pc(0);
         loop {
             let Some(insn) = self.program.get(pc) else { return Err(Trap::FellOff { pc: Pc(pc.0 - 1) }) };
@@ -88,7 +88,8 @@ impl Walk<'_, '_> {
                 self.set(dst, value);
             }
             Insn::Load { size, extend, dst, base, off } => {
-                let value = self.machine.memory.load(size, self.address(base, off)).map_err(|fault| fault.at(pc))?;
+                let value =
+                    self.machine.memory.load(size, self.address(base, off)).map_err(|fault| fault.at(pc))?;
                 self.set(dst, extend.apply(size, value));
             }
             Insn::Store { size, base, off, src } => {
@@ -136,7 +137,8 @@ impl Walk<'_, '_> {
             Insn::Call { callee: Callee::Local(entry) } => return self.call(pc, entry),
             Insn::Call { callee: Callee::Register(reg) } => {
                 let address = self.get(reg);
-                let function = address::as_function(address).and_then(|entry| self.program.function_at(entry));
+                let function =
+                    address::as_function(address).and_then(|entry| self.program.function_at(entry));
                 let Some(function) = function else { return Err(Trap::BadCallTarget { pc, address }) };
                 return self.call(pc, function.entry);
             }

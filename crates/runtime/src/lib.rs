@@ -21,7 +21,9 @@ mod trap;
 
 pub use execute::Execute;
 pub use host::{FrozenHost, Host, SystemHost};
-pub use machine::{Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers};
+pub use machine::{
+    Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers,
+};
 pub use trap::{Fault, Trap};
 
 /// What the `helpers!` macro needs.

@@ -112,13 +112,7 @@ pub struct TooLarge(pub usize);
 impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
     pub fn new(stack: &'run mut Stack) -> Self {
-        Memory {
-            context: Region::Absent,
-            packet: Region::Absent,
-            buffer: Region::Absent,
-            stack,
-            active: 0,
-        }
+        Memory { context: Region::Absent, packet: Region::Absent, buffer: Region::Absent, stack, active: 0 }
     }
 
     /// Puts `region` at [`address::CONTEXT`].

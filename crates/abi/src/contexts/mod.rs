@@ -1,0 +1,4 @@
+//! The contexts, one file each.
+
+pub(crate) mod seccomp;
+pub(crate) mod skb;
