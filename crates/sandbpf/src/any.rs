@@ -1,0 +1,142 @@
+//! Programs whose kind is known only at run time: for tools.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sandbpf_interp::Observer;
+use sandbpf_isa as isa;
+use sandbpf_runtime::{Machine, Trap};
+
+use crate::image::{Image, Scratch, with_scratch};
+use crate::{Buffer, BufferInput, Engine, Kind, Packet, Seccomp, SocketFilter, SyscallData};
+
+/// The kinds of programs, as values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KindName {
+    /// [`SocketFilter`].
+    SocketFilter,
+    /// [`Seccomp`].
+    Seccomp,
+    /// [`Buffer`].
+    Buffer,
+}
+
+impl KindName {
+    /// Every kind.
+    pub const ALL: &'static [KindName] = &[KindName::SocketFilter, KindName::Seccomp, KindName::Buffer];
+
+    /// Its name in options and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KindName::SocketFilter => "socket-filter",
+            KindName::Seccomp => "seccomp",
+            KindName::Buffer => "buffer",
+        }
+    }
+}
+
+impl fmt::Display for KindName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No kind has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no kind of program is called `{0}`; there are socket-filter, seccomp, buffer")]
+pub struct UnknownKind(String);
+
+impl FromStr for KindName {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownKind(name.into()))
+    }
+}
+
+/// The input of a kind known only at run time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AnyInput<'i> {
+    /// For socket filters.
+    Packet(Packet<'i>),
+    /// For seccomp policies.
+    Syscall(&'i SyscallData),
+    /// For programs over plain memory.
+    Buffer(BufferInput<'i>),
+}
+
+/// A loaded program whose kind is known only at run time; its answer is the bare `r0`.
+///
+/// ```
+/// use sandbpf::{AnyInput, KindName, Loader};
+/// let program = Loader::new().load_any(KindName::Buffer, "r0 = r2\nexit")?;
+/// assert_eq!(program.run(AnyInput::Buffer((&[1u8, 2, 3]).into()))?, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AnyProgram {
+    kind: KindName,
+    image: Arc<Image>,
+}
+
+/// Why a run of an [`AnyProgram`] gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnyError {
+    /// The program trapped.
+    #[error(transparent)]
+    Trap(#[from] Trap),
+    /// The input is not what this kind of program takes.
+    #[error("the input is not one for {0} programs")]
+    Input(KindName),
+}
+
+impl AnyProgram {
+    pub(crate) fn from_image(kind: KindName, image: Arc<Image>) -> Self {
+        AnyProgram { kind, image }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> KindName {
+        self.kind
+    }
+
+    /// The engine that was chosen.
+    pub fn engine(&self) -> Engine {
+        self.image.engine
+    }
+
+    /// The instructions that run: for a classic filter, what it was lowered to.
+    pub fn instructions(&self) -> &isa::Program {
+        &self.image.program
+    }
+
+    /// Runs the program once and returns `r0`.
+    pub fn run(&self, input: AnyInput<'_>) -> Result<u64, AnyError> {
+        with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.execute(machine)))
+    }
+
+    /// Runs in the readable interpreter, telling `observer` about every step.
+    pub fn run_observed(&self, input: AnyInput<'_>, observer: &mut impl Observer) -> Result<u64, AnyError> {
+        with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.observe(machine, observer)))
+    }
+
+    fn enter(
+        &self,
+        scratch: &mut Scratch,
+        input: AnyInput<'_>,
+        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+    ) -> Result<u64, AnyError> {
+        let result = match (self.kind, input) {
+            (KindName::SocketFilter, AnyInput::Packet(packet)) => {
+                SocketFilter::enter(&self.image, scratch, packet, run)
+            }
+            (KindName::Seccomp, AnyInput::Syscall(call)) => Seccomp::enter(&self.image, scratch, call, run),
+            (KindName::Buffer, AnyInput::Buffer(buffer)) => Buffer::enter(&self.image, scratch, buffer, run),
+            (kind, _) => return Err(AnyError::Input(kind)),
+        };
+        Ok(result?)
+    }
+}

@@ -1,0 +1,91 @@
+//! What every loaded program is underneath its kind.
+
+use std::sync::{Arc, OnceLock};
+
+use sandbpf_abi::SkBuff;
+use sandbpf_interp::{Observer, Step};
+use sandbpf_isa as isa;
+use sandbpf_runtime::memory::Stack;
+use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
+
+use crate::{Engine, Limits};
+
+/// A program with its engine and its world. Immutable, shared by all clones and threads.
+#[derive(Debug)]
+pub struct Image {
+    pub(crate) program: Arc<isa::Program>,
+    pub(crate) engine: Engine,
+    pub(crate) code: Box<dyn Execute>,
+    pub(crate) helpers: Arc<HelperSet>,
+    pub(crate) host: HostRef,
+    pub(crate) limits: Limits,
+    pub(crate) traits: Traits,
+    /// For observed runs, made when the first one happens.
+    pub(crate) step: OnceLock<Step>,
+}
+
+/// What a kind must know about a program to prepare its input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    /// Whether the program can look at its context; most classic filters cannot.
+    pub(crate) needs_context: bool,
+    /// Whether the packet's length is its length on the wire (libpcap) or what is there (Linux).
+    pub(crate) wire_length: bool,
+}
+
+/// A shared host.
+#[derive(Clone)]
+pub(crate) struct HostRef(pub(crate) Arc<dyn Host>);
+
+impl std::fmt::Debug for HostRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+/// What a run writes on: worth keeping between runs.
+#[derive(Debug)]
+pub struct Scratch {
+    pub(crate) stack: Stack,
+    pub(crate) context: [u8; SkBuff::SIZE],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch { stack: Stack::default(), context: [0; SkBuff::SIZE] }
+    }
+}
+
+impl Image {
+    /// A machine for one run of this program.
+    pub(crate) fn machine<'run>(&'run self, stack: &'run mut Stack) -> Machine<'run> {
+        Machine::new(stack, &self.helpers, &*self.host.0, self.limits.instructions)
+    }
+
+    /// Runs in the chosen engine.
+    #[inline]
+    pub(crate) fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        self.code.execute(machine)
+    }
+
+    /// Runs in the readable interpreter, which tells `observer`.
+    pub(crate) fn observe(
+        &self,
+        machine: &mut Machine<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<u64, Trap> {
+        let step = self.step.get_or_init(|| Step::new(isa::Program::clone(&self.program)));
+        step.observe(machine, observer)
+    }
+}
+
+/// Lends this thread's scratch memory. A run inside a run (a helper that runs a program) gets its own.
+pub(crate) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local! {
+        static SCRATCH: std::cell::Cell<Option<Box<Scratch>>> = const { std::cell::Cell::new(None) };
+    }
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = body(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
+}

@@ -1,0 +1,40 @@
+//! Kinds of programs: what each is given, and what its answer means.
+
+pub(crate) mod buffer;
+pub(crate) mod filter;
+pub(crate) mod seccomp;
+
+use std::fmt::Debug;
+
+use sandbpf_runtime::{Machine, Trap};
+
+use crate::KindName;
+use crate::image::{Image, Scratch};
+
+/// A kind of program: what it is given, and what its return value means.
+///
+/// The kinds that exist are [`SocketFilter`](crate::SocketFilter), [`Seccomp`](crate::Seccomp) and
+/// [`Buffer`](crate::Buffer).
+pub trait Kind: Enter + Sized + 'static {
+    /// What one run is given: a packet, a system call, bytes.
+    type Input<'i>;
+    /// What one run decides.
+    type Verdict: Debug + PartialEq;
+    /// Its name as a value.
+    const NAME: KindName;
+
+    /// What the program's answer, `r0`, means.
+    fn verdict(r0: u64) -> Self::Verdict;
+
+    /// Prepares a machine for `input` and has it run.
+    #[doc(hidden)]
+    fn enter(
+        image: &Image,
+        scratch: &mut Scratch,
+        input: Self::Input<'_>,
+        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+    ) -> Result<u64, Trap>;
+}
+
+/// Keeps [`Kind`] ours: outside this crate nobody can name it.
+pub trait Enter {}

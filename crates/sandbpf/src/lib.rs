@@ -1,0 +1,88 @@
+//! An embeddable virtual machine for classic and extended BPF.
+//!
+//! One call does the work: [`Program::run`]. Load a program once, run it on every packet; share it
+//! between threads; nothing it does can reach outside of what it is given.
+//!
+//! ```
+//! use sandbpf::{Program, SocketFilter};
+//!
+//! // What `tcpdump -ddd ip` prints: does the EtherType say IPv4?
+//! let filter: Program<SocketFilter> = "4\n40 0 0 12\n21 0 1 2048\n6 0 0 262144\n6 0 0 0".parse()?;
+//! let mut packet = [0; 34];
+//! packet[12..14].copy_from_slice(&[0x08, 0x00]);
+//! assert!(filter.run(&packet)?.matched());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A seccomp policy, as a list of `sock_filter`:
+//!
+//! ```
+//! use sandbpf::{ClassicInsn, Program, Seccomp, SeccompAction, SyscallData};
+//! let insn = |code, jt, jf, k| ClassicInsn { code, jt, jf, k };
+//! let policy = Program::<Seccomp>::from_classic(&[
+//!     insn(0x20, 0, 0, 0),           // A = nr
+//!     insn(0x15, 0, 1, 59),          // execve?
+//!     insn(0x06, 0, 0, 0x0005_0001), // EPERM
+//!     insn(0x06, 0, 0, 0x7fff_0000), // allow
+//! ])?;
+//! let call = SyscallData { nr: 59, ..SyscallData::default() };
+//! assert_eq!(policy.run(&call)?, SeccompAction::Errno(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Extended BPF on plain memory, `r1` its address and `r2` its length:
+//!
+//! ```
+//! use sandbpf::{Buffer, Loader, Program};
+//! let sum: Program<Buffer> = Loader::new().load(
+//!     "r0 = 0
+//!      r2 += r1
+//!      next:
+//!      if r1 == r2 goto end
+//!      r3 = *(u8 *)(r1 + 0)
+//!      r0 += r3
+//!      r1 += 1
+//!      goto next
+//!      end:
+//!      exit",
+//! )?;
+//! assert_eq!(sum.run(&[1u8, 2, 3, 4])?, 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What runs a program
+//!
+//! [`Engine::Auto`] compiles to machine code where that exists and interprets elsewhere; all engines
+//! give the same results to the bit. Every access a program makes is checked, every jump back is
+//! paid for from a [budget](Limits), so code from anywhere can be run: the worst it can do is
+//! [trap](Trap).
+#![forbid(unsafe_code)]
+
+mod any;
+mod error;
+mod image;
+mod kinds;
+mod loader;
+mod program;
+mod runner;
+
+pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
+pub use error::LoadError;
+pub use kinds::Kind;
+pub use kinds::buffer::{Buffer, BufferInput};
+pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
+pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
+pub use loader::{Code, Engine, Limits, Loader};
+pub use program::Program;
+pub use runner::Runner;
+
+pub use sandbpf_classic::{ClassicInsn, Dialect};
+pub use sandbpf_interp::Observer;
+pub use sandbpf_isa::{Pc, Reserved};
+pub use sandbpf_runtime::memory::shared::SharedBytes;
+pub use sandbpf_runtime::{Fault, FrozenHost, Host, Machine, Registers, SystemHost, Trap, helpers};
+
+/// Classic BPF: instructions, dialects, text forms.
+pub use sandbpf_classic as classic;
+/// The instruction set: decode, encode, print, parse.
+pub use sandbpf_isa as isa;

@@ -1,0 +1,298 @@
+//! From code to a program that runs.
+
+use std::sync::{Arc, OnceLock};
+
+use sandbpf_classic::{ClassicInsn, Dialect, Filter};
+use sandbpf_isa::{self as isa, Reserved};
+use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
+
+use crate::error::LoadErrorKind;
+use crate::image::{HostRef, Image, Traits};
+use crate::{AnyProgram, Kind, KindName, LoadError, Program};
+
+/// Turns code into a [`Program`]. The default compiles to machine code where it can.
+///
+/// ```
+/// use sandbpf::{Buffer, Engine, Limits, Loader, Trap};
+/// let spin = Loader::new()
+///     .engine(Engine::Interpreter)
+///     .limits(Limits { instructions: 1000 })
+///     .load::<Buffer>("again: goto again")?;
+/// assert!(matches!(spin.run(&[]), Err(Trap::OutOfInstructions { .. })));
+/// # Ok::<(), sandbpf::LoadError>(())
+/// ```
+#[derive(Clone)]
+pub struct Loader {
+    engine: Engine,
+    helpers: Arc<HelperSet>,
+    host: HostRef,
+    limits: Limits,
+    dialect: Option<Dialect>,
+    reserved: Reserved,
+}
+
+/// What runs a program. All give the same results, to the bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Machine code where that exists, the fast interpreter elsewhere.
+    #[default]
+    Auto,
+    /// The fast interpreter.
+    Interpreter,
+    /// The readable interpreter, the definition of what programs mean.
+    Step,
+    /// Machine code, or no program.
+    Jit,
+}
+
+/// What a run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// How many instructions a run may execute, give or take the length of the program: every jump
+    /// back costs the instructions it jumps over, every call the length of its function.
+    pub instructions: u64,
+}
+
+impl Default for Limits {
+    /// A billion instructions: about a second.
+    fn default() -> Self {
+        Limits { instructions: 1_000_000_000 }
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        static LINUX: OnceLock<Arc<HelperSet>> = OnceLock::new();
+        Loader {
+            engine: Engine::Auto,
+            helpers: Arc::clone(LINUX.get_or_init(|| Arc::new(HelperSet::linux()))),
+            host: HostRef(Arc::new(SystemHost)),
+            limits: Limits::default(),
+            dialect: None,
+            reserved: Reserved::Linux,
+        }
+    }
+}
+
+impl Loader {
+    /// The default: [`Engine::Auto`], Linux's helpers, the host's clock, default limits.
+    pub fn new() -> Self {
+        Loader::default()
+    }
+
+    /// Chooses the engine.
+    pub fn engine(self, engine: Engine) -> Self {
+        Loader { engine, ..self }
+    }
+
+    /// Chooses the helpers that programs can call.
+    pub fn helpers(self, helpers: HelperSet) -> Self {
+        Loader { helpers: Arc::new(helpers), ..self }
+    }
+
+    /// Chooses the world that helpers ask: time, random numbers, processors.
+    pub fn host(self, host: impl Host) -> Self {
+        Loader { host: HostRef(Arc::new(host)), ..self }
+    }
+
+    /// Chooses what a run may use.
+    pub fn limits(self, limits: Limits) -> Self {
+        Loader { limits, ..self }
+    }
+
+    /// Chooses the dialect of classic filters. The default is libpcap's for
+    /// [`SocketFilter`](crate::SocketFilter) and seccomp's for [`Seccomp`](crate::Seccomp).
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        Loader { dialect: Some(dialect), ..self }
+    }
+
+    /// Chooses how strict to be about unused fields of extended instructions.
+    pub fn reserved(self, reserved: Reserved) -> Self {
+        Loader { reserved, ..self }
+    }
+
+    /// Checks and prepares `code`.
+    ///
+    /// A classic filter must pass the check of its dialect, exactly as the kernel's or libpcap's.
+    /// An extended program must decode; what it does with memory, calls and time is checked as it
+    /// runs.
+    pub fn load<'c, K: Kind>(&self, code: impl Into<Code<'c>>) -> Result<Program<K>, LoadError> {
+        Ok(Program::from_image(self.image(K::NAME, code.into())?))
+    }
+
+    /// [`Loader::load`], for a kind that is known only at run time.
+    pub fn load_any<'c>(&self, kind: KindName, code: impl Into<Code<'c>>) -> Result<AnyProgram, LoadError> {
+        Ok(AnyProgram::from_image(kind, self.image(kind, code.into())?))
+    }
+
+    fn image(&self, kind: KindName, code: Code<'_>) -> Result<Arc<Image>, LoadError> {
+        let (program, traits) = self.prepare(kind, code)?;
+        let program = Arc::new(program);
+        let (engine, code) = self.compile(&program)?;
+        Ok(Arc::new(Image {
+            program,
+            engine,
+            code,
+            helpers: Arc::clone(&self.helpers),
+            host: self.host.clone(),
+            limits: self.limits,
+            traits,
+            step: OnceLock::new(),
+        }))
+    }
+
+    fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {
+        let classic = match code {
+            Code::Classic(insns) => return self.classic(kind, insns),
+            Code::Text(text) if kind == KindName::Seccomp => Some(sandbpf_classic::parse(text)?),
+            Code::Text(text) if kind == KindName::SocketFilter => match sandbpf_classic::parse(text) {
+                Ok(insns) => Some(insns),
+                // It may be assembly of the extended kind; if it is neither, that error speaks.
+                Err(error) => match isa::parse(text) {
+                    Ok(program) => return Ok((program, Traits { needs_context: true, wire_length: false })),
+                    Err(_) => return Err(error.into()),
+                },
+            },
+            Code::Text(_) | Code::Bytes(_) | Code::Program(_) => None,
+        };
+        if let Some(insns) = classic {
+            return self.classic(kind, &insns);
+        }
+        if kind == KindName::Seccomp {
+            return Err(LoadErrorKind::Form {
+                kind,
+                expected: "classic filters",
+                found: "an extended program",
+            });
+        }
+        let program = match code {
+            Code::Bytes(bytes) => isa::decode_with(bytes, self.reserved)?,
+            Code::Text(text) => isa::parse(text)?,
+            Code::Program(program) => program,
+            Code::Classic(insns) => return self.classic(kind, insns),
+        };
+        Ok((program, Traits { needs_context: true, wire_length: false }))
+    }
+
+    fn classic(
+        &self,
+        kind: KindName,
+        insns: &[ClassicInsn],
+    ) -> Result<(isa::Program, Traits), LoadErrorKind> {
+        let dialect = match (kind, self.dialect) {
+            (KindName::SocketFilter, None) => Dialect::Libpcap,
+            (KindName::SocketFilter, Some(dialect @ (Dialect::Libpcap | Dialect::Linux))) => dialect,
+            (KindName::Seccomp, None | Some(Dialect::Seccomp)) => Dialect::Seccomp,
+            (KindName::SocketFilter | KindName::Seccomp, Some(dialect)) => {
+                return Err(LoadErrorKind::Dialect { kind, dialect });
+            }
+            (KindName::Buffer, _) => {
+                return Err(LoadErrorKind::Form {
+                    kind,
+                    expected: "extended programs",
+                    found: "a classic filter",
+                });
+            }
+        };
+        let filter =
+            Filter::check(insns, dialect).map_err(|error| LoadErrorKind::Check { dialect, error })?;
+        let lowered = sandbpf_classic::lower(&filter);
+        let traits =
+            Traits { needs_context: lowered.needs_context, wire_length: dialect == Dialect::Libpcap };
+        Ok((lowered.program, traits))
+    }
+
+    fn compile(&self, program: &Arc<isa::Program>) -> Result<(Engine, Box<dyn Execute>), LoadErrorKind> {
+        let interpreter = || Box::new(sandbpf_interp::Code::new(Arc::clone(program)));
+        match self.engine {
+            Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
+            Engine::Step => {
+                Ok((Engine::Step, Box::new(sandbpf_interp::Step::new(isa::Program::clone(program)))))
+            }
+            Engine::Jit => match jit(program) {
+                Ok(code) => Ok((Engine::Jit, code)),
+                Err(why) => Err(LoadErrorKind::Engine(why)),
+            },
+            Engine::Auto => match jit(program) {
+                Ok(code) => Ok((Engine::Jit, code)),
+                Err(_) => Ok((Engine::Interpreter, interpreter())),
+            },
+        }
+    }
+}
+
+#[cfg(feature = "jit")]
+fn jit(program: &Arc<isa::Program>) -> Result<Box<dyn Execute>, String> {
+    match sandbpf_jit::Code::compile(Arc::clone(program)) {
+        Ok(code) => Ok(Box::new(code)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(not(feature = "jit"))]
+fn jit(_program: &Arc<isa::Program>) -> Result<Box<dyn Execute>, String> {
+    Err("this build of sandbpf has no `jit` feature".into())
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader")
+            .field("engine", &self.engine)
+            .field("limits", &self.limits)
+            .field("dialect", &self.dialect)
+            .field("reserved", &self.reserved)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where code comes from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Code<'c> {
+    /// An encoded extended program: 8-byte slots, little-endian.
+    Bytes(&'c [u8]),
+    /// Text: assembly of an extended program, or a classic filter in any form that
+    /// [`classic::parse`](crate::classic::parse) reads.
+    Text(&'c str),
+    /// A classic filter.
+    Classic(&'c [ClassicInsn]),
+    /// A decoded extended program.
+    Program(isa::Program),
+}
+
+impl<'c> From<&'c [u8]> for Code<'c> {
+    fn from(bytes: &'c [u8]) -> Self {
+        Code::Bytes(bytes)
+    }
+}
+
+impl<'c> From<&'c Vec<u8>> for Code<'c> {
+    fn from(bytes: &'c Vec<u8>) -> Self {
+        Code::Bytes(bytes)
+    }
+}
+
+impl<'c> From<&'c str> for Code<'c> {
+    fn from(text: &'c str) -> Self {
+        Code::Text(text)
+    }
+}
+
+impl<'c> From<&'c [ClassicInsn]> for Code<'c> {
+    fn from(insns: &'c [ClassicInsn]) -> Self {
+        Code::Classic(insns)
+    }
+}
+
+impl<'c> From<&'c Vec<ClassicInsn>> for Code<'c> {
+    fn from(insns: &'c Vec<ClassicInsn>) -> Self {
+        Code::Classic(insns)
+    }
+}
+
+impl From<isa::Program> for Code<'_> {
+    fn from(program: isa::Program) -> Self {
+        Code::Program(program)
+    }
+}

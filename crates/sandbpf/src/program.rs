@@ -1,0 +1,77 @@
+//! A loaded program.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sandbpf_isa as isa;
+use sandbpf_runtime::Trap;
+
+use crate::image::{Image, with_scratch};
+use crate::{Engine, Kind, LoadError, Loader, Runner};
+
+/// A loaded program: checked, prepared for an engine, ready to run.
+///
+/// Cheap to clone and free to share between threads.
+pub struct Program<K: Kind> {
+    pub(crate) image: Arc<Image>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Kind> Program<K> {
+    pub(crate) fn from_image(image: Arc<Image>) -> Self {
+        Program { image, kind: PhantomData }
+    }
+
+    /// Runs the program once.
+    ///
+    /// Bytes behind a shared reference are never modified.
+    #[inline]
+    pub fn run<'i>(&self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
+        let input = input.into();
+        with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
+            .map(K::verdict)
+    }
+
+    /// A runner owns its stack and scratch memory: the fastest way to run one program many times from
+    /// one thread.
+    pub fn runner(&self) -> Runner<K> {
+        Runner::new(self.clone())
+    }
+
+    /// The engine that was chosen.
+    pub fn engine(&self) -> Engine {
+        self.image.engine
+    }
+
+    /// The instructions that run: for a classic filter, what it was lowered to.
+    pub fn instructions(&self) -> &isa::Program {
+        &self.image.program
+    }
+}
+
+impl<K: Kind> Clone for Program<K> {
+    fn clone(&self) -> Self {
+        Program::from_image(Arc::clone(&self.image))
+    }
+}
+
+impl<K: Kind> fmt::Debug for Program<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("kind", &K::NAME)
+            .field("engine", &self.image.engine)
+            .field("instructions", &self.image.program.len())
+            .finish()
+    }
+}
+
+/// Loads text with the default [`Loader`].
+impl<K: Kind> FromStr for Program<K> {
+    type Err = LoadError;
+
+    fn from_str(text: &str) -> Result<Self, LoadError> {
+        Loader::new().load(text)
+    }
+}
