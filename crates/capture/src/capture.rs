@@ -197,3 +197,31 @@ impl<'a> Capture<'a> {
         self.packets
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads to the error that a file ends with; the result is the size of the buffer then.
+    fn buffered(file: &[u8]) -> usize {
+        let mut capture = Capture::open(file).unwrap();
+        while capture.next_packet().is_ok_and(|packet| packet.is_some()) {}
+        assert!(capture.broken);
+        capture.input.buffered()
+    }
+
+    #[test]
+    fn memory_grows_with_bytes_and_not_with_lengths() {
+        let numbers =
+            |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        // A D-Bus message of 128 MiB, of which 100 000 bytes are there.
+        let header = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 0, LinkType::DBUS.number()];
+        let message = [numbers(&header), numbers(&[0, 0, 128 << 20, 128 << 20]), vec![0; 100_000]].concat();
+        assert!((100_000..200_100).contains(&buffered(&message)));
+        // A block of 16 MiB, of which the header is there.
+        let section = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+        let interface = [1, 20, 1, 0, 20];
+        let block = [6, 16 << 20];
+        assert!(buffered(&numbers(&[&section[..], &interface, &block].concat())) <= 64 * 1024);
+    }
+}

@@ -106,8 +106,7 @@ impl Pcap {
             };
         }
         let header = input.window();
-        let seconds = i64::from(self.order.u32(header, 0) as i32);
-        let fraction = i64::from(self.order.u32(header, 4) as i32);
+        let (seconds, fraction) = (self.time_field(header, 0), self.time_field(header, 4));
         let timestamp = Timestamp { seconds, nanos: fraction * self.header.resolution.nanos() };
         let (first, second) = (self.order.u32(header, 8), self.order.u32(header, 12));
         let (captured, wire_len) = match self.lengths {
@@ -134,5 +133,14 @@ impl Pcap {
             order: self.order,
             pseudo_header: self.pseudo_header,
         }))
+    }
+    /// Half of a time: with a sign in little-endian files, without in others, as [`Timestamp`] explains.
+    #[inline]
+    fn time_field(&self, header: &[u8], at: usize) -> i64 {
+        let field = self.order.u32(header, at);
+        match self.order {
+            Order::Little => i64::from(field as i32),
+            Order::Big => i64::from(field),
+        }
     }
 }

@@ -185,3 +185,99 @@ fn isochronous_len(packet: &[u8], wire_len: u32) -> Option<u32> {
     let corrected = data.saturating_add(headers as u32);
     Some(if corrected >= captured { corrected } else { wire_len.max(captured) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which bytes of a packet of this length move.
+    fn moved(pseudo_header: PseudoHeader, packet: &[u8], wire_len: u32) -> Vec<usize> {
+        // Bytes that all differ tell a swap; those that a header interprets are the caller's.
+        let mut swapped = packet.to_vec();
+        pseudo_header.swap(&mut swapped, wire_len);
+        (0..packet.len()).filter(|&at| packet[at] != swapped[at]).collect()
+    }
+
+    /// Bytes `1, 2, 3, …` with some set.
+    fn packet(length: u8, set: &[(usize, u8)]) -> Vec<u8> {
+        let mut packet: Vec<u8> = (1..=length).collect();
+        for &(at, byte) in set {
+            packet[at] = byte;
+        }
+        packet
+    }
+
+    fn fields(fields: &[(usize, usize)]) -> Vec<usize> {
+        fields.iter().flat_map(|&(at, size)| at..at + size).collect()
+    }
+
+    #[test]
+    fn pflog_numbers_that_the_header_has() {
+        let swap = |header, captured, wire_len| {
+            moved(PseudoHeader::Pflog, &packet(captured, &[(0, header)]), wire_len)
+        };
+        assert_eq!(swap(61, 80, 80), fields(&[(44, 16)]));
+        assert_eq!(swap(48, 80, 80), fields(&[(44, 4)]));
+        assert_eq!(swap(61, 55, 80), fields(&[(44, 8)]));
+        assert_eq!(swap(61, 80, 47), []);
+        assert_eq!(moved(PseudoHeader::Pflog, &[], 0), []);
+    }
+
+    #[test]
+    fn can_frames_behind_cooked_headers() {
+        let sll = |protocol| packet(40, &[(14, 0), (15, protocol)]);
+        assert_eq!(moved(PseudoHeader::LinuxSll, &sll(0x0c), 40), fields(&[(16, 4)]));
+        assert_eq!(moved(PseudoHeader::LinuxSll, &sll(0x0e), 40), fields(&[(16, 4), (22, 2), (24, 4)]));
+        assert_eq!(moved(PseudoHeader::LinuxSll, &sll(0x08), 40), []);
+        assert_eq!(moved(PseudoHeader::LinuxSll, &sll(0x0c), 19), []);
+        assert_eq!(moved(PseudoHeader::LinuxSll, &sll(0x0c)[..15], 40), []);
+        let sll2 = packet(40, &[(0, 0), (1, 0x0d)]);
+        assert_eq!(moved(PseudoHeader::LinuxSll2, &sll2, 40), fields(&[(20, 4)]));
+    }
+
+    #[test]
+    fn usb_fields_and_descriptors() {
+        const FIXED: [(usize, usize); 7] = [(0, 8), (12, 2), (16, 8), (24, 4), (28, 4), (32, 4), (36, 4)];
+        let bulk = packet(100, &[(9, 3)]);
+        assert_eq!(moved(PseudoHeader::LinuxUsb, &bulk, 100), fields(&FIXED));
+        assert_eq!(moved(PseudoHeader::LinuxUsb, &bulk[..13], 100), fields(&FIXED[..1]));
+        let mapped = [&FIXED[..], &[(48, 16)]].concat();
+        assert_eq!(moved(PseudoHeader::LinuxUsbMmapped, &bulk, 100), fields(&mapped));
+        // Two descriptors, of which the second is cut within its length.
+        let isochronous = packet(90, &[(9, 0), (60, 0), (61, 0), (62, 0), (63, 2)]);
+        let swapped = [&FIXED[..], &[(40, 8), (48, 12), (60, 1), (63, 1), (64, 12), (80, 8)]].concat();
+        assert_eq!(moved(PseudoHeader::LinuxUsbMmapped, &isochronous, 90), fields(&swapped));
+    }
+
+    #[test]
+    fn netfilter_attributes_one_by_one() {
+        // An attribute of 6 bytes, padded to 8; one of 4; one that goes beyond the end.
+        let attributes = [0, 6, 1, 2, 9, 9, 0, 0, 0, 4, 1, 2, 0, 200, 1, 2, 9, 9];
+        let packet = [&[2, 0, 0, 0], &attributes[..]].concat();
+        let swapped = fields(&[(4, 4), (12, 4), (16, 4)]);
+        assert_eq!(moved(PseudoHeader::Nflog, &packet, 22), swapped);
+        let unknown_version = [&[2, 1, 0, 0], &attributes[..]].concat();
+        assert_eq!(moved(PseudoHeader::Nflog, &unknown_version, 22), []);
+        assert_eq!(moved(PseudoHeader::Nflog, &packet, 3), []);
+    }
+
+    #[test]
+    fn the_length_of_an_isochronous_answer_comes_from_its_descriptors() {
+        let wire_len = |set: &[(usize, u8)], wire_len| {
+            let mut packet = vec![0; 96];
+            // Completion, isochronous, in; a request of 200; two descriptors, of 0 and of 50 bytes at 100.
+            let answer = [(8, b'C'), (10, 0x81), (32, 200), (60, 2), (84, 100), (88, 50)];
+            for &(at, byte) in answer.iter().chain(set) {
+                packet[at] = byte;
+            }
+            PseudoHeader::LinuxUsbMmapped.wire_len(&packet, wire_len)
+        };
+        assert_eq!(wire_len(&[], 296), 96 + 150);
+        assert_eq!(wire_len(&[], 297), 297, "it was not computed from the request");
+        assert_eq!(wire_len(&[(8, b'S')], 296), 296, "a submission has no answer");
+        assert_eq!(wire_len(&[(10, 1)], 296), 296, "nothing comes in");
+        assert_eq!(wire_len(&[(9, 3)], 296), 296, "bulk has no descriptors");
+        assert_eq!(wire_len(&[(60, 3)], 312), 312, "a descriptor is missing");
+        assert_eq!(wire_len(&[(61, 1)], 296), 296, "no kernel gives that many descriptors");
+    }
+}

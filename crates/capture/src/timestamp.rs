@@ -5,8 +5,10 @@
 /// Broken files have fractions of more than a second, and negative ones; these are kept, as libpcap keeps them, so
 /// that a packet that is written again says what it said.
 ///
-/// *Why signed:* libpcap 1.10 takes the seconds of a pcap file for 32 bits with a sign; so its times end in 2038 and
-/// begin in 1901. Those of pcapng have 64 bits.
+/// *Why signed:* the 32 bits of a pcap file have no sign by the draft, and last until 2106. libpcap 1.10, on a
+/// little-endian machine, takes them for signed in little-endian files, where time then jumps from 2038 to 1901, and
+/// for unsigned in the others, which it swaps. This follows it, so that both give the same answers; what is written
+/// has the same bits again. The times of pcapng have 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     /// Whole seconds.
