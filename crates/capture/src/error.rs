@@ -7,13 +7,25 @@ use crate::LinkType;
 /// Why a capture file cannot be read, or not further.
 ///
 /// Packets before the damage have been delivered when this comes.
-#[derive(Debug, thiserror::Error)]
-#[error("at byte {offset}, after {packets} packets: {kind}")]
+#[derive(Debug)]
 pub struct CaptureError {
     offset: u64,
     packets: u64,
-    #[source]
     kind: CaptureErrorKind,
+}
+
+impl fmt::Display for CaptureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.packets == 1 { "" } else { "s" };
+        write!(f, "at byte {}, after {} packet{plural}: {}", self.offset, self.packets, self.kind)
+    }
+}
+
+impl std::error::Error for CaptureError {
+    /// What the kind comes from; the kind itself has been said.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.kind)
+    }
 }
 
 impl CaptureError {

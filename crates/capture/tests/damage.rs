@@ -76,7 +76,7 @@ fn a_pcap_file_may_end_anywhere() {
     }
     assert_eq!(
         error(&file[..70]).1,
-        "at byte 50, after 1 packets: the file ends within a packet: it has 10 bytes, 4 are there"
+        "at byte 50, after 1 packet: the file ends within a packet: it has 10 bytes, 4 are there"
     );
 }
 
@@ -96,7 +96,7 @@ fn a_pcapng_file_may_end_anywhere() {
     }
     assert_eq!(
         error(&file[..100]).1,
-        "at byte 88, after 1 packets: the file ends within a block: it has 40 bytes, 12 are there"
+        "at byte 88, after 1 packet: the file ends within a block: it has 40 bytes, 12 are there"
     );
 }
 
@@ -250,7 +250,7 @@ fn a_reader_that_fails() {
     let error = Capture::open(Broken).err().unwrap();
     assert!(matches!(error.kind(), Kind::Io(_)));
     assert_eq!(error.to_string(), "at byte 0, after 0 packets: cannot read");
-    let cause = std::error::Error::source(error.kind()).unwrap();
+    let cause = std::error::Error::source(&error).unwrap();
     assert_eq!(cause.to_string(), "the disk is gone");
 
     use std::io::Read;
