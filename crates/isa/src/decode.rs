@@ -13,6 +13,9 @@ use crate::{
     MapRef, Operand, Pc, Program, Reach, Reg, Size, Source, UnaryOp, Width, opcode,
 };
 
+/// The opcode of the instruction of two slots.
+pub(crate) const WIDE: u8 = Class::Ld as u8 | opcode::IMM | Size::DW.encoding();
+
 /// How strict to be about fields that an instruction does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reserved {
@@ -60,7 +63,7 @@ pub fn decode_with(bytes: &[u8], reserved: Reserved) -> Result<Program, DecodeEr
         insns.push(insn);
     }
     Program::new(insns).map_err(|error| {
-        let slot = decoder.starts.partition_point(|&pc| pc.is_none_or(|pc| pc < error.pc().0));
+        let slot = decoder.starts.iter().position(|&pc| pc == Some(error.pc().0)).unwrap_or(0);
         DecodeError { slot: slot as u32, kind: error.kind.into() }
     })
 }
@@ -101,7 +104,7 @@ impl Slot {
     }
 
     fn is_wide(self) -> bool {
-        self.opcode == Class::Ld as u8 | opcode::IMM | Size::DW.encoding()
+        self.opcode == WIDE
     }
 }
 
@@ -211,17 +214,15 @@ impl Decoder {
         if (second.opcode, second.dst, second.src, second.off) != (0, 0, 0, 0) {
             return Err(DecodeErrorKind::WideImmediate);
         }
-        let lonely = |value| if second.imm == 0 { Ok(value) } else { Err(DecodeErrorKind::WideImmediate) };
-        match slot.src {
-            0 => Ok(Imm64::Number(u64::from(slot.imm as u32) | u64::from(second.imm as u32) << 32)),
-            1 => lonely(Imm64::Map(MapRef::Fd(slot.imm))),
-            2 => Ok(Imm64::MapValue(MapRef::Fd(slot.imm), second.imm as u32)),
-            3 => Ok(Imm64::Variable { id: slot.imm, module: second.imm }),
-            4 => lonely(Imm64::Function(self.target(index, i64::from(slot.imm))?)),
-            5 => lonely(Imm64::Map(MapRef::Index(slot.imm))),
-            6 => Ok(Imm64::MapValue(MapRef::Index(slot.imm), second.imm as u32)),
-            _ => Err(slot.variant("source register", slot.src)),
+        let function = if slot.src == PSEUDO_FUNC { self.target(index, i64::from(slot.imm))? } else { Pc(0) };
+        let Some(value) = wide(slot.src, slot.imm, second.imm, function) else {
+            return Err(slot.variant("source register", slot.src));
+        };
+        let lonely = matches!(value, Imm64::Map(_) | Imm64::Function(_));
+        if lonely && second.imm != 0 && self.reserved != Reserved::Ignored {
+            return Err(DecodeErrorKind::WideImmediate);
         }
+        Ok(value)
     }
 
     fn ldx(&self, slot: Slot, dst: Reg, base: Reg) -> Decoded<Insn> {
@@ -375,4 +376,22 @@ impl Slot {
 
 fn register(field: &'static str, number: u8) -> Decoded<Reg> {
     Reg::new(number).ok_or(DecodeErrorKind::Register { field, number })
+}
+
+/// Source register of a wide immediate that is a function's address (`BPF_PSEUDO_FUNC`).
+const PSEUDO_FUNC: u8 = 4;
+
+/// What a wide immediate of kind `src` loads (RFC 9669 §5.4), `function` being what the distance
+/// `low` leads to.
+pub(crate) fn wide(src: u8, low: i32, high: i32, function: Pc) -> Option<Imm64> {
+    Some(match src {
+        0 => Imm64::Number(u64::from(low as u32) | u64::from(high as u32) << 32),
+        1 => Imm64::Map(MapRef::Fd(low)),
+        2 => Imm64::MapValue(MapRef::Fd(low), high as u32),
+        3 => Imm64::Variable { id: low, module: high },
+        PSEUDO_FUNC => Imm64::Function(function),
+        5 => Imm64::Map(MapRef::Index(low)),
+        6 => Imm64::MapValue(MapRef::Index(low), high as u32),
+        _ => return None,
+    })
 }

@@ -27,6 +27,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "proptest")]
+pub mod arbitrary;
 mod decode;
 pub mod effects;
 mod encode;
@@ -35,6 +37,7 @@ mod insn;
 pub mod ops;
 mod program;
 mod reg;
+mod text;
 
 pub use decode::{Reserved, decode, decode_with};
 pub use error::{DecodeError, DecodeErrorKind, ProgramError, ProgramErrorKind};
@@ -42,6 +45,7 @@ pub use insn::{AddressSpace, Callee, Extend, Imm64, Insn, MapRef, Operand, Pc, R
 pub use ops::{AluOp, AtomicOp, Class, Cond, Size, Source, UnaryOp, Width, opcode};
 pub use program::{Function, MAX_INSNS, Program, StackUse};
 pub use reg::{Reg, RegSet};
+pub use text::{TextError, parse, print, print_insn};
 
 /// Bytes of a stack frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: usize = 512;

@@ -384,6 +384,14 @@ impl Width {
             Width::W64 => 64,
         }
     }
+
+    /// What registers of this width are called in text: `w3` is the low half of `r3`.
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Width::W32 => "w",
+            Width::W64 => "r",
+        }
+    }
 }
 
 /// The size of an access to memory.

@@ -192,7 +192,7 @@ fn functions(insns: &[Insn]) -> Box<[Function]> {
 /// (Linux refuses it, RFC 9669 does not) is charged to the end of the program.
 fn cost(insns: &[Insn], entry: Pc, end: Pc) -> u32 {
     let body = &insns[entry.index()..end.index()];
-    let leaves = body.iter().filter_map(|insn| insn.target()).any(|to| to >= end);
+    let leaves = body.iter().filter_map(|insn| insn.target()).any(|to| to < entry || to >= end);
     let falls =
         body.last().is_some_and(|insn| insn.flow() != Flow::Stop && !matches!(insn, Insn::Jump { .. }));
     let last = if leaves || falls { insns.len() as u32 } else { end.0 };
