@@ -61,9 +61,17 @@ fn a_function_that_jumps_out_forwards_is_charged_to_the_end() {
 /// would not pay for that, however often it is called.
 #[test]
 fn a_function_that_jumps_out_backwards_is_charged_to_the_end() {
-    let text =
-        "top: if r0 == 0 goto rest\ncall f\ncall f\nexit\nf: goto top\nrest:\nr0 = 1\nr0 = 2\nr0 = 3\nexit";
-    assert_eq!(functions(text), [(0, 4, 9), (4, 5, 5)]);
+    let text = "
+        top: if r0 == 0 goto rest
+             call f
+             call f
+             r1 = subprog[rest]
+             exit
+        f:   goto top
+        rest: r0 = 1
+             r0 = 2
+             exit";
+    assert_eq!(functions(text), [(0, 5, 9), (5, 6, 4), (6, 9, 3)]);
 }
 
 #[test]
