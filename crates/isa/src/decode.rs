@@ -19,12 +19,16 @@ pub(crate) const WIDE: u8 = Class::Ld as u8 | opcode::IMM | Size::DW.encoding();
 /// How strict to be about fields that an instruction does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reserved {
-    /// As Linux 6.18: zero, except for the offset of `exit`, which nobody looks at.
+    /// As Linux 6.18: zero, except for two that nobody looks at: the offset of `exit`, and the
+    /// second immediate of a function's address. Linux looks at fields where its verifier walks,
+    /// so it also takes what stands behind a branch that is never taken; here every instruction
+    /// counts.
     #[default]
     Linux,
     /// As RFC 9669: every unused field is zero.
     Rfc9669,
-    /// As an interpreter without a verifier: unused fields are not looked at.
+    /// As an interpreter without a verifier: unused fields are not looked at. What selects an
+    /// operation is, and so is the opcode of the second slot of a 64-bit immediate.
     Ignored,
 }
 
@@ -119,8 +123,12 @@ type Decoded<T> = Result<T, DecodeErrorKind>;
 impl Decoder {
     fn insn(&self, index: usize) -> Decoded<Insn> {
         let slot = self.slots[index];
-        let dst = register("destination", slot.dst)?;
-        let src = register("source", slot.src)?;
+        let dst = register("destination", slot.dst);
+        let src = register("source", slot.src);
+        if self.reserved != Reserved::Ignored {
+            // Even where the instruction uses none.
+            dst.clone().and(src.clone())?;
+        }
         match Class::decode(slot.opcode) {
             Class::Ld => self.ld(index, slot, dst, src),
             Class::Ldx => self.ldx(slot, dst, src),
@@ -133,7 +141,7 @@ impl Decoder {
         }
     }
 
-    fn alu(&self, slot: Slot, width: Width, dst: Reg, src: Reg) -> Decoded<Insn> {
+    fn alu(&self, slot: Slot, width: Width, dst: Decoded<Reg>, src: Decoded<Reg>) -> Decoded<Insn> {
         let code = slot.opcode >> 4;
         let source = Source::decode(slot.opcode);
         if matches!(slot.opcode & 0xf0, opcode::NEG | opcode::END) {
@@ -149,13 +157,13 @@ impl Decoder {
                 0x1_0000 => AddressSpace::User,
                 _ => return Err(slot.variant("immediate", slot.imm)),
             };
-            return Ok(Insn::Cast { dst, src, to });
+            return Ok(Insn::Cast { dst: dst?, src: src?, to });
         }
         let Some(op) = AluOp::decode(code, slot.off) else {
             // A known code with another offset is a reserved field, not an unknown opcode.
             return match AluOp::decode(code, 0) {
                 Some(op) if self.reserved == Reserved::Ignored => {
-                    Ok(Insn::Alu { op, width, dst, src: self.operand(slot, source, src)? })
+                    Ok(Insn::Alu { op, width, dst: dst?, src: self.operand(slot, source, src)? })
                 }
                 Some(_) => Err(slot.reserved("offset", slot.off)),
                 None => Err(DecodeErrorKind::Opcode(slot.opcode)),
@@ -164,10 +172,10 @@ impl Decoder {
         if !op.has_width(width) || (op.register_only() && source == Source::Imm) {
             return Err(slot.variant("offset", slot.off));
         }
-        Ok(Insn::Alu { op, width, dst, src: self.operand(slot, source, src)? })
+        Ok(Insn::Alu { op, width, dst: dst?, src: self.operand(slot, source, src)? })
     }
 
-    fn unary(&self, slot: Slot, source: Source, dst: Reg) -> Decoded<Insn> {
+    fn unary(&self, slot: Slot, source: Source, dst: Decoded<Reg>) -> Decoded<Insn> {
         let class = Class::decode(slot.opcode);
         let negate = slot.opcode & 0xf0 == opcode::NEG;
         let selector = if negate { 0 } else { slot.imm };
@@ -187,17 +195,17 @@ impl Decoder {
         }
         self.unused(slot, "offset", slot.off)?;
         self.unused(slot, "source register", slot.src)?;
-        Ok(Insn::Unary { op, dst })
+        Ok(Insn::Unary { op, dst: dst? })
     }
 
-    fn ld(&self, index: usize, slot: Slot, dst: Reg, src: Reg) -> Decoded<Insn> {
+    fn ld(&self, index: usize, slot: Slot, dst: Decoded<Reg>, src: Decoded<Reg>) -> Decoded<Insn> {
         if slot.is_wide() {
-            return Ok(Insn::LoadImm { dst, value: self.wide(index, slot)? });
+            return Ok(Insn::LoadImm { dst: dst?, value: self.wide(index, slot)? });
         }
         let size = Size::decode(slot.opcode);
         let index = match slot.opcode & 0xe0 {
             opcode::ABS if size != Size::DW => None,
-            opcode::IND if size != Size::DW => Some(src),
+            opcode::IND if size != Size::DW => Some(src?),
             _ => return Err(DecodeErrorKind::Opcode(slot.opcode)),
         };
         self.unused(slot, "destination register", slot.dst)?;
@@ -211,21 +219,26 @@ impl Decoder {
     fn wide(&self, index: usize, slot: Slot) -> Decoded<Imm64> {
         self.unused(slot, "offset", slot.off)?;
         let Some(&second) = self.slots.get(index + 1) else { return Err(DecodeErrorKind::WideImmediate) };
-        if (second.opcode, second.dst, second.src, second.off) != (0, 0, 0, 0) {
+        let empty = (second.dst, second.src, second.off) == (0, 0, 0);
+        if second.opcode != 0 || !(empty || self.reserved == Reserved::Ignored) {
             return Err(DecodeErrorKind::WideImmediate);
         }
         let function = if slot.src == PSEUDO_FUNC { self.target(index, i64::from(slot.imm))? } else { Pc(0) };
         let Some(value) = wide(slot.src, slot.imm, second.imm, function) else {
             return Err(slot.variant("source register", slot.src));
         };
-        let lonely = matches!(value, Imm64::Map(_) | Imm64::Function(_));
-        if lonely && second.imm != 0 && self.reserved != Reserved::Ignored {
+        let lonely = match value {
+            Imm64::Map(_) => self.reserved != Reserved::Ignored,
+            Imm64::Function(_) => self.reserved == Reserved::Rfc9669,
+            Imm64::Number(_) | Imm64::MapValue(..) | Imm64::Variable { .. } => false,
+        };
+        if lonely && second.imm != 0 {
             return Err(DecodeErrorKind::WideImmediate);
         }
         Ok(value)
     }
 
-    fn ldx(&self, slot: Slot, dst: Reg, base: Reg) -> Decoded<Insn> {
+    fn ldx(&self, slot: Slot, dst: Decoded<Reg>, base: Decoded<Reg>) -> Decoded<Insn> {
         let size = Size::decode(slot.opcode);
         let extend = match slot.opcode & 0xe0 {
             opcode::MEM => Extend::Zero,
@@ -233,23 +246,28 @@ impl Decoder {
             _ => return Err(DecodeErrorKind::Opcode(slot.opcode)),
         };
         self.unused(slot, "immediate", slot.imm)?;
-        Ok(Insn::Load { size, extend, dst, base, off: slot.off })
+        Ok(Insn::Load { size, extend, dst: dst?, base: base?, off: slot.off })
     }
 
-    fn st(&self, slot: Slot, base: Reg) -> Decoded<Insn> {
+    fn st(&self, slot: Slot, base: Decoded<Reg>) -> Decoded<Insn> {
         if slot.opcode & 0xe0 != opcode::MEM {
             return Err(DecodeErrorKind::Opcode(slot.opcode));
         }
         self.unused(slot, "source register", slot.src)?;
-        Ok(Insn::Store { size: Size::decode(slot.opcode), base, off: slot.off, src: Operand::Imm(slot.imm) })
+        Ok(Insn::Store {
+            size: Size::decode(slot.opcode),
+            base: base?,
+            off: slot.off,
+            src: Operand::Imm(slot.imm),
+        })
     }
 
-    fn stx(&self, slot: Slot, base: Reg, src: Reg) -> Decoded<Insn> {
+    fn stx(&self, slot: Slot, base: Decoded<Reg>, src: Decoded<Reg>) -> Decoded<Insn> {
         let size = Size::decode(slot.opcode);
         match slot.opcode & 0xe0 {
             opcode::MEM => {
                 self.unused(slot, "immediate", slot.imm)?;
-                Ok(Insn::Store { size, base, off: slot.off, src: Operand::Reg(src) })
+                Ok(Insn::Store { size, base: base?, off: slot.off, src: Operand::Reg(src?) })
             }
             opcode::ATOMIC => {
                 let Some(op) = AtomicOp::decode(slot.imm) else {
@@ -260,13 +278,20 @@ impl Decoder {
                 }
                 // The one that loads has its register in the other place.
                 let (base, reg) = if op == AtomicOp::LoadAcquire { (src, base) } else { (base, src) };
-                Ok(Insn::Atomic { op, size, base, off: slot.off, reg })
+                Ok(Insn::Atomic { op, size, base: base?, off: slot.off, reg: reg? })
             }
             _ => Err(DecodeErrorKind::Opcode(slot.opcode)),
         }
     }
 
-    fn jmp(&self, index: usize, slot: Slot, width: Width, dst: Reg, src: Reg) -> Decoded<Insn> {
+    fn jmp(
+        &self,
+        index: usize,
+        slot: Slot,
+        width: Width,
+        dst: Decoded<Reg>,
+        src: Decoded<Reg>,
+    ) -> Decoded<Insn> {
         let source = Source::decode(slot.opcode);
         let code = slot.opcode & 0xf0;
         match (code, source, width) {
@@ -307,17 +332,17 @@ impl Decoder {
                 };
                 let rhs = self.operand(slot, source, src)?;
                 let to = self.target(index, i64::from(slot.off))?;
-                Ok(Insn::Branch { cond, width, lhs: dst, rhs, to })
+                Ok(Insn::Branch { cond, width, lhs: dst?, rhs, to })
             }
         }
     }
 
-    fn call(&self, index: usize, slot: Slot, source: Source, dst: Reg) -> Decoded<Insn> {
+    fn call(&self, index: usize, slot: Slot, source: Source, dst: Decoded<Reg>) -> Decoded<Insn> {
         if source == Source::Reg {
             self.unused(slot, "source register", slot.src)?;
             self.unused(slot, "offset", slot.off)?;
             self.unused(slot, "immediate", slot.imm)?;
-            return Ok(Insn::Call { callee: Callee::Register(dst) });
+            return Ok(Insn::Call { callee: Callee::Register(dst?) });
         }
         self.unused(slot, "destination register", slot.dst)?;
         if slot.src != 2 {
@@ -332,11 +357,11 @@ impl Decoder {
         Ok(Insn::Call { callee })
     }
 
-    fn operand(&self, slot: Slot, source: Source, src: Reg) -> Decoded<Operand> {
+    fn operand(&self, slot: Slot, source: Source, src: Decoded<Reg>) -> Decoded<Operand> {
         match source {
             Source::Reg => {
                 self.unused(slot, "immediate", slot.imm)?;
-                Ok(Operand::Reg(src))
+                Ok(Operand::Reg(src?))
             }
             Source::Imm => {
                 self.unused(slot, "source register", slot.src)?;
