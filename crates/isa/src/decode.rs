@@ -152,26 +152,22 @@ impl Decoder {
             && source == Source::Reg
             && width == Width::W64
         {
-            let to = match slot.imm {
-                1 => AddressSpace::Kernel,
-                0x1_0000 => AddressSpace::User,
-                _ => return Err(slot.variant("immediate", slot.imm)),
-            };
-            return Ok(Insn::Cast { dst: dst?, src: src?, to });
+            match (slot.imm, self.reserved) {
+                (1, _) => return Ok(Insn::Cast { dst: dst?, src: src?, to: AddressSpace::Kernel }),
+                (0x1_0000, _) => return Ok(Insn::Cast { dst: dst?, src: src?, to: AddressSpace::User }),
+                (_, Reserved::Ignored) => {}
+                (_, Reserved::Linux | Reserved::Rfc9669) => return Err(slot.variant("immediate", slot.imm)),
+            }
         }
-        let Some(op) = AluOp::decode(code, slot.off) else {
-            // A known code with another offset is a reserved field, not an unknown opcode.
-            return match AluOp::decode(code, 0) {
-                Some(op) if self.reserved == Reserved::Ignored => {
-                    Ok(Insn::Alu { op, width, dst: dst?, src: self.operand(slot, source, src)? })
-                }
-                Some(_) => Err(slot.reserved("offset", slot.off)),
-                None => Err(DecodeErrorKind::Opcode(slot.opcode)),
-            };
+        let found = AluOp::decode(code, slot.off);
+        let exists = |op: &AluOp| op.has_width(width) && !(op.register_only() && source == Source::Imm);
+        let op = match (found.filter(exists), AluOp::decode(code, 0)) {
+            (Some(op), _) => op,
+            (None, None) => return Err(DecodeErrorKind::Opcode(slot.opcode)),
+            (None, Some(op)) if self.reserved == Reserved::Ignored => op,
+            (None, Some(_)) if found.is_some() => return Err(slot.variant("offset", slot.off)),
+            (None, Some(_)) => return Err(slot.reserved("offset", slot.off)),
         };
-        if !op.has_width(width) || (op.register_only() && source == Source::Imm) {
-            return Err(slot.variant("offset", slot.off));
-        }
         Ok(Insn::Alu { op, width, dst: dst?, src: self.operand(slot, source, src)? })
     }
 

@@ -36,6 +36,7 @@ mod error;
 mod insn;
 pub mod ops;
 mod program;
+mod reference;
 mod reg;
 mod text;
 
@@ -44,6 +45,7 @@ pub use error::{DecodeError, DecodeErrorKind, ProgramError, ProgramErrorKind};
 pub use insn::{AddressSpace, Callee, Extend, Imm64, Insn, MapRef, Operand, Pc, Reach};
 pub use ops::{AluOp, AtomicOp, Class, Cond, Size, Source, UnaryOp, Width, opcode};
 pub use program::{Function, MAX_INSNS, Program, StackUse};
+pub use reference::reference;
 pub use reg::{Reg, RegSet};
 pub use text::{TextError, parse, print, print_insn};
 

@@ -98,6 +98,9 @@ fn a_program_has_an_end() {
 fn an_interpreter_ignores_what_is_not_used() {
     let unused = [
         slot(0xb7, 0xf0, 7, 1),  // r0 = 1, source and offset
+        slot(0xb7, 0x00, 8, 1),  // r0 = 1, an offset that selects nothing for a number
+        slot(0xbf, 0x10, 1, 0),  // r0 = r1, an offset that selects a cast, but none
+        slot(0xbc, 0x10, 32, 0), // w0 = w1, an offset that selects nothing on 32 bits
         slot(0x87, 0xf0, 7, 1),  // r0 = -r0, all
         slot(0x05, 0xff, 0, 1),  // goto +0, registers and immediate
         slot(0x95, 0xff, 7, 1),  // exit, all
