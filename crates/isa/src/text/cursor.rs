@@ -57,6 +57,12 @@ impl<'a> Cursor<'a> {
         Place { line: self.line, text: self.text, offset, len }
     }
 
+    /// Everything from `start` to the last token taken.
+    pub(super) fn since(&self, start: Place<'a>) -> Place<'a> {
+        let last = self.tokens[self.at.clamp(1, self.tokens.len()) - 1];
+        Place { len: (last.offset + last.len).saturating_sub(start.offset), ..start }
+    }
+
     /// That the next token should be something else.
     pub(super) fn expected<T>(&self, expected: impl Into<Cow<'static, str>>) -> Read<T> {
         Err(self.place().expected(expected))

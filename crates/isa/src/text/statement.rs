@@ -123,7 +123,7 @@ fn target<'a>(c: &mut Cursor<'a>, reach: Reach) -> Read<Target<'a>> {
         }),
         _ => return c.expected("a label or a distance with its sign, like +3"),
     };
-    Ok(Target { to, place })
+    Ok(Target { to, place: c.since(place) })
 }
 
 /// `if r1 s< 5 goto label`.
