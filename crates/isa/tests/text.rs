@@ -226,6 +226,39 @@ processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
     assert_eq!(print(&program(text)), listing);
 }
 
+/// At log level 2 Linux 6.18 lists the program before it walks, and the walk may skip and repeat.
+#[test]
+fn a_log_with_live_registers_is_read_from_their_table() {
+    let text = "func#0 @0
+func#1 @4
+Live regs before insn:
+      0: .......... (18) r1 = 0x7
+      2: .1........ (85) call pc+1
+      3: 0......... (95) exit
+
+  1   4: .1........ (bf) r0 = r1
+      5: 0......... (95) exit
+0: R1=ctx() R10=fp0
+0: (18) r1 = 0x7                      ; R1=7
+2: (85) call pc+1
+caller:
+ R10=fp0
+callee:
+ frame1: R1=7 R10=fp0
+4: (bf) r0 = r1                       ; frame1: R0=7 R1=7
+5: (95) exit
+returning from callee:
+to caller at 3:
+ R0=7 R10=fp0
+
+from 5 to 3: R0=7 R10=fp0
+3: (95) exit
+processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+";
+    let listing = "    r1 = 0x7 ll\n    call f3\n    exit\nf3:\n    r0 = r1\n    exit\n";
+    assert_eq!(print(&program(text)), listing);
+}
+
 #[test]
 fn bpftools_listing_with_opcodes() {
     let text = "   0: (bf) r6 = r1\n       bf 16 00 00 00 00 00 00\n   1: (95) exit\n       95 00 00 00 00 00 00 00\n";

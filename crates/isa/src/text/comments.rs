@@ -94,6 +94,12 @@ pub(super) fn is_section(line: &str) -> bool {
     line.starts_with("Disassembly of section ")
 }
 
+/// Whether a line opens the kernel's table of live registers, which lists the whole program. What
+/// follows it is the walk of the verifier, which need not.
+pub(super) fn is_live_heading(line: &str) -> bool {
+    line.trim_end() == "Live regs before insn:"
+}
+
 /// `R1=ctx() R10=fp0`: a capital R, which no instruction has.
 fn is_register_state(text: &str) -> bool {
     text.strip_prefix('R')

@@ -4,6 +4,7 @@
 //! 0000000000000060 <f>:                                      llvm-objdump: a label
 //!       12:  bf 16 00 00 00 00 00 00  r6 = r1                llvm-objdump: number, bytes
 //! 12: (bf) r6 = r1                                           kernel, bpftool: number, opcode
+//!      12: .1........ (bf) r6 = r1                           kernel: the same, live registers
 //! again: r6 = r1                                             ours, clang: label
 //! ```
 //!
@@ -20,6 +21,8 @@ use super::{
 pub(super) struct Line<'a> {
     /// The slot number, and where it stands.
     pub(super) slot: Option<(u64, Place<'a>)>,
+    /// Whether it is of the table of live registers in a verifier's log.
+    pub(super) live: bool,
     /// What is known from bytes.
     pub(super) hint: Hint,
     /// The labels.
@@ -41,19 +44,29 @@ pub(super) struct Hint {
 /// asks again from `rest`.
 pub(super) fn line(number: usize, text: &str, from: usize) -> Result<Line<'_>, TextError> {
     let place = |offset, len| Place { line: number, text, offset, len };
-    let mut line = Line { slot: None, hint: Hint::default(), label: None, rest: skip_space(text, from) };
+    let mut line =
+        Line { slot: None, live: false, hint: Hint::default(), label: None, rest: skip_space(text, from) };
     if from == 0 {
         if let Some((offset, len)) = symbol_line(text, line.rest) {
             line.label = Some(place(offset, len));
             line.rest = text.len();
             return Ok(line);
         }
-        let digits = text[line.rest..].bytes().take_while(u8::is_ascii_digit).count();
-        if digits > 0 && text[line.rest + digits..].starts_with(':') {
-            let place = place(line.rest, digits);
-            let slot = text[line.rest..line.rest + digits].parse();
+        // In a verifier's log the number of an instruction in a loop has the loop's before it.
+        let first = digits(&text[line.rest..]);
+        let second = skip_space(text, line.rest + first);
+        let looped = first > 0
+            && second > line.rest + first
+            && numbered(text, second).is_some_and(|number| number.live);
+        if looped {
+            line.rest = second;
+        }
+        if let Some(number) = numbered(text, line.rest) {
+            let place = place(line.rest, number.digits);
+            let slot = text[line.rest..line.rest + number.digits].parse();
             line.slot = Some((slot.map_err(|_| place.expected("an instruction's number"))?, place));
-            line.rest = skip_space(text, line.rest + digits + 1);
+            line.live = number.live;
+            line.rest = number.rest;
         }
         if let Some(opcode) = opcode(&text[line.rest..]) {
             line.hint.opcode = Some(opcode);
@@ -81,6 +94,36 @@ fn symbol_line(text: &str, from: usize) -> Option<(usize, usize)> {
     let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
     let name = rest[digits..].strip_prefix(" <")?.strip_suffix(">:")?;
     (digits > 0 && !name.is_empty()).then_some((from + digits + 2, name.len()))
+}
+
+fn digits(text: &str) -> usize {
+    text.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+/// `12:`, perhaps with live registers behind it.
+struct Number {
+    digits: usize,
+    live: bool,
+    rest: usize,
+}
+
+fn numbered(text: &str, from: usize) -> Option<Number> {
+    let digits = digits(&text[from..]);
+    if digits == 0 || !text[from + digits..].starts_with(':') {
+        return None;
+    }
+    let rest = skip_space(text, from + digits + 1);
+    let live = live_registers(&text[rest..]);
+    Some(Number { digits, live, rest: if live { rest + LIVE + 1 } else { rest } })
+}
+
+/// Columns of [`live_registers`].
+const LIVE: usize = 10;
+
+/// `0.2....... (b7)`: a digit for every live register of `r0` to `r9`.
+fn live_registers(text: &str) -> bool {
+    let Some((registers, rest)) = text.split_at_checked(LIVE) else { return false };
+    registers.bytes().all(|b| b == b'.' || b.is_ascii_digit()) && rest.starts_with(" (")
 }
 
 /// `(b7)`.

@@ -21,7 +21,8 @@ use crate::{Pc, Program, ProgramErrorKind};
 /// hexadecimal, and in 32 bits signed or unsigned: `0xffffffff` is -1. Leading columns are
 /// understood: `12:`, `(b7)`, the bytes of `llvm-objdump -d`, `0000000000000060 <name>:`. Where
 /// instructions are numbered the numbers must be consecutive slots, so that a verifier's log that
-/// walked in circles is refused rather than taken for a longer program.
+/// walked in circles is refused rather than taken for a longer program; a log with the table `Live
+/// regs before insn:` is read from that table, which has every instruction once.
 ///
 /// `call 7` and `call name#7` call helper 7; a call to a function of the program is `call label` or
 /// `call pc+2`, and a kernel function is `call kfunc#1234`, with `@2` behind it for module 2.
@@ -55,7 +56,9 @@ pub fn parse(text: &str) -> Result<Program, TextError> {
         if comments::is_section(original) {
             assembly.first_number = None;
         }
-        if !comments::is_furniture(original) {
+        if comments::is_live_heading(original) {
+            assembly = Assembly { only_live: true, ..Assembly::default() };
+        } else if !comments::is_furniture(original) {
             assembly.line(index + 1, text)?;
         }
     }
@@ -72,11 +75,16 @@ struct Assembly<'a> {
     slot: u32,
     /// What numbered lines start from, less the slot it belongs to.
     first_number: Option<i128>,
+    /// Whether to read the table of live registers and nothing else.
+    only_live: bool,
 }
 
 impl<'a> Assembly<'a> {
     fn line(&mut self, number: usize, text: &'a str) -> Result<(), TextError> {
         let mut columns = line(number, text, 0)?;
+        if self.only_live && !columns.live {
+            return Ok(());
+        }
         let (slot, hint) = (columns.slot, columns.hint);
         while let Some(label) = columns.label {
             self.label(label)?;
