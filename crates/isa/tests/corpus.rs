@@ -106,13 +106,12 @@ fn the_decoder_agrees_with_the_verifier_about_encodings() {
 }
 
 /// Every other recorded program that Linux accepts decodes, encodes and prints as it should. The
-/// one thing the decoder refuses is a write to `r10` where control never comes.
+/// one thing the decoder refuses is a write to `r10` where control never comes. Programs above 4096
+/// instructions are recorded compressed and left out.
 #[test]
 fn whatever_linux_accepts_decodes() {
     let mut wrong = Vec::new();
-    for file in
-        ["selftests-verifier", "modern-verifier", "selftests-progs", "objects", "test_bpf", "verify-speed"]
-    {
+    for file in ["selftests-verifier", "modern-verifier", "selftests-progs", "objects", "test_bpf"] {
         let (mut decoded, mut unwalked) = (0, 0);
         for record in records(&format!("{file}.dev.ndjson")) {
             let accepted = record["kernel"]["verdict"] == "accept" && record["kind"] != "classic";
@@ -147,7 +146,7 @@ fn the_conformance_suite_decodes_but_for_its_unused_fields() {
             assert!(ours.is_err(), "{} decodes", name(&record));
             assert!(decode_with(&bytes, Reserved::Ignored).is_ok(), "{} has more wrong", name(&record));
             refused += 1;
-        } else if record["expected_error"].is_null() || record["kernel"]["alone"]["verdict"] == "accept" {
+        } else {
             let program = ours.unwrap_or_else(|error| panic!("{}: {error}", name(&record)));
             assert_eq!(program.to_bytes(), bytes, "{}", name(&record));
             decoded += 1;
