@@ -107,6 +107,8 @@ pub(crate) mod codes {
     pub(crate) const EXIT: u8 = REST + 30;
     /// Stands after the last instruction.
     pub(crate) const FELL_OFF: u8 = REST + 31;
+    /// Would write the frame pointer.
+    pub(crate) const FRAME_POINTER: u8 = REST + 32;
 }
 
 /// The position of `value` in a table.
@@ -228,6 +230,9 @@ fn flat(program: &Program, insn: &Insn) -> Op {
         Operand::Imm(imm) => Op { code, dst: number(dst), src: 0, imm, to },
     };
     let none = Operand::Imm(0);
+    if insn.writes().contains(Reg::R10) {
+        return op(codes::FRAME_POINTER, Reg::R0, none, 0);
+    }
     match *insn {
         Insn::Alu { op: alu, width, dst, src } => op(alu_code(alu, width, src.reg().is_some()), dst, src, 0),
         Insn::Unary { op: unary, dst } => op(unary_code(unary), dst, none, 0),

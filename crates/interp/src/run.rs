@@ -162,6 +162,7 @@ impl Code {
                     call!(entry.0, cost)
                 }
                 EXIT => leave!(),
+                FRAME_POINTER => return Err(Trap::FramePointer { pc: Pc(pc) }),
                 UNRESOLVED => return Err(Trap::Unresolved { pc: Pc(pc) }),
                 FELL_OFF => return Err(Trap::FellOff { pc: Pc(pc - 1) }),
                 _ => {

@@ -69,6 +69,9 @@ struct Walk<'w, 'run> {
 
 impl Walk<'_, '_> {
     fn step(&mut self, pc: Pc, insn: &Insn) -> Result<Next, Trap> {
+        if insn.writes().contains(Reg::R10) {
+            return Err(Trap::FramePointer { pc });
+        }
         match *insn {
             Insn::Alu { op, width, dst, src } => {
                 let value = op.eval(width, self.get(dst), self.operand(src));

@@ -38,9 +38,6 @@ pub enum ProgramErrorKind {
         /// Where it goes.
         to: Pc,
     },
-    /// The frame pointer is a destination.
-    #[error("r10, the frame pointer, is read only")]
-    WritesFramePointer,
     /// The operation has no form with this operand, width or size.
     #[error("the operation has no such width, size or operand")]
     NoSuchForm,

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use crate::{Callee, Imm64, Insn, Pc, ProgramError, ProgramErrorKind, Reg, effects::Flow};
 
-/// Instructions whose targets exist and which leave the frame pointer alone.
+/// Instructions whose targets exist and whose operands fit their operations.
 ///
 /// Every engine, the verifier and the printer take a `Program`; [`decode`](crate::decode) and
 /// [`Program::new`] are the only ways to make one. It is *not* verified: it may loop for ever, read
@@ -58,8 +58,8 @@ pub enum StackUse {
 pub const MAX_INSNS: usize = 1 << 24;
 
 impl Program {
-    /// A program of these instructions, if their targets exist, their operands fit their
-    /// operations, and none of them writes `r10`.
+    /// A program of these instructions, if their targets exist, and their operands fit
+    /// their operations.
     pub fn new(insns: impl Into<Box<[Insn]>>) -> Result<Program, ProgramError> {
         let insns = insns.into();
         if insns.is_empty() {
@@ -141,9 +141,6 @@ impl Program {
 
 /// What [`Program::new`] demands of one instruction in a program of `len`.
 fn check(insn: &Insn, len: usize) -> Result<(), ProgramErrorKind> {
-    if insn.writes().contains(Reg::R10) {
-        return Err(ProgramErrorKind::WritesFramePointer);
-    }
     let inside = |to: Pc| to.index() < len;
     let target = match *insn {
         Insn::Alu { op, src, .. } if op.register_only() && src.reg().is_none() => {

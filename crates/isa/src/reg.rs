@@ -29,7 +29,7 @@ impl Reg {
     pub const R8: Reg = Reg(8);
     /// Preserved over calls.
     pub const R9: Reg = Reg(9);
-    /// The frame pointer: the end of the stack frame. Never written.
+    /// The frame pointer: the end of the stack frame. A write to it traps.
     pub const R10: Reg = Reg(10);
 
     /// How many registers there are.

@@ -49,24 +49,6 @@ fn every_error_says_where_and_what() {
             "at slot 2: jump to slot 1, the middle of a 64-bit immediate",
             vec![slot(0x18, 0, 0, 0), slot(0, 0, 0, 0), slot(0x05, 0, -2, 0)],
         ),
-        ("at slot 0: r10, the frame pointer, is read only", vec![slot(0xb7, 0x0a, 0, 0)]),
-        // The slot is that of the instruction, however many wide ones surround it.
-        (
-            "at slot 0: r10, the frame pointer, is read only",
-            vec![slot(0x18, 0x0a, 0, 0), slot(0, 0, 0, 0), slot(0x18, 0, 0, 0), slot(0, 0, 0, 0)],
-        ),
-        (
-            "at slot 4: r10, the frame pointer, is read only",
-            vec![
-                slot(0x18, 0, 0, 0),
-                slot(0, 0, 0, 0),
-                slot(0x18, 0, 0, 0),
-                slot(0, 0, 0, 0),
-                slot(0xb7, 0x0a, 0, 0),
-                slot(0x18, 0, 0, 0),
-                slot(0, 0, 0, 0),
-            ],
-        ),
     ];
     for (expected, slots) in rows {
         assert_eq!(&message(slots), expected);

@@ -144,29 +144,6 @@ fn a_program_has_instructions() {
 }
 
 #[test]
-fn the_frame_pointer_is_read_only() {
-    let writes = [
-        Insn::Alu { op: AluOp::Add, width: Width::W32, dst: Reg::R10, src: Operand::Imm(0) },
-        Insn::LoadImm { dst: Reg::R10, value: Imm64::Number(0) },
-        Insn::Load { size: Size::B, extend: Extend::Zero, dst: Reg::R10, base: Reg::R1, off: 0 },
-        Insn::Atomic { op: AtomicOp::Xchg, size: Size::DW, base: Reg::R1, off: 0, reg: Reg::R10 },
-        Insn::Atomic { op: AtomicOp::LoadAcquire, size: Size::B, base: Reg::R1, off: 0, reg: Reg::R10 },
-    ];
-    for insn in writes {
-        assert_eq!(refused(&[Insn::Exit, insn]), (1, ProgramErrorKind::WritesFramePointer), "{insn:?}");
-    }
-    // Reading it, and comparing or storing through it, is what it is for.
-    let reads = [
-        Insn::Store { size: Size::B, base: Reg::R10, off: -1, src: Reg::R10.into() },
-        Insn::Atomic { op: AtomicOp::Add, size: Size::DW, base: Reg::R10, off: -8, reg: Reg::R10 },
-        Insn::Atomic { op: AtomicOp::Cmpxchg, size: Size::DW, base: Reg::R10, off: -8, reg: Reg::R10 },
-    ];
-    for insn in reads {
-        assert!(Program::new([insn]).is_ok(), "{insn:?}");
-    }
-}
-
-#[test]
 fn targets_are_inside() {
     let outside = Pc(2);
     let insns = [

@@ -71,6 +71,12 @@ pub enum Trap {
         /// The instruction.
         pc: Pc,
     },
+    /// A write to `r10`, the frame pointer.
+    #[error("at {pc}: r10, the frame pointer, is read only")]
+    FramePointer {
+        /// The instruction.
+        pc: Pc,
+    },
     /// Control ran past the last instruction, which stands at `pc`.
     #[error("after {pc}: control runs past the last instruction")]
     FellOff {
@@ -89,6 +95,7 @@ impl Trap {
             | Trap::UnknownHelper { pc, .. }
             | Trap::BadCallTarget { pc, .. }
             | Trap::Unresolved { pc }
+            | Trap::FramePointer { pc }
             | Trap::FellOff { pc } => pc,
         }
     }

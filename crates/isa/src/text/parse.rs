@@ -139,7 +139,6 @@ impl<'a> Assembly<'a> {
                 ProgramErrorKind::Empty => "at least one instruction",
                 ProgramErrorKind::TooLong => "at most 16777216 instructions",
                 ProgramErrorKind::TargetOutside { .. } => "a target inside the program",
-                ProgramErrorKind::WritesFramePointer => "another destination than r10, the frame pointer",
                 ProgramErrorKind::NoSuchForm => "an operation that exists with this width, size and operand",
             })
         })
