@@ -11,7 +11,7 @@ use sandbpf_benches::engines::{ENGINES, Engine, How, Native, Project, quietly};
 use sandbpf_benches::rounds::{Entry, Plan, Time, pin};
 use sandbpf_benches::table::{Table, geometric_mean, number};
 use sandbpf_benches::workload::{WORKLOADS, Workload};
-use sandbpf_benches::{generated, input, packets};
+use sandbpf_benches::{generated, input, packets, page};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -22,19 +22,43 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let pinned = if pin() { "pinned to one processor" } else { "not pinned to a processor" };
-    println!("{} rounds in turns, {pinned}\n", options.plan.rounds);
-    let programs = programs(options.plan);
-    let loading = loading(options.plan);
-    let filters = filters(options.plan);
-    if let Some(path) = options.json {
-        let all = json!({ "rounds": options.plan.rounds, "programs": programs, "loading": loading, "filters": filters });
-        if let Err(error) = std::fs::write(&path, format!("{all:#}\n")) {
-            eprintln!("{}: {error}", path.display());
-            return ExitCode::FAILURE;
+    match measure(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+/// A part of the report: as text, and every number of it.
+struct Section {
+    text: String,
+    numbers: Value,
+}
+
+fn measure(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let plan = options.plan;
+    let pinned = if pin() { "pinned to one processor" } else { "not pinned to a processor" };
+    let mut text = format!("{} rounds, {pinned}.\n", plan.rounds);
+    println!("{text}");
+    let mut numbers = serde_json::Map::from_iter([("rounds".to_string(), json!(plan.rounds))]);
+    for (name, section) in
+        [("programs", programs as fn(Plan) -> Section), ("loading", loading), ("filters", filters)]
+    {
+        let section = section(plan);
+        println!("{}", section.text);
+        text += &format!("\n{}", section.text);
+        numbers.insert(name.to_string(), section.numbers);
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, format!("{:#}\n", Value::Object(numbers)))?;
+    }
+    if let Some(path) = &options.page {
+        let page = std::fs::read_to_string(path)?;
+        std::fs::write(path, page::replace_measured(&page, &text)?)?;
+    }
+    Ok(())
 }
 
 /// A program's times: native first, then the engines in their order.
@@ -44,19 +68,20 @@ struct Row {
     times: Vec<Option<Time>>,
 }
 
-fn programs(plan: Plan) -> Value {
+fn programs(plan: Plan) -> Section {
     let rows: Vec<Row> = WORKLOADS.iter().map(|workload| row(workload, plan)).collect();
-    println!("One run, the fastest round: native in nanoseconds, engines as multiples of it.\n");
-    println!("{}", against_native(&rows, |time| time.min));
-    println!("The same, the median round.\n");
-    println!("{}", against_native(&rows, |time| time.median));
-    println!(
-        "Peers as multiples of sandbpf, machine code with machine code, interpreter with interpreter.\n"
+    let text = format!(
+        "### Programs\n\n\
+         One run, the fastest round: native in nanoseconds, engines as multiples of it.\n\n{}\n\
+         The same, the median round.\n\n{}\n\
+         Peers as multiples of sandbpf, machine code with machine code, interpreter with interpreter.\n\n{}\n\
+         Interpreters, nanoseconds an executed instruction.\n\n{}",
+        against_native(&rows, |time| time.min),
+        against_native(&rows, |time| time.median),
+        against_sandbpf(&rows),
+        per_instruction(&rows),
     );
-    println!("{}", against_sandbpf(&rows));
-    println!("Nanoseconds an executed instruction.\n");
-    println!("{}", per_instruction(&rows));
-    Value::Array(rows.iter().map(Row::to_json).collect())
+    Section { text, numbers: rows.iter().map(Row::to_json).collect() }
 }
 
 fn row(workload: &Workload, plan: Plan) -> Row {
@@ -179,7 +204,7 @@ fn time_json(time: Option<Time>) -> Value {
 /// Lengths of the programs to load: one that every compiler takes, and a long one.
 const LENGTHS: [usize; 2] = [400, 4000];
 
-fn loading(plan: Plan) -> Value {
+fn loading(plan: Plan) -> Section {
     let mut table = Table::new(
         ["engine".to_string()]
             .into_iter()
@@ -203,12 +228,12 @@ fn loading(plan: Plan) -> Value {
             "code_bytes_an_instruction": size,
         }));
     }
-    println!(
-        "Loading (decoding, checking, compiling) in nanoseconds an instruction, and the machine code of the"
+    let text = format!(
+        "### Loading\n\n\
+         Decoding, checking, compiling in nanoseconds an instruction, and the machine code of the longer program in\n\
+         bytes an instruction. A dash: the engine cannot, or does not tell.\n\n{table}"
     );
-    println!("longer program in bytes an instruction. A dash: it cannot, or does not tell.\n");
-    println!("{table}");
-    Value::Array(all)
+    Section { text, numbers: Value::Array(all) }
 }
 
 /// The engines that load a generated program answer alike.
@@ -223,7 +248,7 @@ fn agree(program: &[u8]) {
     }
 }
 
-fn filters(plan: Plan) -> Value {
+fn filters(plan: Plan) -> Section {
     let built_in = cfg!(feature = "libpcap");
     let mut table = Table::new([
         "filter, packet",
@@ -266,12 +291,15 @@ fn filters(plan: Plan) -> Value {
     table.row(
         ["geometric mean".to_string(), String::new(), String::new(), String::new()].into_iter().chain(means),
     );
-    println!("Classic filters, nanoseconds a packet.");
-    if !built_in {
-        println!("libpcap: not built in; `--features libpcap` compares with the system's.");
-    }
-    println!("\n{table}");
-    Value::Array(all)
+    let hint = if built_in {
+        ""
+    } else {
+        "\nlibpcap: not built in; `--features libpcap` compares with the system's."
+    };
+    let text = format!(
+        "### Classic filters\n\nNanoseconds a packet, and libpcap as a multiple of sandbpf.{hint}\n\n{table}"
+    );
+    Section { text, numbers: Value::Array(all) }
 }
 
 /// The verdict of the executable reference, which is neither of the engines.

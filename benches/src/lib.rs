@@ -19,6 +19,7 @@ pub mod input;
 pub mod libpcap;
 pub mod native;
 pub mod packets;
+pub mod page;
 pub mod rounds;
 pub mod table;
 pub mod workload;

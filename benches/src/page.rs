@@ -1,0 +1,29 @@
+//! The measured part of a page: what a run writes between two marks.
+
+use thiserror::Error;
+
+/// Starts the measured part.
+pub const BEGIN: &str = "<!-- measured: begin -->\n";
+
+/// Ends it.
+pub const END: &str = "<!-- measured: end -->\n";
+
+/// The page has no part to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the page has no measured part; it stands between the lines {} and {}", BEGIN.trim_end(), END.trim_end())]
+pub struct NoMeasuredPart;
+
+/// The page with another measured part.
+///
+/// ```
+/// use sandbpf_benches::page::{BEGIN, END, NoMeasuredPart, replace_measured};
+/// let page = format!("# Fast\n{BEGIN}slow\n{END}the end\n");
+/// assert_eq!(replace_measured(&page, "fast\n")?, format!("# Fast\n{BEGIN}fast\n{END}the end\n"));
+/// assert_eq!(replace_measured("# Empty\n", "fast\n"), Err(NoMeasuredPart));
+/// # Ok::<(), NoMeasuredPart>(())
+/// ```
+pub fn replace_measured(page: &str, measured: &str) -> Result<String, NoMeasuredPart> {
+    let (before, rest) = page.split_once(BEGIN).ok_or(NoMeasuredPart)?;
+    let (_, after) = rest.split_once(END).ok_or(NoMeasuredPart)?;
+    Ok([before, BEGIN, measured, END, after].concat())
+}
