@@ -2,9 +2,19 @@
 
 use sandbpf::{Buffer, Engine, Loader, Packet, SocketFilter, classic, isa};
 use sandbpf_benches::classic::FILTERS;
-use sandbpf_benches::engines::{ENGINES, Project, quietly};
+use sandbpf_benches::engines::{ENGINES, How, Project, quietly};
 use sandbpf_benches::workload::{WORKLOADS, Workload};
 use sandbpf_benches::{generated, input, native, packets};
+
+/// Compilers may be missing where there are none: another processor, a build without ours.
+fn may_be_missing(engine: &sandbpf_benches::engines::Engine) -> bool {
+    let ours = || Loader::new().load::<Buffer>("exit").map(|program| program.engine());
+    match (engine.how, engine.project) {
+        (How::Interpreter | How::Step, _) => false,
+        (How::Jit, Project::Sandbpf) => ours().is_ok_and(|engine| engine == Engine::Interpreter),
+        (How::Jit, Project::Rbpf | Project::Solana) => cfg!(not(target_arch = "x86_64")),
+    }
+}
 
 #[test]
 fn every_engine_answers_as_the_native_function_does() {
@@ -18,8 +28,7 @@ fn every_engine_answers_as_the_native_function_does() {
                     assert_eq!(subject.batch(3), expected, "{} in {}, again", workload.name, engine.name);
                 }
                 Err(error) => {
-                    // Only machine code may be missing: where the processor is another.
-                    assert!(engine.name.ends_with("jit"), "{} in {}: {error}", workload.name, engine.name);
+                    assert!(may_be_missing(engine), "{} in {}: {error}", workload.name, engine.name)
                 }
             }
         }
@@ -118,7 +127,9 @@ fn generated_programs_have_their_length_and_one_answer() {
         let memory = input::prefixed(&[0x5a; 64]);
         let answers = ENGINES.iter().filter_map(|engine| {
             let subject = quietly(|| (engine.prepare)(&program.to_bytes(), memory.clone()));
-            assert!(subject.is_ok() || engine.name.ends_with("jit"), "{}", engine.name);
+            // The code buffer of rbpf is one page.
+            let too_long = engine.project == Project::Rbpf && length > 400;
+            assert!(subject.is_ok() || too_long || may_be_missing(engine), "{} at {length}", engine.name);
             Some((engine, subject.ok()?.batch(1)))
         });
         let answers: Vec<_> = answers.collect();
