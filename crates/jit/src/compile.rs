@@ -1,0 +1,70 @@
+//! From a program to bytes: walks the instructions and calls the emitters.
+
+use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, StackUse};
+
+use crate::Options;
+use crate::layout::status;
+use crate::x86_64::{Emitter, alu, atomic, branch, call, frame, memory, muldiv, packet};
+
+/// Machine code that lies nowhere yet.
+pub(crate) struct Compiled {
+    pub(crate) bytes: Vec<u8>,
+    /// Where every instruction's code starts.
+    pub(crate) starts: Box<[u32]>,
+}
+
+/// Compiles a program.
+pub(crate) fn compile(program: &Program, options: Options) -> Compiled {
+    let mut e = Emitter::new(program, options);
+    frame::enter(&mut e);
+    let mut starts = Vec::with_capacity(program.len());
+    for (index, insn) in program.insns().iter().enumerate() {
+        let pc = Pc(index as u32);
+        e.place(pc);
+        starts.push(e.offset());
+        instruction(&mut e, pc, insn);
+    }
+    let last = Pc(program.len() as u32 - 1);
+    e.trap(status::FELL_OFF, last);
+    e.cold_blocks();
+    frame::leave(&mut e);
+    memory::stubs(&mut e);
+    Compiled { bytes: e.finish(), starts: starts.into() }
+}
+
+fn instruction(e: &mut Emitter<'_>, pc: Pc, insn: &Insn) {
+    if insn.writes().contains(Reg::R10) {
+        return e.trap(status::FRAME_POINTER, pc);
+    }
+    match *insn {
+        Insn::Alu { op, width, dst, src } => match muldiv::is(op) {
+            true => muldiv::emit(e, op, width, dst, src),
+            false => alu::emit(e, op, width, dst, src),
+        },
+        Insn::Unary { op, dst } => alu::unary(e, op, dst),
+        Insn::Cast { dst, src, to: _ } => alu::low_half(e, dst, src),
+        Insn::LoadImm { dst, value } => alu::load_imm(e, pc, dst, value),
+        Insn::Load { size, extend, dst, base, off } => memory::load(e, size, extend, dst, base, off),
+        Insn::Store { size, base, off, src } => memory::store(e, size, base, off, src),
+        Insn::Atomic { op, size, base, off, reg } => atomic::emit(e, pc, op, size, base, off, reg),
+        Insn::LoadPacket { size, index, off } => packet::load(e, size, index, off),
+        Insn::Jump { to, reach: _ } => branch::jump(e, pc, to),
+        Insn::MayGoto { to } => branch::may_goto(e, pc, to),
+        Insn::Branch { cond, width, lhs, rhs, to } => branch::branch(e, pc, cond, width, lhs, rhs, to),
+        Insn::Call { callee: Callee::Helper(id) } => call::helper(e, pc, id),
+        Insn::Call { callee: Callee::Local(entry) } => call::local(e, pc, entry),
+        Insn::Call { callee: Callee::Register(reg) } => call::register(e, pc, reg),
+        Insn::Call { callee: Callee::Kfunc { .. } } => e.trap(status::UNRESOLVED, pc),
+        Insn::Exit => branch::exit(e),
+    }
+}
+
+/// Whether an access of `size` bytes at `off` from the frame pointer lies in the frame, whatever the program
+/// does: then it needs no check.
+pub(crate) fn in_frame(program: &Program, base: Reg, off: i16, size: u8) -> bool {
+    let off = i32::from(off);
+    base == Reg::R10
+        && program.stack_use() != StackUse::None
+        && off >= -(sandbpf_isa::FRAME_SIZE as i32)
+        && off + i32::from(size) <= 0
+}

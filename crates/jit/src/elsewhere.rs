@@ -1,0 +1,35 @@
+//! What stands for machine code where there is none.
+
+use std::sync::Arc;
+
+use sandbpf_isa::Program;
+use sandbpf_runtime::{Execute, Machine, Trap};
+
+use crate::{Options, Unsupported};
+
+/// Machine code; on this target there is none.
+#[derive(Debug)]
+pub enum Code {}
+
+impl Code {
+    /// Compiles a program.
+    pub fn compile(_program: impl Into<Arc<Program>>) -> Result<Self, Unsupported> {
+        Err(Unsupported::Target)
+    }
+
+    /// Compiles a program, with options.
+    pub fn compile_with(_program: impl Into<Arc<Program>>, _options: Options) -> Result<Self, Unsupported> {
+        Err(Unsupported::Target)
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
+impl Execute for Code {
+    fn execute(&self, _machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        match *self {}
+    }
+}

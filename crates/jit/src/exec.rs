@@ -1,0 +1,129 @@
+//! Code in memory, and the call into it.
+//!
+//! # Contract
+//!
+//! The bytes come from [`compile`](crate::compile) and nowhere else. They are copied into memory that is then made
+//! executable and is never writable again. They follow the `sysv64` convention with one argument, the address of a
+//! [`State`]; they touch that state, the regions whose pointers and lengths stand in it, and their own stack, and
+//! nothing else: every access is checked against those lengths.
+
+use std::fmt;
+use std::mem::transmute;
+use std::sync::Arc;
+
+use dynasmrt::AssemblyOffset;
+use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
+use sandbpf_isa::{MAY_GOTO_LIMIT, Pc, Program};
+use sandbpf_runtime::{Execute, Machine, Trap};
+
+use crate::callbacks::STACK_REGION;
+use crate::compile::{self, Compiled};
+use crate::layout::{State, status};
+use crate::{MAX_INSNS, Options, Unsupported};
+
+/// A program as machine code.
+///
+/// Immutable once made: share it between threads.
+pub struct Code {
+    program: Arc<Program>,
+    memory: ExecutableBuffer,
+    len: usize,
+    /// Where every instruction's code starts.
+    starts: Box<[u32]>,
+    /// For every function: where its code is, and its cost.
+    functions: Box<[[u64; 2]]>,
+    options: Options,
+}
+
+type Entry = unsafe extern "sysv64" fn(*mut State) -> u64;
+
+impl Code {
+    /// Compiles a program. Takes time and space in proportion to its length.
+    pub fn compile(program: impl Into<Arc<Program>>) -> Result<Self, Unsupported> {
+        Code::compile_with(program, Options::default())
+    }
+
+    /// Compiles a program, with options.
+    pub fn compile_with(program: impl Into<Arc<Program>>, options: Options) -> Result<Self, Unsupported> {
+        let program = program.into();
+        if program.len() > MAX_INSNS {
+            return Err(Unsupported::TooLarge { insns: program.len() });
+        }
+        let Compiled { bytes, starts } = compile::compile(&program, options);
+        let mut buffer = MutableBuffer::new(bytes.len())?;
+        buffer.set_len(bytes.len());
+        buffer.copy_from_slice(&bytes);
+        let memory = buffer.make_exec()?;
+        let base = memory.ptr(AssemblyOffset(0)) as u64;
+        let function =
+            |f: &sandbpf_isa::Function| [base + u64::from(starts[f.entry.index()]), u64::from(f.cost)];
+        let functions = program.functions().iter().map(function).collect();
+        Ok(Code { memory, len: bytes.len(), starts, functions, options, program })
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    /// The instruction whose code contains this offset.
+    pub fn pc_of(&self, offset: usize) -> Pc {
+        let after = self.starts.partition_point(|&start| start as usize <= offset);
+        Pc(after.saturating_sub(1) as u32)
+    }
+}
+
+impl Execute for Code {
+    fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        machine.enter(&self.program);
+        let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
+        let (packet, packet_len) = (data.as_ptr(), data.len() as u64);
+        let mut state = State {
+            regions: machine.memory.view(),
+            packet,
+            packet_len,
+            budget: machine.budget,
+            may_goto: MAY_GOTO_LIMIT,
+            depth: 0,
+            host_stack: 0,
+            callback_stack: 0,
+            functions: self.functions.as_ptr(),
+            answer: 0,
+            registers: machine.registers,
+            status: status::RETURNED,
+            trap_pc: 0,
+            fault_at: 0,
+            fault_address: 0,
+            fault_size: 0,
+            fault_write: 0,
+            machine: std::ptr::from_mut(machine).cast(),
+            program: Arc::as_ptr(&self.program),
+            trap: None,
+            panic: None,
+        };
+        // SAFETY: the buffer starts with the entry, which has this type (the contract above).
+        let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
+        // SAFETY: the state is whole, its pointers hold until this function returns, and nobody else uses them.
+        let r0 = unsafe { entry(&raw mut state) };
+        machine.budget = state.budget;
+        machine.memory.set_active_stack(state.regions[STACK_REGION].readable as usize);
+        if let Some(panic) = state.panic.take() {
+            std::panic::resume_unwind(panic);
+        }
+        if state.status != status::RETURNED {
+            // A return address points behind its call: one byte back is inside.
+            let base = self.memory.ptr(AssemblyOffset(0)) as u64;
+            return Err(state.trap(|at| self.pc_of((at - base) as usize - 1)));
+        }
+        if self.options.export_registers {
+            machine.registers = state.registers;
+        }
+        Ok(r0)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").field("instructions", &self.program.len()).field("bytes", &self.len).finish()
+    }
+}

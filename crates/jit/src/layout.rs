@@ -1,0 +1,100 @@
+//! The state of a run as machine code sees it.
+//!
+//! One structure, its address in a register. Emitters name its fields by [`offset_of`](core::mem::offset_of), so
+//! that the two cannot disagree.
+
+use core::any::Any;
+
+use sandbpf_isa::Pc;
+use sandbpf_runtime::memory::view::View;
+use sandbpf_runtime::{Machine, Registers, Trap};
+
+/// What machine code knows of a run.
+#[repr(C)]
+pub(crate) struct State {
+    /// The regions of guest memory.
+    pub(crate) regions: View,
+    /// The first byte of the packet's data …
+    pub(crate) packet: *const u8,
+    /// … and how many there are.
+    pub(crate) packet_len: u64,
+    /// What is left of the budget.
+    pub(crate) budget: u64,
+    /// What is left of the frame's `may_goto`s.
+    pub(crate) may_goto: u64,
+    /// How many callers wait.
+    pub(crate) depth: u64,
+    /// The host's stack pointer to go back to.
+    pub(crate) host_stack: u64,
+    /// The host's stack pointer to return to from a callback.
+    pub(crate) callback_stack: u64,
+    /// For every function: where its code is, and its cost.
+    pub(crate) functions: *const [u64; 2],
+    /// What a callback answers besides its status.
+    pub(crate) answer: u64,
+    /// The registers at entry, around callbacks, and (if exported) at the end.
+    pub(crate) registers: Registers,
+    /// Why the run ended.
+    pub(crate) status: u32,
+    /// The instruction that trapped, when machine code knows it.
+    pub(crate) trap_pc: u32,
+    /// Where an access failed: the address of code behind it …
+    pub(crate) fault_at: u64,
+    /// … the guest address …
+    pub(crate) fault_address: u64,
+    /// … how many bytes …
+    pub(crate) fault_size: u32,
+    /// … and whether it was a write.
+    pub(crate) fault_write: u32,
+    /// The machine, for callbacks: a `Machine<'run>` that nobody else touches meanwhile.
+    pub(crate) machine: *mut Machine<'static>,
+    /// The program, for callbacks.
+    pub(crate) program: *const sandbpf_isa::Program,
+    /// The trap that a callback found.
+    pub(crate) trap: Option<Trap>,
+    /// The panic that a callback caught.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+}
+
+/// Why a run ended.
+pub(crate) mod status {
+    /// It returned.
+    pub(crate) const RETURNED: u32 = 0;
+    /// The budget is used up, at `trap_pc`.
+    pub(crate) const OUT_OF_INSTRUCTIONS: u32 = 1;
+    /// Too many frames, at `trap_pc`.
+    pub(crate) const CALL_DEPTH: u32 = 2;
+    /// A map, variable or kernel function, at `trap_pc`.
+    pub(crate) const UNRESOLVED: u32 = 3;
+    /// A write to the frame pointer, at `trap_pc`.
+    pub(crate) const FRAME_POINTER: u32 = 4;
+    /// Control ran past the end, behind `trap_pc`.
+    pub(crate) const FELL_OFF: u32 = 5;
+    /// An access failed, at `fault_at`.
+    pub(crate) const FAULT: u32 = 6;
+    /// A callback found a trap.
+    pub(crate) const TRAP: u32 = 7;
+    /// A callback panicked.
+    pub(crate) const PANIC: u32 = 8;
+}
+
+impl State {
+    /// The trap that `status` stands for; `pc_of` finds the instruction of an address of code.
+    pub(crate) fn trap(&mut self, pc_of: impl FnOnce(u64) -> Pc) -> Trap {
+        let pc = Pc(self.trap_pc);
+        match self.status {
+            status::OUT_OF_INSTRUCTIONS => Trap::OutOfInstructions { pc },
+            status::CALL_DEPTH => Trap::CallDepth { pc },
+            status::UNRESOLVED => Trap::Unresolved { pc },
+            status::FRAME_POINTER => Trap::FramePointer { pc },
+            status::FELL_OFF => Trap::FellOff { pc },
+            status::FAULT => Trap::BadAccess {
+                pc: pc_of(self.fault_at),
+                address: self.fault_address,
+                size: self.fault_size,
+                write: self.fault_write != 0,
+            },
+            _ => self.trap.take().unwrap_or(Trap::Unresolved { pc }),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Jumps, branches, the end of a function.
+//!
+//! ```text
+//! cmp  lhs, rhs             a branch back pays before it is taken:
+//! jcc  target               cmp  lhs, rhs
+//!                           jncc over
+//!                           (charge)
+//!                           jmp  target
+//!                     over:
+//! ```
+
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use sandbpf_isa::{Cond, Operand, Pc, Reg, Width};
+
+use super::{Emitter, field};
+
+/// `goto to`
+pub(crate) fn jump(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
+    pay(e, pc, to);
+    let target = e.label(to);
+    dynasm!(e.asm ; .arch x64 ; jmp =>target);
+}
+
+fn pay(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
+    if to <= pc {
+        e.charge(pc.0 - to.0 + 1, pc);
+    }
+}
+
+/// `may_goto to`
+pub(crate) fn may_goto(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
+    let (left, go_on) = (field!(may_goto), e.asm.new_dynamic_label());
+    dynasm!(e.asm ; .arch x64 ; sub QWORD [r12 + left], 1 ; jnc =>go_on ; add QWORD [r12 + left], 1);
+    jump(e, pc, to);
+    dynasm!(e.asm ; .arch x64 ; =>go_on);
+}
+
+/// `if lhs cond rhs goto to`
+pub(crate) fn branch(e: &mut Emitter<'_>, pc: Pc, cond: Cond, width: Width, lhs: Reg, rhs: Operand, to: Pc) {
+    let lhs = e.host(lhs);
+    let test = cond == Cond::Set;
+    match (width, rhs) {
+        (Width::W64, Operand::Reg(rhs)) => {
+            let rhs = e.host(rhs);
+            match test {
+                true => dynasm!(e.asm ; .arch x64 ; test Rq(lhs), Rq(rhs)),
+                false => dynasm!(e.asm ; .arch x64 ; cmp Rq(lhs), Rq(rhs)),
+            }
+        }
+        (Width::W32, Operand::Reg(rhs)) => {
+            let rhs = e.host(rhs);
+            match test {
+                true => dynasm!(e.asm ; .arch x64 ; test Rd(lhs), Rd(rhs)),
+                false => dynasm!(e.asm ; .arch x64 ; cmp Rd(lhs), Rd(rhs)),
+            }
+        }
+        (Width::W64, Operand::Imm(imm)) => match test {
+            true => dynasm!(e.asm ; .arch x64 ; test Rq(lhs), DWORD imm),
+            false => dynasm!(e.asm ; .arch x64 ; cmp Rq(lhs), DWORD imm),
+        },
+        (Width::W32, Operand::Imm(imm)) => match test {
+            true => dynasm!(e.asm ; .arch x64 ; test Rd(lhs), DWORD imm),
+            false => dynasm!(e.asm ; .arch x64 ; cmp Rd(lhs), DWORD imm),
+        },
+    }
+    if to > pc {
+        let target = e.label(to);
+        return jump_if(e, cond, target);
+    }
+    let (taken, over) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
+    jump_if(e, cond, taken);
+    dynasm!(e.asm ; .arch x64 ; jmp =>over ; =>taken);
+    jump(e, pc, to);
+    dynasm!(e.asm ; .arch x64 ; =>over);
+}
+
+fn jump_if(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
+    match cond {
+        Cond::Eq => dynasm!(e.asm ; .arch x64 ; je =>target),
+        Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; jne =>target),
+        Cond::Gt => dynasm!(e.asm ; .arch x64 ; ja =>target),
+        Cond::Ge => dynasm!(e.asm ; .arch x64 ; jae =>target),
+        Cond::Lt => dynasm!(e.asm ; .arch x64 ; jb =>target),
+        Cond::Le => dynasm!(e.asm ; .arch x64 ; jbe =>target),
+        Cond::Sgt => dynasm!(e.asm ; .arch x64 ; jg =>target),
+        Cond::Sge => dynasm!(e.asm ; .arch x64 ; jge =>target),
+        Cond::Slt => dynasm!(e.asm ; .arch x64 ; jl =>target),
+        Cond::Sle => dynasm!(e.asm ; .arch x64 ; jle =>target),
+    }
+}
+
+/// Returns to the caller, or ends the run.
+pub(crate) fn exit(e: &mut Emitter<'_>) {
+    if e.program.functions().len() > 1 {
+        let depth = field!(depth);
+        dynasm!(e.asm ; .arch x64 ; cmp QWORD [r12 + depth], 0 ; je ->exit ; ret);
+    } else {
+        dynasm!(e.asm ; .arch x64 ; jmp ->exit);
+    }
+}

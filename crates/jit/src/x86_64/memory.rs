@@ -1,0 +1,175 @@
+//! Loads and stores.
+//!
+//! An access within the frame goes through the stack's host address. Any other calls a stub that finds the
+//! region, checks, and puts the host address into r9; if it cannot, its return address tells which instruction
+//! failed.
+//!
+//! ```text
+//! lea  r9, [base + off]        check: mov  r10, r9
+//! call check                          shr  r10, 28            which region?
+//! mov  dst, [r9]                      cmp  r10, 8
+//!                                     jae  fault
+//!                                     shl  r10d, 4
+//!                                     mov  r11d, r9d
+//!                                     and  r11d, 0x0fffffff   where in it?
+//!                                     add  r11d, size
+//!                                     cmp  r11d, [r12 + r10 + readable]
+//!                                     ja   fault
+//!                                     and  r9d, 0x0fffffff
+//!                                     add  r9, [r12 + r10 + start]
+//!                                     ret
+//! ```
+
+use core::mem::{offset_of, size_of};
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use sandbpf_isa::{Extend, Operand, Reg, Size};
+use sandbpf_runtime::address::{REGION_BITS, REGION_SIZE, STACK};
+use sandbpf_runtime::memory::view::{REGIONS, RegionView};
+
+use super::{Emitter, field};
+use crate::callbacks::STACK_REGION;
+use crate::compile::in_frame;
+use crate::layout::{State, status};
+
+/// What an access does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// `dst = extend(*(size *)(base + off))`
+pub(crate) fn load(e: &mut Emitter<'_>, size: Size, extend: Extend, dst: Reg, base: Reg, off: i16) {
+    let disp = locate(e, Access::Read, size, base, off);
+    let dst = e.host(dst);
+    match (size, extend) {
+        (Size::B, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; movzx Rd(dst), BYTE [r9 + disp]),
+        (Size::H, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; movzx Rd(dst), WORD [r9 + disp]),
+        (Size::W, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; mov Rd(dst), DWORD [r9 + disp]),
+        (Size::B, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsx Rq(dst), BYTE [r9 + disp]),
+        (Size::H, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsx Rq(dst), WORD [r9 + disp]),
+        (Size::W, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsxd Rq(dst), DWORD [r9 + disp]),
+        (Size::DW, _) => dynasm!(e.asm ; .arch x64 ; mov Rq(dst), QWORD [r9 + disp]),
+    }
+}
+
+/// `*(size *)(base + off) = src`
+pub(crate) fn store(e: &mut Emitter<'_>, size: Size, base: Reg, off: i16, src: Operand) {
+    let disp = locate(e, Access::Write, size, base, off);
+    match src {
+        Operand::Reg(src) => {
+            let src = e.host(src);
+            match size {
+                Size::B => dynasm!(e.asm ; .arch x64 ; mov BYTE [r9 + disp], Rb(src)),
+                Size::H => dynasm!(e.asm ; .arch x64 ; mov WORD [r9 + disp], Rw(src)),
+                Size::W => dynasm!(e.asm ; .arch x64 ; mov DWORD [r9 + disp], Rd(src)),
+                Size::DW => dynasm!(e.asm ; .arch x64 ; mov QWORD [r9 + disp], Rq(src)),
+            }
+        }
+        Operand::Imm(imm) => match size {
+            Size::B => dynasm!(e.asm ; .arch x64 ; mov BYTE [r9 + disp], imm as i8),
+            Size::H => dynasm!(e.asm ; .arch x64 ; mov WORD [r9 + disp], imm as i16),
+            Size::W => dynasm!(e.asm ; .arch x64 ; mov DWORD [r9 + disp], imm),
+            Size::DW => dynasm!(e.asm ; .arch x64 ; mov QWORD [r9 + disp], imm),
+        },
+    }
+}
+
+/// Makes `[r9 + disp]` the bytes at `base + off`, and gives `disp`. Leaves the program's registers alone.
+pub(crate) fn locate(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
+    if in_frame(e.program, base, off, size.bytes()) {
+        direct(e, base, off)
+    } else {
+        checked(e, access, size, base, off)
+    }
+}
+
+/// Within the frame, which the program cannot move.
+fn direct(e: &mut Emitter<'_>, base: Reg, off: i16) -> i32 {
+    let (base, start) = (e.host(base), region(STACK_REGION) + offset_of!(RegionView, start) as i32);
+    dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + start] ; add r9, Rq(base));
+    i32::from(off) - STACK as i32
+}
+
+/// Anywhere, or a fault.
+fn checked(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
+    let base = e.host(base);
+    match off {
+        0 => dynasm!(e.asm ; .arch x64 ; mov r9, Rq(base)),
+        off => dynasm!(e.asm ; .arch x64 ; lea r9, [Rq(base) + i32::from(off)]),
+    }
+    match (access, size) {
+        (Access::Read, Size::B) => dynasm!(e.asm ; .arch x64 ; call ->read_1),
+        (Access::Read, Size::H) => dynasm!(e.asm ; .arch x64 ; call ->read_2),
+        (Access::Read, Size::W) => dynasm!(e.asm ; .arch x64 ; call ->read_4),
+        (Access::Read, Size::DW) => dynasm!(e.asm ; .arch x64 ; call ->read_8),
+        (Access::Write, Size::B) => dynasm!(e.asm ; .arch x64 ; call ->write_1),
+        (Access::Write, Size::H) => dynasm!(e.asm ; .arch x64 ; call ->write_2),
+        (Access::Write, Size::W) => dynasm!(e.asm ; .arch x64 ; call ->write_4),
+        (Access::Write, Size::DW) => dynasm!(e.asm ; .arch x64 ; call ->write_8),
+    }
+    0
+}
+
+/// Where a region's view is in the state.
+pub(crate) fn region(number: usize) -> i32 {
+    (offset_of!(State, regions) + number * size_of::<RegionView>()) as i32
+}
+
+/// The checks, one for each size and direction, and what they fail to.
+pub(crate) fn stubs(e: &mut Emitter<'_>) {
+    dynasm!(e.asm ; .arch x64 ; ->read_1:);
+    stub(e, Access::Read, Size::B);
+    dynasm!(e.asm ; .arch x64 ; ->read_2:);
+    stub(e, Access::Read, Size::H);
+    dynasm!(e.asm ; .arch x64 ; ->read_4:);
+    stub(e, Access::Read, Size::W);
+    dynasm!(e.asm ; .arch x64 ; ->read_8:);
+    stub(e, Access::Read, Size::DW);
+    dynasm!(e.asm ; .arch x64 ; ->write_1:);
+    stub(e, Access::Write, Size::B);
+    dynasm!(e.asm ; .arch x64 ; ->write_2:);
+    stub(e, Access::Write, Size::H);
+    dynasm!(e.asm ; .arch x64 ; ->write_4:);
+    stub(e, Access::Write, Size::W);
+    dynasm!(e.asm ; .arch x64 ; ->write_8:);
+    stub(e, Access::Write, Size::DW);
+}
+
+fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
+    let fault = e.asm.new_dynamic_label();
+    let inside = (REGION_SIZE - 1) as i32;
+    let start = region(0) + offset_of!(RegionView, start) as i32;
+    let len = region(0)
+        + match access {
+            Access::Read => offset_of!(RegionView, readable) as i32,
+            Access::Write => offset_of!(RegionView, writable) as i32,
+        };
+    let bytes = size.bytes() as i8;
+    dynasm!(e.asm
+        ; .arch x64
+        ; mov r10, r9
+        ; shr r10, REGION_BITS as i8
+        ; cmp r10, REGIONS as i32
+        ; jae =>fault
+        ; shl r10d, 4
+        ; mov r11d, r9d
+        ; and r11d, inside
+        ; add r11d, BYTE bytes
+        ; cmp r11d, [r12 + r10 + len]
+        ; ja =>fault
+        ; and r9d, inside
+        ; add r9, [r12 + r10 + start]
+        ; ret
+        ; =>fault
+        ; pop r10
+        ; mov [r12 + field!(fault_at)], r10
+        ; mov [r12 + field!(fault_address)], r9
+        ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
+        ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
+        ; mov DWORD [r12 + field!(status)], status::FAULT as i32
+        ; jmp ->trapped
+    );
+    const { assert!(size_of::<RegionView>() == 1 << 4) };
+}

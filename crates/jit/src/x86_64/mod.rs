@@ -1,0 +1,167 @@
+//! The emitter: an assembler, the registers, labels, and the cold blocks that wait for the end.
+
+pub(crate) mod alu;
+pub(crate) mod atomic;
+pub(crate) mod branch;
+pub(crate) mod call;
+pub(crate) mod frame;
+pub(crate) mod memory;
+pub(crate) mod muldiv;
+pub(crate) mod packet;
+
+use core::mem::offset_of;
+
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
+use sandbpf_isa::{Pc, Program, Reg};
+
+use crate::Options;
+use crate::layout::State;
+
+pub(crate) type Assembler = VecAssembler<X64Relocation>;
+
+/// `rcx`, which shifts count with.
+pub(crate) const RCX: u8 = 1;
+/// `rax`, which divisions and exchanges go through.
+pub(crate) const RAX: u8 = 0;
+
+/// The host's registers for `r0`…`r10`, as the kernel assigns them: arguments and results are where C has them.
+const HOST: [u8; Reg::COUNT] = [0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5];
+
+/// Emits the code of one program.
+pub(crate) struct Emitter<'p> {
+    pub(crate) program: &'p Program,
+    pub(crate) options: Options,
+    pub(crate) asm: Assembler,
+    labels: Vec<DynamicLabel>,
+    cold: Vec<Cold>,
+}
+
+/// A block behind the code that runs.
+struct Cold {
+    label: DynamicLabel,
+    status: u32,
+    pc: Pc,
+}
+
+/// The offset of a field of the state, for an operand.
+macro_rules! field {
+    ($($field:tt)+) => { core::mem::offset_of!($crate::layout::State, $($field)+) as i32 };
+}
+pub(crate) use field;
+
+impl<'p> Emitter<'p> {
+    pub(crate) fn new(program: &'p Program, options: Options) -> Self {
+        let mut asm = Assembler::new_with_capacity(0, program.len() * 16, 16, 16, 16, 16, 16);
+        let labels = (0..program.len()).map(|_| asm.new_dynamic_label()).collect();
+        Emitter { program, options, asm, labels, cold: Vec::new() }
+    }
+
+    /// The host's register for `reg`.
+    pub(crate) fn host(&self, reg: Reg) -> u8 {
+        HOST[(reg.index() + usize::from(self.options.rotation)) % HOST.len()]
+    }
+
+    /// Where the code of the instruction at `pc` is, or will be.
+    pub(crate) fn label(&self, pc: Pc) -> DynamicLabel {
+        self.labels[pc.index()]
+    }
+
+    /// The code of the instruction at `pc` starts here.
+    pub(crate) fn place(&mut self, pc: Pc) {
+        let label = self.label(pc);
+        dynasm!(self.asm ; .arch x64 ; =>label);
+    }
+
+    pub(crate) fn offset(&self) -> u32 {
+        self.asm.offset().0 as u32
+    }
+
+    /// Traps here.
+    pub(crate) fn trap(&mut self, status: u32, pc: Pc) {
+        let label = self.trap_label(status, pc);
+        dynasm!(self.asm ; .arch x64 ; jmp =>label);
+    }
+
+    /// Where to jump to for a trap.
+    pub(crate) fn trap_label(&mut self, status: u32, pc: Pc) -> DynamicLabel {
+        let label = self.asm.new_dynamic_label();
+        self.cold.push(Cold { label, status, pc });
+        label
+    }
+
+    /// Pays for a jump or call.
+    ///
+    /// ```text
+    /// cmp qword [state + budget], cost
+    /// jb  out_of_instructions
+    /// sub qword [state + budget], cost
+    /// ```
+    pub(crate) fn charge(&mut self, cost: u32, pc: Pc) {
+        let broke = self.trap_label(crate::layout::status::OUT_OF_INSTRUCTIONS, pc);
+        let (budget, cost) = (field!(budget), cost as i32);
+        dynasm!(self.asm
+            ; .arch x64
+            ; cmp QWORD [r12 + budget], cost
+            ; jb =>broke
+            ; sub QWORD [r12 + budget], cost
+        );
+    }
+
+    /// Puts all registers of the program into the state.
+    pub(crate) fn spill(&mut self) {
+        for reg in Reg::all() {
+            let (at, host) = (register(reg), self.host(reg));
+            dynasm!(self.asm ; .arch x64 ; mov [r12 + at], Rq(host));
+        }
+    }
+
+    /// Takes all registers of the program from the state.
+    pub(crate) fn reload(&mut self) {
+        for reg in Reg::all() {
+            let (at, host) = (register(reg), self.host(reg));
+            dynasm!(self.asm ; .arch x64 ; mov Rq(host), [r12 + at]);
+        }
+    }
+
+    /// Calls a callback between [`Emitter::spill`] and [`Emitter::reload`]; goes to the end of the run if it
+    /// found a trap. `esi` and `edx` hold its arguments.
+    pub(crate) fn callback(&mut self, function: usize) {
+        let saved = field!(callback_stack);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rdi, r12
+            ; mov [r12 + saved], rsp
+            ; and rsp, -16
+            ; mov rax, QWORD function as i64
+            ; call rax
+            ; mov rsp, [r12 + saved]
+            ; test eax, eax
+            ; jnz ->trapped
+        );
+    }
+
+    /// What could not stand in the way.
+    pub(crate) fn cold_blocks(&mut self) {
+        let (status_at, pc_at) = (field!(status), field!(trap_pc));
+        for Cold { label, status, pc } in core::mem::take(&mut self.cold) {
+            dynasm!(self.asm
+                ; .arch x64
+                ; =>label
+                ; mov DWORD [r12 + status_at], status as i32
+                ; mov DWORD [r12 + pc_at], pc.0 as i32
+                ; jmp ->trapped
+            );
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        // Every label that is used is placed: emitters take them from `label` and `trap_label`.
+        self.asm.finalize().expect("all labels are placed and all jumps reach")
+    }
+}
+
+/// Where `reg` is kept in the state.
+pub(crate) fn register(reg: Reg) -> i32 {
+    offset_of!(State, registers) as i32 + 8 * reg.index() as i32
+}
