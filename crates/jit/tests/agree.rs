@@ -28,8 +28,8 @@ fn run(engine: &dyn Execute, budget: u64) -> Outcome {
     let helpers = HelperSet::linux();
     let mut stack = Stack::default();
     let mut context: Vec<u8> = (0..200).collect();
-    let mut buffer: Vec<u8> = (0..64).map(|i| i * 3).collect();
-    let packet: Vec<u8> = (0..60).map(|i| i * 5).collect();
+    let mut buffer: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(3)).collect();
+    let packet: Vec<u8> = (0..60).map(|i: u8| i.wrapping_mul(5)).collect();
     let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, budget);
     machine.memory.set_context(Region::Write(&mut context)).expect("it fits");
     machine.memory.set_buffer(Region::Write(&mut buffer)).expect("it fits");
