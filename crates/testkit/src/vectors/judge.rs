@@ -1,0 +1,78 @@
+//! The judgement of one record: what was compared, what differed, what could not be compared.
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+
+/// What is known of a record so far.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    compared: u64,
+    failures: Vec<String>,
+    suppressed: u64,
+    left_out: BTreeMap<String, u64>,
+}
+
+/// How a record came out.
+pub(crate) enum Outcome {
+    /// All that was compared is equal; what could not be compared, and how often.
+    Passed(BTreeMap<String, u64>),
+    /// The disagreements.
+    Failed(Vec<String>),
+    /// Nothing could be compared.
+    Skipped(String),
+}
+
+/// A record reports no more disagreements than this; the rest is counted.
+const REPORTED: usize = 4;
+
+impl Judged {
+    /// Compares; `about` says what, and is only asked when it differs. Says whether it is equal.
+    pub(crate) fn equal<T: PartialEq + Debug, D: Display>(
+        &mut self,
+        expected: T,
+        found: T,
+        about: impl FnOnce() -> D,
+    ) -> bool {
+        let equal = expected == found;
+        if equal {
+            self.compared += 1;
+        } else {
+            self.fail(|| format!("expected {expected:?}, found {found:?}: {}", about()));
+        }
+        equal
+    }
+
+    /// Something was compared and is as recorded.
+    pub(crate) fn agree(&mut self) {
+        self.compared += 1;
+    }
+
+    /// A disagreement.
+    pub(crate) fn fail<D: Display>(&mut self, about: impl FnOnce() -> D) {
+        self.compared += 1;
+        if self.failures.len() < REPORTED {
+            self.failures.push(about().to_string());
+        } else {
+            self.suppressed += 1;
+        }
+    }
+
+    /// Part of the record cannot be compared.
+    pub(crate) fn leave_out(&mut self, reason: impl Into<String>) {
+        *self.left_out.entry(reason.into()).or_default() += 1;
+    }
+
+    pub(crate) fn outcome(mut self) -> Outcome {
+        if !self.failures.is_empty() {
+            if self.suppressed > 0 {
+                self.failures.push(format!("… and {} more", self.suppressed));
+            }
+            return Outcome::Failed(self.failures);
+        }
+        if self.compared > 0 {
+            return Outcome::Passed(self.left_out);
+        }
+        let reason = self.left_out.into_keys().next();
+        Outcome::Skipped(reason.unwrap_or_else(|| "the record asks for nothing".into()))
+    }
+}

@@ -1,0 +1,9 @@
+//! Records that a kernel answered.
+
+pub(crate) mod conformance;
+pub(crate) mod encoding;
+pub(crate) mod filter_attach;
+pub(crate) mod filter_passes;
+pub(crate) mod filter_run;
+pub(crate) mod semantics;
+pub(crate) mod test_bpf;
