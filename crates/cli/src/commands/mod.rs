@@ -1,0 +1,22 @@
+//! The commands, one file each.
+
+pub(crate) mod asm;
+pub(crate) mod check;
+pub(crate) mod disasm;
+pub(crate) mod run;
+pub(crate) mod vectors;
+
+use std::io::Write;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::Answer;
+use crate::args::Args;
+use crate::error::Failure;
+
+/// Prints completions for a shell.
+pub(crate) fn completions(shell: Shell, out: &mut impl Write) -> Result<Answer, Failure> {
+    clap_complete::generate(shell, &mut Args::command(), "sandbpf", out);
+    Ok(Answer::Yes)
+}
