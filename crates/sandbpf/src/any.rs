@@ -123,6 +123,17 @@ impl AnyProgram {
         with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.observe(machine, observer)))
     }
 
+    /// Prepares a machine as [`AnyProgram::run`] does and has `run` run it: for tests that hold engines
+    /// against each other.
+    #[doc(hidden)]
+    pub fn run_by(
+        &self,
+        input: AnyInput<'_>,
+        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+    ) -> Result<u64, AnyError> {
+        with_scratch(|scratch| self.enter(scratch, input, run))
+    }
+
     fn enter(
         &self,
         scratch: &mut Scratch,
