@@ -3,8 +3,19 @@
 //! | module | question |
 //! |---|---|
 //! | [`vectors`] | do the engines answer as the kernel and libpcap did, when somebody wrote it down? |
+//! | [`case`] | do they do what a file of one page says? |
+//! | [`agree()`], [`classic_agree`] | do they agree with each other on programs nobody would write? |
+//! | [`generate`] | where do such programs come from? |
+//! | [`subject`] | who is asked? |
 //!
 //! Nothing here is published; the command `sandbpf vectors` is a thin skin over [`vectors::run`].
 #![forbid(unsafe_code)]
 
+mod agree;
+pub mod case;
+pub mod generate;
+mod reference;
+pub mod subject;
 pub mod vectors;
+
+pub use agree::{agree, classic_agree};

@@ -112,7 +112,7 @@ impl Library {
             }
             filters
         });
-        filters.get(id).ok_or_else(|| Malformed::Companion("filter"))
+        filters.get(id).ok_or(Malformed::Companion("filter"))
     }
 
     /// The packets that records know by name.
@@ -125,7 +125,7 @@ impl Library {
     pub(crate) fn program(&self, name: &str) -> Result<&[ClassicInsn], Malformed> {
         let programs = self.programs.get_or_init(|| self.companions("programs", record::classic));
         let program = programs.get(name).map(Vec::as_slice);
-        program.ok_or_else(|| Malformed::Companion("program"))
+        program.ok_or(Malformed::Companion("program"))
     }
 
     /// The bytes of a file in the folder of captures.
@@ -133,7 +133,7 @@ impl Library {
         let places =
             self.folders.iter().flat_map(|folder| [folder.join(name), folder.join("pcaps").join(name)]);
         let found = places.filter_map(|path| fs::read(path).ok()).next();
-        found.ok_or_else(|| Malformed::Companion("capture"))
+        found.ok_or(Malformed::Companion("capture"))
     }
 
     /// The packets of a capture.
@@ -141,7 +141,7 @@ impl Library {
         let mut captures = self.captures.lock().unwrap_or_else(PoisonError::into_inner);
         let read = || Packets::read(&self.capture_file(name).ok()?).map(Arc::new);
         let found = captures.entry(name.into()).or_insert_with(read);
-        found.clone().ok_or_else(|| Malformed::Companion("capture"))
+        found.clone().ok_or(Malformed::Companion("capture"))
     }
 
     /// Files of the folders whose names fit.

@@ -1,0 +1,160 @@
+//! Holding the subjects against each other on generated programs.
+//!
+//! ```
+//! sandbpf_testkit::agree(b"any bytes at all");
+//! sandbpf_testkit::classic_agree(b"any bytes at all");
+//! ```
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sandbpf::{
+    AnyError, AnyInput, Dialect, Engine, FrozenHost, KindName, Limits, Loader, Packet, SyscallData,
+};
+use sandbpf_classic::{Filter, Form, print, reference};
+use sandbpf_runtime::memory::{Region, Stack};
+use sandbpf_runtime::{Execute, Machine, Registers, Trap, address, helpers::HelperSet};
+
+use crate::generate::{Source, classic, extended};
+use crate::reference::packet;
+use crate::subject::Subject;
+
+/// What one run leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Observed {
+    result: Result<u64, Trap>,
+    registers: Registers,
+    context: Vec<u8>,
+    packet: Vec<u8>,
+    buffer: Vec<u8>,
+    budget: u64,
+}
+
+/// Runs the program in these bytes on every subject.
+///
+/// # Panics
+///
+/// If two differ in result, registers at exit, memory, or what is left of the budget; the message shows
+/// the program and what differs.
+pub fn agree(bytes: &[u8]) {
+    let scene = extended::scene(bytes);
+    let program = Arc::new(scene.program.clone());
+    let mut expected: Option<Observed> = None;
+    for subject in Subject::available() {
+        let code = match subject.prepare(&program) {
+            Ok(code) => code,
+            Err(error) => panic!("{subject}: {error}\n{program}"),
+        };
+        let found = observe(&scene, &*code);
+        match &expected {
+            None => expected = Some(found),
+            Some(expected) => {
+                let difference = difference(expected, &found, subject.is_machine_code());
+                assert!(
+                    difference.is_empty(),
+                    "{subject} differs from step\n{difference}\n{program}\n{scene:?}"
+                );
+            }
+        }
+    }
+}
+
+fn observe(scene: &extended::Scene, code: &dyn Execute) -> Observed {
+    let (mut context, mut packet, mut buffer) =
+        (scene.context.clone(), scene.packet.clone(), scene.buffer.clone());
+    let mut stack = Stack::default();
+    let helpers = HelperSet::linux();
+    let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, scene.budget);
+    machine.packet = scene.layout;
+    machine.registers[1] = address::CONTEXT;
+    let region = |writable, bytes| if writable { Region::Write(bytes) } else { Region::Read(bytes) };
+    let [context_writable, packet_writable, buffer_writable] = scene.writable;
+    let fits = "a scene is small";
+    machine.memory.set_context(region(context_writable, &mut context)).expect(fits);
+    machine.memory.set_packet(region(packet_writable, &mut packet)).expect(fits);
+    machine.memory.set_buffer(region(buffer_writable, &mut buffer)).expect(fits);
+    let result = code.execute(&mut machine);
+    let (registers, budget) = (machine.registers, machine.budget);
+    Observed { result, registers, context, packet, buffer, budget }
+}
+
+/// What differs, a line each. Machine code keeps no registers when it traps.
+fn difference(expected: &Observed, found: &Observed, machine_code: bool) -> String {
+    let mut text = String::new();
+    let mut compare = |what: &str, expected: String, found: String| {
+        if expected != found {
+            let _ = writeln!(text, "{what}: step {expected}, here {found}");
+        }
+    };
+    compare("result", format!("{:x?}", expected.result), format!("{:x?}", found.result));
+    compare("budget", expected.budget.to_string(), found.budget.to_string());
+    if !machine_code || expected.result.is_ok() {
+        for (number, (expected, found)) in expected.registers.iter().zip(&found.registers).enumerate() {
+            compare(&format!("r{number}"), format!("{expected:#x}"), format!("{found:#x}"));
+        }
+    }
+    compare("context", hex::encode(&expected.context), hex::encode(&found.context));
+    compare("packet", hex::encode(&expected.packet), hex::encode(&found.packet));
+    compare("buffer", hex::encode(&expected.buffer), hex::encode(&found.buffer));
+    text
+}
+
+/// What classic programs may use of the budget here: enough for those that end.
+const BUDGET: u64 = 100_000;
+
+/// Runs the classic program in these bytes in every dialect that accepts it, on every subject.
+///
+/// # Panics
+///
+/// If a verdict is not that of the reference.
+pub fn classic_agree(bytes: &[u8]) {
+    let scene = classic::scene(bytes);
+    let mut rest = Source::new(bytes.get(bytes.len() / 2..).unwrap_or_default());
+    let call = SyscallData {
+        nr: rest.u32() as i32,
+        arch: rest.u32(),
+        instruction_pointer: rest.u64(),
+        args: [(); 6].map(|()| rest.u64()),
+    };
+    for dialect in Dialect::ALL {
+        let Ok(filter) = Filter::check(&scene.insns, dialect) else { continue };
+        let (kind, input) = match dialect {
+            Dialect::Seccomp => (KindName::Seccomp, call.to_bytes().to_vec()),
+            Dialect::Libpcap | Dialect::Linux => (KindName::SocketFilter, scene.packet.clone()),
+        };
+        let expected = reference::run(&filter, &packet(&input, scene.wire_len, &scene.meta));
+        let loader = Loader::new().engine(Engine::Interpreter).host(FrozenHost).dialect(dialect);
+        let loader = loader.limits(Limits { instructions: BUDGET });
+        let loaded = loader.load_any(kind, &scene.insns).expect("the check accepted it");
+        let program = Arc::new(loaded.instructions().clone());
+        for subject in Subject::available() {
+            let code = match subject.prepare(&program) {
+                Ok(code) => code,
+                Err(error) => panic!("{subject}: {error}\n{program}"),
+            };
+            let input = match kind {
+                KindName::Seccomp => AnyInput::Syscall(&call),
+                _ => AnyInput::Packet(
+                    Packet::from(&scene.packet).with_wire_len(scene.wire_len).with_meta(&scene.meta),
+                ),
+            };
+            let found = loaded.run_by(input, |machine| code.execute(machine));
+            assert!(
+                same(dialect, expected, found),
+                "{dialect:?} on {subject}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",
+                print(&scene.insns, Form::TcpdumpD),
+            );
+        }
+    }
+}
+
+/// Whether a verdict is the reference's. The reference counts steps where the engines charge for jumps
+/// back, so where there are such jumps, giving up earlier than the reference is right.
+fn same(dialect: Dialect, expected: Result<u32, reference::Stopped>, found: Result<u64, AnyError>) -> bool {
+    match (expected, found) {
+        (_, Err(AnyError::Trap(Trap::OutOfInstructions { .. }))) => dialect == Dialect::Libpcap,
+        (Ok(expected), Ok(found)) => u64::from(expected) == found,
+        (Err(reference::Stopped::Undefined(_)), Err(AnyError::Trap(Trap::UnknownHelper { .. }))) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,214 @@
+//! Judges can tell right from wrong; and the recorded corpora pass where they are there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sandbpf_testkit::vectors::{self, EngineChoice, Lines, Options, Summary};
+
+/// Runs records from a file of their own.
+fn run(name: &str, records: &[&str]) -> (Summary, Vec<String>) {
+    let folder = std::env::temp_dir().join(format!("sandbpf-vectors-{}-{name}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("records.ndjson");
+    fs::write(&file, records.join("\n")).expect("a file");
+    let mut lines = Lines::default();
+    let summary = vectors::run(&[file], &Options::default(), &mut lines).expect("it runs");
+    fs::remove_dir_all(folder).expect("the folder goes");
+    (summary, lines.0)
+}
+
+/// Records that hold, and beside each what makes it wrong: `(name, record, text, what to put there)`.
+const RECORDS: &[(&str, &str, &str, &str)] = &[
+    (
+        "conformance",
+        r#"{"name":"add","group":"positive","cpu_feature":[],"insns":"b7000000050000009500000000000000","expected_r0":"0x5","kernel":{"wrapped":{}}}"#,
+        "0x5",
+        "0x100000005",
+    ),
+    (
+        "conformance-memory",
+        r#"{"name":"st","group":"positive","cpu_feature":[],"insns":"b70000000000000072010100070000009500000000000000","mem":"112233","expected_r0":"0x0","kernel":{"wrapped":{"mem_after":"110733"}}}"#,
+        "110733",
+        "112233",
+    ),
+    (
+        "conformance-negative",
+        r#"{"name":"field","group":"negative","form":"raw","cpu_feature":[],"expected_error":"","insns":"95000000010000009500000000000000"}"#,
+        "9500000001",
+        "9500000000",
+    ),
+    (
+        "semantics",
+        r#"{"name":"sub","body":"1f32000000000000","operands":2,"verdict":"accept","rows":[["0","1","ffffffffffffffff"]]}"#,
+        "\"0\",\"1\"",
+        "\"1\",\"1\"",
+    ),
+    (
+        "test_bpf-internal",
+        r#"{"name":"mov","kind":"internal","flags":[],"data":"","insns":"b7000000050000009500000000000000","tests":[{"data_size":0,"result":5}],"kernel":{}}"#,
+        "\"result\":5",
+        "\"result\":6",
+    ),
+    (
+        "test_bpf-classic",
+        r#"{"name":"hatype","kind":"classic","flags":[],"data":"","insns":"200000001cf0ffff1600000000000000","tests":[{"data_size":1,"result":588}],"kernel":{"attach":"accept","comparable":false}}"#,
+        "588",
+        "589",
+    ),
+    (
+        "filter-run",
+        r#"{"name":"ldb","insn_cnt":2,"insns":"30000000010000001600000000000000","data":"0102","retval":2}"#,
+        "\"retval\":2",
+        "\"retval\":1",
+    ),
+    (
+        "filter-run-udp",
+        r#"{"name":"net","insn_cnt":2,"insns":"300000000000f0ff1600000000000000","data":"0102","retval":1,"retval_udp_loopback":69}"#,
+        "69",
+        "70",
+    ),
+    (
+        "filter-attach",
+        r#"{"name":"div","insn_cnt":2,"insns":"34000000000000000600000000000000","verdict":"reject","errno":"EINVAL"}"#,
+        "reject",
+        "accept",
+    ),
+    (
+        "encoding",
+        r#"{"name":"mov","frame":"","insn":"","prog_type":"socket_filter","insn_cnt":2,"insns":"b7000000000000009500000000000000","verdict":"accept"}"#,
+        "b700",
+        "b70f",
+    ),
+    (
+        "edge-libpcap",
+        r#"{"name":"lsh","prog":[[0,0,0,1],[1,0,0,32],[108,0,0,0],[22,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":0,"runs":[{"pkt":"00","pcap":0,"klen":1,"kret":1}]}"#,
+        "\"pcap\":0",
+        "\"pcap\":1",
+    ),
+    (
+        "edge-linux",
+        r#"{"name":"lsh","prog":[[0,0,0,1],[1,0,0,32],[108,0,0,0],[22,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":0,"runs":[{"pkt":"00","pcap":0,"klen":1,"kret":1}]}"#,
+        "\"kret\":1",
+        "\"kret\":0",
+    ),
+    (
+        "edge-abort",
+        r#"{"name":"ret x","prog":[[14,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":"EINVAL","runs":[{"pkt":"00","pcap":"sig6"}]}"#,
+        "sig6",
+        "sig14",
+    ),
+    (
+        "edge-loop",
+        r#"{"name":"ja -1","prog":[[5,0,0,4294967295],[6,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":"EINVAL","runs":[{"pkt":"00","pcap":"sig14"}]}"#,
+        "\"sig14\"",
+        "0",
+    ),
+    (
+        "seccomp",
+        r#"{"name":"nr","prog":[[32,0,0,0],[22,0,0,0]],"seccomp_install":0,"socket_attach":0,"inputs":[{"nr":59,"arch":1,"ip":2,"args":[1,2,3,4,5,6],"ret":59}]}"#,
+        "\"ret\":59",
+        "\"ret\":1",
+    ),
+    (
+        "seccomp-check",
+        r#"{"name":"ldb","prog":[[48,0,0,0],[6,0,0,0]],"seccomp_install":"EINVAL"}"#,
+        "\"EINVAL\"",
+        "0",
+    ),
+    ("text", r#"{"name":"ret","prog":[[6,0,0,7]],"tcpdump_d":"(000) ret      #7"}"#, "#7", "#8"),
+    ("assembler", r#"{"src":"ret #7","rc":0,"prog":[[6,0,0,7]]}"#, "[[6,0,0,7]]", "[[6,0,0,8]]"),
+    ("assembler-error", r#"{"src":"ret #08","rc":1,"stderr":"error"}"#, "#08", "#8"),
+    (
+        "attached",
+        r#"{"id":"x1","expr":"","dlt_name":"EN10MB","lib":"1.11-git","opt":[[6,0,0,7]],"opt_d":"(000) ret      #7","opt_kernel_attach":0}"#,
+        "#7",
+        "#70",
+    ),
+    (
+        "filter",
+        r#"{"id":"f1","expr":"","v1.10.3":{"opt":[[6,0,0,7]],"opt_d":"(000) ret      #7","noopt_same":true}}"#,
+        "#7",
+        "#70",
+    ),
+];
+
+#[test]
+fn judges_can_tell() {
+    for &(name, record, right, wrong) in RECORDS {
+        let (summary, lines) = run(name, &[record]);
+        assert_eq!((summary.passed, summary.failed, summary.skipped), (1, 0, 0), "{name}: {lines:#?}");
+        let broken = record.replacen(right, wrong, 1);
+        assert_ne!(record, broken, "{name}");
+        let (summary, lines) = run(name, &[&broken]);
+        assert_eq!((summary.passed, summary.failed, summary.skipped), (0, 1, 0), "{name}: {lines:#?}");
+        assert!(lines[0].starts_with("FAILED "), "{name}: {lines:#?}");
+        assert_eq!(lines.last().map(String::as_str), Some("0 passed, 1 failed, 0 skipped"));
+    }
+}
+
+#[test]
+fn skips_say_why() {
+    let records = [
+        r#"{"name":"tail","kind":"tail_call"}"#,
+        r#"{"name":"x","maps":[],"fixups":[],"kernel":{"verdict":"accept"}}"#,
+        r#"{"colour":"green"}"#,
+        r#"{"id":"f9","pcap":"none.pcap","progs":["1.10.3:opt"],"n":1,"match":0,"sha256":""}"#,
+        r#"{"name":"no program","insn_cnt":2,"verdict":"accept"}"#,
+    ];
+    let (summary, lines) = run("skips", &records);
+    assert_eq!(summary.skipped, 5);
+    for reason in [
+        "skipped 1: tail calls need program arrays",
+        "skipped 1: needs the verifier",
+        "skipped 1: a kind of record that nobody knows",
+        "skipped 1: the filter that the record names is not there",
+        "skipped 1: the record has no usable `insns`",
+    ] {
+        assert!(lines.iter().any(|line| line == reason), "{reason}\n{lines:#?}");
+    }
+}
+
+#[test]
+fn broken_files_are_errors() {
+    let missing = vectors::run(&["/no/such/file".into()], &Options::default(), &mut Lines::default());
+    assert!(missing.unwrap_err().to_string().starts_with("/no/such/file: "));
+    let file = std::env::temp_dir().join(format!("sandbpf-broken-{}.ndjson", std::process::id()));
+    fs::write(&file, "{}\n{").expect("a file");
+    let broken = vectors::run(std::slice::from_ref(&file), &Options::default(), &mut Lines::default());
+    assert!(broken.unwrap_err().to_string().contains(", line 2: "));
+    fs::remove_file(file).expect("it goes");
+}
+
+#[test]
+fn the_filter_chooses_by_name() {
+    let file = std::env::temp_dir().join(format!("sandbpf-chosen-{}.ndjson", std::process::id()));
+    let records = r#"{"name":"one","kind":"tail_call"}
+{"name":"two","kind":"tail_call"}"#;
+    fs::write(&file, records).expect("a file");
+    let options = Options { filter: Some("tw".into()), engine: EngineChoice::Step, jobs: 1 };
+    let summary =
+        vectors::run(std::slice::from_ref(&file), &options, &mut Lines::default()).expect("it runs");
+    assert_eq!(summary.to_string(), "0 passed, 0 failed, 1 skipped");
+    fs::remove_file(file).expect("it goes");
+}
+
+#[test]
+fn recorded_corpora() {
+    let root = match std::env::var_os("SANDBPF_CORPUS") {
+        Some(corpus) => PathBuf::from(corpus),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"),
+    };
+    let mut files = Vec::new();
+    for folder in ["kernel", "cbpf", "cbpf/pcaps"] {
+        let Ok(entries) = fs::read_dir(root.join(folder)) else {
+            println!("skipped: {} is not there", root.join(folder).display());
+            return;
+        };
+        let paths = entries.flatten().map(|entry| entry.path());
+        files.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "ndjson")));
+    }
+    let mut lines = Lines::default();
+    let summary = vectors::run(&files, &Options::default(), &mut lines).expect("it runs");
+    assert_eq!(summary.failed, 0, "{}", lines.0.join("\n"));
+    assert!(summary.passed > 40_000, "{summary}");
+}
