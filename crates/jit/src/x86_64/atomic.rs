@@ -1,11 +1,12 @@
 //! Atomic operations: locked instructions, or loops where the old value is wanted and the processor has none.
 //!
 //! ```text
-//! lea  r9, [base + off]           mov  r11, rax             rax waits in r11
+//! lea  r9, [base + off]           (the same)
+//! call check                      mov  r11, rax             rax waits in r11
 //! test r9, size - 1               mov  rax, [r9]
 //! jnz  misaligned                 again:
-//! call check                      mov  r10, rax
-//! lock add [r9], reg              or   r10, reg
+//! lock add [r9], reg              mov  r10, rax
+//!                                 or   r10, reg
 //!                                 lock cmpxchg [r9], r10
 //!                                 jne  again
 //! ```
@@ -26,17 +27,12 @@ pub(crate) fn emit(e: &mut Emitter<'_>, pc: Pc, op: AtomicOp, size: Size, base: 
         _ => {}
     }
     let (misaligned, done) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
-    let (address, low) = (e.host(base), i32::from(size.bytes()) - 1);
-    dynasm!(e.asm
-        ; .arch x64
-        ; lea r9, [Rq(address) + i32::from(off)]
-        ; test r9d, low
-        ; jnz =>misaligned
-    );
     let disp = locate(e, Access::Write, size, base, off);
     if disp != 0 {
         dynasm!(e.asm ; .arch x64 ; lea r9, [r9 + disp]);
     }
+    // It is the host's address that must not straddle two lines: a locked instruction there can end the process.
+    dynasm!(e.asm ; .arch x64 ; test r9d, i32::from(size.bytes()) - 1 ; jnz =>misaligned);
     match size {
         Size::DW => wide(e, op, reg),
         _ => narrow(e, op, reg),

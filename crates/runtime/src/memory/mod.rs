@@ -83,8 +83,9 @@ fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]
     bytes.get_mut(at..)?.first_chunk_mut()
 }
 
-/// The bytes of all frames a run can have.
+/// The bytes of all frames a run can have, aligned as programs expect.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Stack([u8; FRAME_SIZE * MAX_FRAMES]);
 
 impl Default for Stack {
