@@ -12,19 +12,19 @@ use sandbpf_runtime::{
 
 /// What is left of a run.
 #[derive(Debug, PartialEq)]
-pub struct Outcome {
-    pub result: Result<u64, Trap>,
+pub(crate) struct Outcome {
+    pub(crate) result: Result<u64, Trap>,
     /// Of runs that end; what trapped runs leave is their own business.
-    pub registers: Option<Registers>,
-    pub context: Vec<u8>,
-    pub buffer: Vec<u8>,
-    pub budget: u64,
+    pub(crate) registers: Option<Registers>,
+    pub(crate) context: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) budget: u64,
 }
 
 const LAYOUT: PacketLayout = PacketLayout { data: 14, network: 14, link: Some(0) };
 
 /// Runs on a context of 200 bytes, a buffer of 64, a packet of 46 behind a header of 14.
-pub fn run(engine: &dyn Execute, helpers: &HelperSet, budget: u64) -> Outcome {
+pub(crate) fn run(engine: &dyn Execute, helpers: &HelperSet, budget: u64) -> Outcome {
     let mut stack = Stack::default();
     let mut context: Vec<u8> = (0..200).collect();
     let mut buffer: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(3)).collect();
@@ -43,12 +43,12 @@ pub fn run(engine: &dyn Execute, helpers: &HelperSet, budget: u64) -> Outcome {
 }
 
 /// Runs a program in every engine and under these rotations of the registers; all must agree.
-pub fn agree(program: Program, rotations: impl IntoIterator<Item = u8>, budget: u64) -> Outcome {
+pub(crate) fn agree(program: Program, rotations: impl IntoIterator<Item = u8>, budget: u64) -> Outcome {
     agree_with(program, rotations, &HelperSet::linux(), budget)
 }
 
 /// The same, with these helpers.
-pub fn agree_with(
+pub(crate) fn agree_with(
     program: Program,
     rotations: impl IntoIterator<Item = u8>,
     helpers: &HelperSet,
@@ -67,6 +67,7 @@ pub fn agree_with(
 }
 
 /// [`agree`] on text, under every rotation.
-pub fn text(text: &str) -> Outcome {
+#[allow(dead_code, reason = "not every test that shares this file has text")]
+pub(crate) fn text(text: &str) -> Outcome {
     agree(sandbpf_isa::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}")), 0..11, 10_000)
 }
