@@ -13,7 +13,10 @@ pub(super) const JIT: Engine = Engine {
     how: How::Jit,
     prepare: |program, memory| prepare(sandbpf::Engine::Jit, program, memory),
     load: |program| load(sandbpf::Engine::Jit, program),
-    code_size: no_machine_code,
+    code_size: |program| {
+        let program = Loader::new().engine(sandbpf::Engine::Jit).load::<Buffer>(program).ok()?;
+        program.machine_code().map(<[u8]>::len)
+    },
 };
 
 pub(super) const INTERPRETER: Engine = Engine {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
-use sandbpf_isa::{MAY_GOTO_LIMIT, Pc, Program};
+use sandbpf_isa::{MAY_GOTO_LIMIT, Pc, Program, Reg};
 use sandbpf_runtime::{Execute, Machine, Trap};
 
 use crate::callbacks::STACK_REGION;
@@ -74,6 +74,10 @@ impl Code {
 }
 
 impl Execute for Code {
+    fn machine_code(&self) -> Option<&[u8]> {
+        Some(Code::machine_code(self))
+    }
+
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         machine.enter(&self.program);
         let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
@@ -89,7 +93,8 @@ impl Execute for Code {
             callback_stack: 0,
             functions: self.functions.as_ptr(),
             answer: 0,
-            registers: machine.registers,
+            entry: &raw const machine.registers,
+            registers: [0; Reg::COUNT],
             status: status::RETURNED,
             trap_pc: 0,
             fault_at: 0,

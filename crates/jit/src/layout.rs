@@ -32,7 +32,9 @@ pub(crate) struct State {
     pub(crate) functions: *const [u64; 2],
     /// What a callback answers besides its status.
     pub(crate) answer: u64,
-    /// The registers at entry, around callbacks, and (if exported) at the end.
+    /// The machine's registers, as the program finds them at entry.
+    pub(crate) entry: *const Registers,
+    /// The registers around callbacks, and (if exported) at the end.
     pub(crate) registers: Registers,
     /// Why the run ended.
     pub(crate) status: u32,

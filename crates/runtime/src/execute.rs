@@ -9,4 +9,9 @@ pub trait Execute: Send + Sync + std::fmt::Debug {
     /// Afterwards the machine's memory and budget are as the program left them. A run that traps
     /// leaves what it wrote before.
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap>;
+
+    /// The machine code, of an engine that has some.
+    fn machine_code(&self) -> Option<&[u8]> {
+        None
+    }
 }

@@ -45,6 +45,11 @@ impl<K: Kind> Program<K> {
         self.image.engine
     }
 
+    /// The machine code, if the program was compiled.
+    pub fn machine_code(&self) -> Option<&[u8]> {
+        self.image.code.machine_code()
+    }
+
     /// The instructions that run: for a classic filter, what it was lowered to.
     pub fn instructions(&self) -> &isa::Program {
         &self.image.program

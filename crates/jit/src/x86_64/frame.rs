@@ -4,7 +4,7 @@
 //! push rbx, rbp, r12 … r15          pop r15 … r12, rbp, rbx
 //! mov  r12, rdi                     ret
 //! mov  [r12 + host_stack], rsp
-//! mov  r0 … r10 from the state
+//! mov  r0 … r10 from the machine
 //! ```
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
@@ -25,8 +25,12 @@ pub(crate) fn enter(e: &mut Emitter<'_>) {
         ; push r15
         ; mov r12, rdi
         ; mov [r12 + stack], rsp
+        ; mov r9, [r12 + field!(entry)]
     );
-    e.reload();
+    for reg in Reg::all() {
+        let (at, host) = (8 * i32::from(reg.number()), e.host(reg));
+        dynasm!(e.asm ; .arch x64 ; mov Rq(host), [r9 + at]);
+    }
 }
 
 /// The ways out: `->exit` with `r0`, `->trapped` from anywhere.
