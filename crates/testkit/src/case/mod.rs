@@ -111,6 +111,11 @@ impl Case {
         &self.title
     }
 
+    /// Whether the program must be refused.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.expected, Expected::Rejected(_))
+    }
+
     /// Why this runner cannot run it, if the case says so or the runner runs other programs.
     pub fn excludes(&self, runner: Runner) -> Option<String> {
         if let Some(reason) = self.without.get(runner.family()) {

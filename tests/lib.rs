@@ -1,0 +1,1 @@
+//! Nothing: the tests stand beside this file, and `README.md` says how to read them.
