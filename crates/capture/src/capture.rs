@@ -2,11 +2,13 @@
 
 use std::io::Read;
 
+use pcap_parser::SHB_MAGIC;
+
 use crate::error::{CaptureError, CaptureErrorKind as Kind, Part};
 use crate::input::Input;
 use crate::order::Order;
 use crate::pcap::{self, Pcap};
-use crate::pcapng::{self, Pcapng};
+use crate::pcapng::Pcapng;
 use crate::pseudo_header::PseudoHeader;
 use crate::{LinkType, Resolution, Timestamp};
 
@@ -119,9 +121,9 @@ impl<'a> Capture<'a> {
         }
         let window = input.window();
         let magic = [window[0], window[1], window[2], window[3]];
-        let format = if let Some((order, magic)) = pcap::detect(magic) {
-            Format::Pcap(Pcap::open(&mut input, order, magic)?)
-        } else if u32::from_le_bytes(magic) == pcapng::SECTION_HEADER {
+        let format = if pcap::detect(magic) {
+            Format::Pcap(Pcap::open(&mut input, magic)?)
+        } else if u32::from_le_bytes(magic) == SHB_MAGIC {
             Format::Pcapng(Pcapng::open(&mut input)?)
         } else {
             return Err(fail(Kind::Magic(magic)));

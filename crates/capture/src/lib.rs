@@ -26,15 +26,12 @@
 //! have arrived and never with a number that announces them, and a broken file yields every packet before the
 //! damage and then a [`CaptureError`] that says where and what.
 //!
-//! # Why the formats are read here
+//! # What is ours
 //!
-//! A filter must see exactly the packets that libpcap would show it, and that lies below what format crates offer.
-//! `pcap-file` 2.0 has no Kuznetzov variant, refuses packets that are longer than the snapshot length, captured or on
-//! the wire, takes the times of every pcapng interface for nanoseconds, and parses and allocates the options of each
-//! packet. `pcap-parser` 0.17 lacks big-endian Kuznetzov files and the order of lengths in versions before 2.4, and
-//! allocates likewise. Neither says at which byte a file broke, bounds a captured length before it waits for that many
-//! bytes, or has libpcap's rules for simple packets, odd snapshot lengths and host-order headers. What would be left
-//! of them is reading a few integers. The tests do use `pcap-parser`, as a second opinion on what is written.
+//! `pcap-parser` takes records and blocks apart. A filter must also see exactly the packets that libpcap would show it,
+//! and that lies above what a format crate offers; these rules are here: Kuznetzov's records, the order of lengths in
+//! versions before 2.4, limits on lengths *before* so many bytes are waited for, snapshot lengths, simple packets cut
+//! by them, the link types of interfaces, the host-order fields of pseudo-headers, and the byte at which a file broke.
 #![forbid(unsafe_code)]
 
 mod capture;
@@ -43,6 +40,7 @@ mod input;
 mod link_type;
 mod link_types;
 mod order;
+mod parsers;
 mod pcap;
 mod pcapng;
 mod pseudo_header;

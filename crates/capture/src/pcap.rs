@@ -1,13 +1,18 @@
 //! The classic format: one header, then records of a header and a packet.
 //!
-//! `draft-ietf-opsawg-pcap` describes version 2.4; libpcap's `sf-pcap.c` knows what else is out there, and this
-//! reader follows it: records of Kuznetzov's patched libpcap with eight bytes more, versions before 2.3 (and 543.0,
-//! of DG/UX) with the two lengths exchanged, version 2.3 with either, packets longer than the snapshot length.
+//! `draft-ietf-opsawg-pcap` describes version 2.4, and `pcap-parser` reads it. libpcap's `sf-pcap.c` knows what else is
+//! out there, and this reader follows it: records of Kuznetzov's patched libpcap with eight bytes more, versions before
+//! 2.3 (and 543.0, of DG/UX) with the two lengths exchanged, version 2.3 with either, packets longer than the snapshot
+//! length.
+
+use pcap_parser::nom::{Err as NomError, bytes::streaming::take};
+use pcap_parser::{LegacyPcapBlock, parse_pcap_frame_modified, parse_pcap_header};
 
 use crate::capture::Record;
 use crate::error::{CaptureError, CaptureErrorKind as Kind, Part};
 use crate::input::Input;
 use crate::order::Order;
+use crate::parsers::{self, Parsed};
 use crate::pseudo_header::PseudoHeader;
 use crate::{CaptureHeader, LinkType, Resolution, Timestamp};
 
@@ -16,10 +21,10 @@ const RECORD_HEADER: usize = 16;
 /// Kuznetzov's: the number of the interface, the protocol and the packet type come behind.
 const PATCHED_RECORD_HEADER: usize = 24;
 
-/// The first four bytes, read in the byte order of the file.
-const MICROSECONDS: u32 = 0xa1b2_c3d4;
-const NANOSECONDS: u32 = 0xa1b2_3c4d;
-const KUZNETZOV: u32 = 0xa1b2_cd34;
+/// How a big-endian file of Kuznetzov's variant begins, which `pcap-parser` does not know,
+const BIG_KUZNETZOV: [u8; 4] = [0xa1, 0xb2, 0xcd, 0x34];
+/// and any other big-endian file, with the same header behind.
+const BIG_MICROSECONDS: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
 
 /// The link type field: below, the type; above, the length of the frame check sequence.
 const LINK_TYPE_BITS: u32 = 0x03ff_ffff;
@@ -28,7 +33,7 @@ const LINK_TYPE_BITS: u32 = 0x03ff_ffff;
 pub(crate) struct Pcap {
     pub(crate) header: CaptureHeader,
     order: Order,
-    record_header: usize,
+    kuznetzov: bool,
     lengths: Lengths,
     pseudo_header: Option<PseudoHeader>,
     /// More captured bytes than this are damage.
@@ -44,47 +49,44 @@ enum Lengths {
     Unsure,
 }
 
-/// Whose file it is, from its first bytes.
-pub(crate) fn detect(magic: [u8; 4]) -> Option<(Order, u32)> {
-    [Order::Little, Order::Big]
-        .map(|order| (order, order.u32(&magic, 0)))
-        .into_iter()
-        .find(|(_, magic)| [MICROSECONDS, NANOSECONDS, KUZNETZOV].contains(magic))
+/// Whether a file that begins so is one of these.
+pub(crate) fn detect(magic: [u8; 4]) -> bool {
+    // Of a file that it knows, the parser wants more than four bytes.
+    magic == BIG_KUZNETZOV || matches!(parse_pcap_header(&magic), Err(NomError::Incomplete(_)))
 }
 
 impl Pcap {
-    /// Reads the file header; `magic` is what [`detect`] found.
-    pub(crate) fn open(input: &mut Input<'_>, order: Order, magic: u32) -> Result<Pcap, CaptureError> {
+    /// Reads the file header; `magic` is what [`detect`] has seen.
+    pub(crate) fn open(input: &mut Input<'_>, magic: [u8; 4]) -> Result<Pcap, CaptureError> {
         let at = input.offset();
         let fail = |kind| CaptureError::at(at, kind);
         if !input.request(FILE_HEADER).map_err(|error| fail(Kind::Io(error)))? {
-            let found = input.len() as u64;
-            return Err(fail(Kind::Truncated {
-                part: Part::FileHeader,
-                expected: FILE_HEADER as u64,
-                found,
-            }));
+            let (expected, found) = (FILE_HEADER as u64, input.len() as u64);
+            return Err(fail(Kind::Truncated { part: Part::FileHeader, expected, found }));
         }
-        let header = input.take(FILE_HEADER);
-        let (major, minor) = (order.u16(header, 4), order.u16(header, 6));
+        let known_magic = if magic == BIG_KUZNETZOV { BIG_MICROSECONDS } else { magic };
+        let bytes = [&known_magic, &input.take(FILE_HEADER)[4..]].concat();
+        let Ok((_, header)) = parse_pcap_header(&bytes) else { return Err(fail(Kind::Magic(magic))) };
+        let (major, minor) = (header.version_major, header.version_minor);
         let lengths = match (major, minor) {
             (2, 0..=2) | (543, 0) => Lengths::WireFirst,
             (2, 3) => Lengths::Unsure,
             (2, 4) => Lengths::CapturedFirst,
             _ => return Err(fail(Kind::Version { format: "pcap", major, minor, known: "2.0 to 2.4" })),
         };
-        let field = order.u32(header, 20);
+        let field = header.network.0 as u32;
         let link_type = LinkType::new(field & LINK_TYPE_BITS);
-        let mut snaplen = link_type.adjust_snaplen(order.u32(header, 16));
-        if magic == KUZNETZOV && link_type == LinkType::EN10MB {
+        let mut snaplen = link_type.adjust_snaplen(header.snaplen);
+        let kuznetzov = magic == BIG_KUZNETZOV || header.is_modified_format();
+        if kuznetzov && link_type == LinkType::EN10MB {
             // That libpcap put an Ethernet header before what `recvfrom` had cut at the snapshot length.
             snaplen = snaplen.saturating_add(14).min(i32::MAX as u32);
         }
-        let resolution = if magic == NANOSECONDS { Resolution::Nano } else { Resolution::Micro };
+        let resolution = if header.is_nanosecond_precision() { Resolution::Nano } else { Resolution::Micro };
         Ok(Pcap {
             header: CaptureHeader { link_type, snaplen, resolution, extension: field & !LINK_TYPE_BITS },
-            order,
-            record_header: if magic == KUZNETZOV { PATCHED_RECORD_HEADER } else { RECORD_HEADER },
+            order: if header.is_bigendian() { Order::Big } else { Order::Little },
+            kuznetzov,
             lengths,
             pseudo_header: PseudoHeader::of(link_type),
             limit: link_type.max_capture_len(),
@@ -95,37 +97,31 @@ impl Pcap {
     #[inline]
     pub(crate) fn next<'i>(&self, input: &'i mut Input<'_>) -> Result<Option<Record<'i>>, CaptureError> {
         let at = input.offset();
-        let fail = |kind| CaptureError::at(at, kind);
-        if !input.request(self.record_header).map_err(|error| fail(Kind::Io(error)))? {
-            return match input.len() as u64 {
-                0 => Ok(None),
-                found => {
-                    let expected = self.record_header as u64;
-                    Err(fail(Kind::Truncated { part: Part::RecordHeader, expected, found }))
+        let (length, captured, wire_len, timestamp) = loop {
+            let window = input.window();
+            match self.record(window) {
+                Ok((rest, LegacyPcapBlock { ts_sec, ts_usec, caplen, origlen, .. })) => {
+                    let nanos = self.time(ts_usec) * self.header.resolution.nanos();
+                    let timestamp = Timestamp { seconds: self.time(ts_sec), nanos };
+                    break (window.len() - rest.len(), caplen, origlen, timestamp);
                 }
-            };
-        }
-        let header = input.window();
-        let (seconds, fraction) = (self.time_field(header, 0), self.time_field(header, 4));
-        let timestamp = Timestamp { seconds, nanos: fraction * self.header.resolution.nanos() };
-        let (first, second) = (self.order.u32(header, 8), self.order.u32(header, 12));
-        let (captured, wire_len) = match self.lengths {
-            Lengths::CapturedFirst => (first, second),
-            Lengths::WireFirst => (second, first),
-            Lengths::Unsure => (first.min(second), first.max(second)),
+                Err(error) => {
+                    let want = window.len() as u64 + parsers::missing(&error);
+                    if !self.request(input, want).map_err(|kind| CaptureError::at(at, kind))? {
+                        return Ok(None);
+                    }
+                }
+            }
         };
         if captured > self.limit {
-            return Err(fail(Kind::CaptureLength { length: captured, limit: self.limit }));
+            return Err(CaptureError::at(at, self.too_long(captured.into())));
         }
-        let record = self.record_header + captured as usize;
-        if !input.request(record).map_err(|error| fail(Kind::Io(error)))? {
-            let found = (input.len() - self.record_header) as u64;
-            return Err(fail(Kind::Truncated { part: Part::Packet, expected: u64::from(captured), found }));
-        }
-        // What lies beyond the snapshot length is not shown: callers may have made room for that much.
+        // The packet ends the record. What lies beyond the snapshot length is not shown: callers may have made room
+        // for that much.
+        let begin = length - captured as usize;
         let shown = captured.min(self.header.snaplen) as usize;
         Ok(Some(Record {
-            data: &input.take(record)[self.record_header..self.record_header + shown],
+            data: &input.take(length)[begin..begin + shown],
             wire_len,
             timestamp,
             link_type: self.header.link_type,
@@ -134,10 +130,64 @@ impl Pcap {
             pseudo_header: self.pseudo_header,
         }))
     }
+
+    /// The record that begins the window.
+    #[inline]
+    fn record<'i>(&self, window: &'i [u8]) -> Parsed<'i, LegacyPcapBlock<'i>> {
+        match (self.lengths, self.kuznetzov, self.order) {
+            (Lengths::CapturedFirst, false, order) => parsers::record(order, window),
+            (Lengths::CapturedFirst, true, Order::Little) => parse_pcap_frame_modified(window),
+            _ => self.odd_record(window),
+        }
+    }
+
+    /// A record that `pcap-parser` does not know: it has Kuznetzov's variant in little-endian files alone, and takes
+    /// the first length for the captured one in files of any version.
+    fn odd_record<'i>(&self, window: &'i [u8]) -> Parsed<'i, LegacyPcapBlock<'i>> {
+        let (packet, header) = take(self.record_header())(window)?;
+        let field = |at| self.order.u32(header, at);
+        let (first, second) = (field(8), field(12));
+        let (caplen, origlen) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::Unsure => (first.min(second), first.max(second)),
+        };
+        let (rest, data) = take(caplen)(packet)?;
+        Ok((rest, LegacyPcapBlock { ts_sec: field(0), ts_usec: field(4), caplen, origlen, data }))
+    }
+
+    fn record_header(&self) -> usize {
+        if self.kuznetzov { PATCHED_RECORD_HEADER } else { RECORD_HEADER }
+    }
+
+    /// Asks for a record of so many bytes, if a record has so many; false where the file ends behind a packet.
+    #[cold]
+    fn request(&self, input: &mut Input<'_>, want: u64) -> Result<bool, Kind> {
+        let header = self.record_header() as u64;
+        let captured = want.saturating_sub(header);
+        if captured > self.limit.into() {
+            return Err(self.too_long(captured));
+        }
+        if input.request(want as usize).map_err(Kind::Io)? {
+            return Ok(true);
+        }
+        match input.len() as u64 {
+            0 => Ok(false),
+            found if found < header => {
+                Err(Kind::Truncated { part: Part::RecordHeader, expected: header, found })
+            }
+            found => Err(Kind::Truncated { part: Part::Packet, expected: captured, found: found - header }),
+        }
+    }
+
+    /// `captured` comes from 32 bits.
+    fn too_long(&self, captured: u64) -> Kind {
+        Kind::CaptureLength { length: captured as u32, limit: self.limit }
+    }
+
     /// Half of a time: with a sign in little-endian files, without in others, as [`Timestamp`] explains.
     #[inline]
-    fn time_field(&self, header: &[u8], at: usize) -> i64 {
-        let field = self.order.u32(header, at);
+    fn time(&self, field: u32) -> i64 {
         match self.order {
             Order::Little => i64::from(field as i32),
             Order::Big => i64::from(field),

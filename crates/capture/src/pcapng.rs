@@ -1,32 +1,31 @@
 //! The next generation: sections of blocks, among them interfaces and packets.
 //!
-//! `draft-ietf-opsawg-pcapng` describes it. Like libpcap's `sf-pcapng.c` this reads section headers, interfaces, the
-//! three blocks that hold packets, and of the options only those that give time stamps their meaning; everything else
-//! is passed over. Beyond libpcap, a section may have another byte order than the one before, and interfaces may
-//! differ in link type and snapshot length.
+//! `draft-ietf-opsawg-pcapng` describes it, and `pcap-parser` takes its blocks apart. Like libpcap's `sf-pcapng.c` this
+//! reads section headers, interfaces, the three blocks that hold packets, and of the options only those that give time
+//! stamps their meaning; everything else is passed over. Beyond libpcap, a section may have another byte order than the
+//! one before, and interfaces may differ in link type and snapshot length.
+
+use pcap_parser::{BOM_MAGIC, EPB_MAGIC, IDB_MAGIC, SHB_MAGIC, SPB_MAGIC};
+use pcap_parser::{OptionCode, PcapNGOption, parse_sectionheaderblock};
 
 use crate::capture::Record;
 use crate::error::{CaptureError, CaptureErrorKind as Kind, Part};
 use crate::input::Input;
 use crate::order::Order;
+use crate::parsers;
 use crate::pseudo_header::PseudoHeader;
 use crate::timestamp::Clock;
 use crate::{CaptureHeader, LinkType};
 
-/// The type of a section header; it reads the same in both byte orders.
-pub(crate) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
+/// The type of a packet block of the first drafts, which `pcap-parser` gives no name.
 const OBSOLETE_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
-
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
 /// Type and length before a block; its length again behind.
 const BLOCK_HEADER: usize = 8;
-const BLOCK_TRAILER: usize = 4;
 const MIN_BLOCK: u32 = 12;
 const MIN_SECTION: u32 = 28;
+/// The fields before the packet in an enhanced or an obsolete packet block: the interface, then those of a record.
+const PACKET_FIELDS: usize = 20;
 /// The longest section header that may open a file, and the longest block unless a link type has longer packets.
 const MAX_FIRST_SECTION: u32 = 1 << 20;
 const MAX_BLOCK: u32 = 16 << 20;
@@ -60,16 +59,6 @@ struct Block {
     length: usize,
 }
 
-/// What the three packet blocks say, each in its own way.
-struct PacketFields {
-    interface: u32,
-    ticks: u64,
-    captured: u32,
-    wire_len: u32,
-    /// Where in the block the packet begins.
-    data: usize,
-}
-
 impl Pcapng {
     /// Reads up to the first interface.
     pub(crate) fn open(input: &mut Input<'_>) -> Result<Pcapng, CaptureError> {
@@ -81,7 +70,7 @@ impl Pcapng {
             let Some(block) = pcapng.block(input)? else {
                 return Err(CaptureError::at(at, Kind::NoInterface));
             };
-            if matches!(block.kind, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET) {
+            if matches!(block.kind, EPB_MAGIC | SPB_MAGIC | OBSOLETE_PACKET) {
                 return Err(CaptureError::at(at, Kind::UnknownInterface { interface: 0, known: 0 }));
             }
             pcapng.pass(input, block)?;
@@ -101,8 +90,9 @@ impl Pcapng {
     pub(crate) fn next<'i>(&mut self, input: &'i mut Input<'_>) -> Result<Option<Record<'i>>, CaptureError> {
         loop {
             let Some(block) = self.block(input)? else { return Ok(None) };
-            if matches!(block.kind, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET) {
-                return self.packet(input, block).map(Some);
+            if matches!(block.kind, EPB_MAGIC | SPB_MAGIC | OBSOLETE_PACKET) {
+                let packet = self.packet(block.kind, input.take(block.length));
+                return packet.map(Some).map_err(|kind| CaptureError::at(block.at, kind));
             }
             self.pass(input, block)?;
         }
@@ -125,7 +115,7 @@ impl Pcapng {
             };
         }
         let kind = self.order.u32(input.window(), 0);
-        if kind == SECTION_HEADER {
+        if kind == SHB_MAGIC {
             return Ok(Some(Block { at, kind, length: 0 }));
         }
         let length = whole_block(input, self.order, MIN_BLOCK, self.max_block)?;
@@ -134,116 +124,138 @@ impl Pcapng {
 
     /// Goes past a block without a packet, and learns from it.
     fn pass(&mut self, input: &mut Input<'_>, block: Block) -> Result<(), CaptureError> {
-        match block.kind {
-            SECTION_HEADER => {
-                self.order = section(input, Some(self.max_block))?;
-                self.interfaces.clear();
+        if block.kind == SHB_MAGIC {
+            self.order = section(input, Some(self.max_block))?;
+            self.interfaces.clear();
+            return Ok(());
+        }
+        let fail = |kind| CaptureError::at(block.at, kind);
+        let bytes = input.take(block.length);
+        let content = content(self.order, bytes).map_err(fail)?;
+        if block.kind == IDB_MAGIC {
+            if self.interfaces.len() == MAX_INTERFACES {
+                return Err(fail(Kind::TooManyInterfaces(MAX_INTERFACES)));
             }
-            INTERFACE_DESCRIPTION => {
-                let bytes = input.take(block.length);
-                let content = &bytes[BLOCK_HEADER..block.length - BLOCK_TRAILER];
-                let fail = |kind| CaptureError::at(block.at, kind);
-                if self.interfaces.len() == MAX_INTERFACES {
-                    return Err(fail(Kind::TooManyInterfaces(MAX_INTERFACES)));
-                }
-                let interface = Interface::parse(content, self.order).map_err(fail)?;
-                let longest = interface.link_type.max_capture_len() + MAX_AROUND_PACKET;
-                self.max_block = self.max_block.max(longest);
-                self.interfaces.push(interface);
-            }
-            _ => {
-                input.take(block.length);
-            }
+            let interface = Interface::parse(self.order, bytes, content).map_err(fail)?;
+            let longest = interface.link_type.max_capture_len() + MAX_AROUND_PACKET;
+            self.max_block = self.max_block.max(longest);
+            self.interfaces.push(interface);
         }
         Ok(())
     }
 
     /// The packet of a packet block.
     #[inline]
-    fn packet<'i>(&self, input: &'i mut Input<'_>, block: Block) -> Result<Record<'i>, CaptureError> {
-        let fail = |kind| CaptureError::at(block.at, kind);
-        let fields = self.fields(input.window(), block).map_err(fail)?;
-        let known = self.interfaces.len() as u32;
-        let Some(interface) = self.interfaces.get(fields.interface as usize) else {
-            return Err(fail(Kind::UnknownInterface { interface: fields.interface, known }));
-        };
-        if fields.captured > interface.snaplen {
-            return Err(fail(Kind::CaptureLength { length: fields.captured, limit: interface.snaplen }));
-        }
-        let room = block.length - BLOCK_TRAILER - fields.data;
-        if fields.captured as usize > room {
-            let (expected, found) = (u64::from(fields.captured), room as u64);
-            return Err(fail(Kind::BlockShort { block: block.kind, expected, found }));
-        }
-        Ok(Record {
-            data: &input.take(block.length)[fields.data..fields.data + fields.captured as usize],
-            wire_len: fields.wire_len,
-            timestamp: interface.clock.timestamp(fields.ticks),
-            link_type: interface.link_type,
-            interface: fields.interface,
-            order: self.order,
-            pseudo_header: interface.pseudo_header,
-        })
+    fn packet<'i>(&self, kind: u32, bytes: &'i [u8]) -> Result<Record<'i>, Kind> {
+        let content = content(self.order, bytes)?;
+        if kind == SPB_MAGIC { self.simple_packet(bytes, content) } else { self.full_packet(kind, content) }
     }
 
-    /// The fields of a packet block that begins the window.
+    /// The packet of an enhanced or an obsolete packet block.
+    ///
+    /// Behind the interface both go on with the fields of a pcap record, time in two halves, lengths, bytes, and are
+    /// read as one. *Why not `parse_enhancedpacketblock_le`:* it allocates the options of every packet, which nobody
+    /// here asks for; and the obsolete block it does not read.
     #[inline]
-    fn fields(&self, window: &[u8], block: Block) -> Result<PacketFields, Kind> {
-        let order = self.order;
-        let fixed = if block.kind == SIMPLE_PACKET { 4 } else { 20 };
-        let data = BLOCK_HEADER + fixed;
-        if block.length < data + BLOCK_TRAILER {
-            let found = (block.length - BLOCK_HEADER - BLOCK_TRAILER) as u64;
-            return Err(Kind::BlockShort { block: block.kind, expected: fixed as u64, found });
+    fn full_packet<'i>(&self, kind: u32, content: &'i [u8]) -> Result<Record<'i>, Kind> {
+        if content.len() < PACKET_FIELDS {
+            return Err(too_short(kind, PACKET_FIELDS as u64, content.len()));
         }
-        if block.kind == SIMPLE_PACKET {
-            // From the first interface, at no time, and cut at the snapshot length without a word.
-            let wire_len = order.u32(window, 8);
-            let snaplen = self.interfaces.first().map_or(0, |first| first.snaplen);
-            return Ok(PacketFields {
-                interface: 0,
-                ticks: 0,
-                captured: wire_len.min(snaplen),
-                wire_len,
-                data,
-            });
-        }
-        let interface = match block.kind {
-            OBSOLETE_PACKET => u32::from(order.u16(window, 8)),
-            _ => order.u32(window, 8),
+        let (from, record) = content.split_at(4);
+        let number = match kind {
+            OBSOLETE_PACKET => self.order.u16(from, 0).into(),
+            _ => self.order.u32(from, 0),
         };
-        Ok(PacketFields {
-            interface,
-            ticks: u64::from(order.u32(window, 12)) << 32 | u64::from(order.u32(window, 16)),
-            captured: order.u32(window, 20),
-            wire_len: order.u32(window, 24),
+        let interface = self.interface(number)?;
+        let room = content.len() - PACKET_FIELDS;
+        let parsed = parsers::record(self.order, record);
+        let captured = match &parsed {
+            Ok((_, record)) => record.caplen.into(),
+            Err(error) => room as u64 + parsers::missing(error),
+        };
+        if captured > interface.snaplen.into() {
+            return Err(Kind::CaptureLength { length: captured as u32, limit: interface.snaplen });
+        }
+        let Ok((_, record)) = parsed else { return Err(too_short(kind, captured, room)) };
+        let ticks = u64::from(record.ts_sec) << 32 | u64::from(record.ts_usec);
+        Ok(self.record(number, interface, ticks, record.origlen, record.data))
+    }
+
+    /// The packet of a simple packet block: from the first interface, at no time, and cut at the snapshot length
+    /// without a word.
+    fn simple_packet<'i>(&self, bytes: &'i [u8], content: &'i [u8]) -> Result<Record<'i>, Kind> {
+        let Ok((_, block)) = parsers::simple_packet(self.order, bytes) else {
+            return Err(too_short(SPB_MAGIC, 4, content.len()));
+        };
+        let interface = self.interface(0)?;
+        let captured = block.origlen.min(interface.snaplen) as usize;
+        let Some(data) = block.data.get(..captured) else {
+            return Err(too_short(SPB_MAGIC, captured as u64, block.data.len()));
+        };
+        Ok(self.record(0, interface, 0, block.origlen, data))
+    }
+
+    #[inline]
+    fn interface(&self, number: u32) -> Result<&Interface, Kind> {
+        let known = self.interfaces.len() as u32;
+        self.interfaces.get(number as usize).ok_or(Kind::UnknownInterface { interface: number, known })
+    }
+
+    #[inline]
+    fn record<'i>(
+        &self,
+        number: u32,
+        interface: &Interface,
+        ticks: u64,
+        wire_len: u32,
+        data: &'i [u8],
+    ) -> Record<'i> {
+        Record {
             data,
-        })
+            wire_len,
+            timestamp: interface.clock.timestamp(ticks),
+            link_type: interface.link_type,
+            interface: number,
+            order: self.order,
+            pseudo_header: interface.pseudo_header,
+        }
     }
 }
 
-/// Checks the lengths of the block that begins the window, and asks for all of it.
+fn too_short(block: u32, expected: u64, found: usize) -> Kind {
+    Kind::BlockShort { block, expected, found: found as u64 }
+}
+
+/// The content of a block, between its lengths, which must be the same.
+#[inline]
+fn content(order: Order, bytes: &[u8]) -> Result<&[u8], Kind> {
+    let Ok((_, block)) = parsers::block(order, bytes) else {
+        return Err(too_short(order.u32(bytes, 0), MIN_BLOCK.into(), bytes.len()));
+    };
+    if block.block_len1 != block.block_len2 {
+        return Err(Kind::BlockTrailer { header: block.block_len1, trailer: block.block_len2 });
+    }
+    Ok(block.data)
+}
+
+/// Asks for all of the block that begins the window, if a block may be so long; the result is its length.
+///
+/// *Why before it is parsed:* a parser only asks for as many bytes as the length says.
 #[inline]
 fn whole_block(input: &mut Input<'_>, order: Order, min: u32, max: u32) -> Result<usize, CaptureError> {
     let at = input.offset();
-    let fail = |kind| CaptureError::at(at, kind);
     let length = order.u32(input.window(), 4);
     if length < min || length > max || !length.is_multiple_of(4) {
-        return Err(fail(Kind::BlockLength { length, min, max }));
+        return Err(CaptureError::at(at, Kind::BlockLength { length, min, max }));
     }
-    request_block(input, length)?;
-    let trailer = order.u32(input.window(), length as usize - BLOCK_TRAILER);
-    if trailer != length {
-        return Err(fail(Kind::BlockTrailer { header: length, trailer }));
-    }
-    Ok(length as usize)
+    request_block(input, length)
 }
 
 #[inline]
-fn request_block(input: &mut Input<'_>, length: u32) -> Result<(), CaptureError> {
+fn request_block(input: &mut Input<'_>, length: u32) -> Result<usize, CaptureError> {
     let at = input.offset();
     if input.request(length as usize).map_err(|error| CaptureError::at(at, Kind::Io(error)))? {
-        return Ok(());
+        return Ok(length as usize);
     }
     let (expected, found) = (u64::from(length), input.len() as u64);
     Err(CaptureError::at(at, Kind::Truncated { part: Part::Block, expected, found }))
@@ -252,7 +264,8 @@ fn request_block(input: &mut Input<'_>, length: u32) -> Result<(), CaptureError>
 /// Goes past a section header that begins the window; the result is the byte order of its section.
 ///
 /// `max` is the longest block by now, and `None` at the beginning of a file. There libpcap is both stricter and more
-/// lenient: it wants a minor version that it knows, and does not look at the length behind the block.
+/// lenient: it wants a minor version that it knows, and looks neither at the length behind the block nor at whether
+/// it is a multiple of 4.
 fn section(input: &mut Input<'_>, max: Option<u32>) -> Result<Order, CaptureError> {
     const UP_TO_MAGIC: usize = 12;
     let at = input.offset();
@@ -262,7 +275,7 @@ fn section(input: &mut Input<'_>, max: Option<u32>) -> Result<Order, CaptureErro
         return Err(fail(Kind::Truncated { part: Part::BlockHeader, expected, found }));
     }
     let window = input.window();
-    let find = |order: &Order| order.u32(window, 8) == BYTE_ORDER_MAGIC;
+    let find = |order: &Order| order.u32(window, 8) == BOM_MAGIC;
     let Some(order) = [Order::Little, Order::Big].into_iter().find(find) else {
         return Err(fail(Kind::ByteOrder([window[8], window[9], window[10], window[11]])));
     };
@@ -273,12 +286,17 @@ fn section(input: &mut Input<'_>, max: Option<u32>) -> Result<Order, CaptureErro
             if !(MIN_SECTION..=MAX_FIRST_SECTION).contains(&length) {
                 return Err(fail(Kind::BlockLength { length, min: MIN_SECTION, max: MAX_FIRST_SECTION }));
             }
-            request_block(input, length)?;
-            length as usize
+            request_block(input, length)?
         }
     };
     let bytes = input.take(length);
-    let (major, minor) = (order.u16(bytes, 12), order.u16(bytes, 14));
+    if max.is_some() {
+        content(order, bytes).map_err(fail)?;
+    }
+    let Ok((_, header)) = parse_sectionheaderblock(bytes) else {
+        return Err(fail(too_short(SHB_MAGIC, MIN_SECTION.into(), length)));
+    };
+    let (major, minor) = (header.major_version, header.minor_version);
     if major != 1 || (max.is_none() && !matches!(minor, 0 | 2)) {
         return Err(fail(Kind::Version { format: "pcapng", major, minor, known: "1.0 and 1.2" }));
     }
@@ -286,52 +304,57 @@ fn section(input: &mut Input<'_>, max: Option<u32>) -> Result<Order, CaptureErro
 }
 
 impl Interface {
-    /// Reads the content of an interface description block.
-    fn parse(content: &[u8], order: Order) -> Result<Interface, Kind> {
-        let Some((fixed, options)) = content.split_at_checked(8) else {
-            return Err(Kind::BlockShort {
-                block: INTERFACE_DESCRIPTION,
-                expected: 8,
-                found: content.len() as u64,
-            });
+    /// Reads an interface description block.
+    fn parse(order: Order, bytes: &[u8], content: &[u8]) -> Result<Interface, Kind> {
+        const FIELDS: usize = 8;
+        let Ok((_, block)) = parsers::interface(order, bytes) else {
+            return Err(too_short(IDB_MAGIC, FIELDS as u64, content.len()));
         };
-        let link_type = LinkType::new(u32::from(order.u16(fixed, 0)));
+        let link_type = LinkType::new(block.linktype.0 as u32);
         Ok(Interface {
             link_type,
-            snaplen: link_type.adjust_snaplen(order.u32(fixed, 4)),
-            clock: clock(options, order)?,
+            snaplen: link_type.adjust_snaplen(block.snaplen),
+            clock: clock(order, &block.options, &content[FIELDS..])?,
             pseudo_header: PseudoHeader::of(link_type),
         })
     }
 }
 
-const END_OF_OPTIONS: u16 = 0;
-const IF_TSRESOL: u16 = 9;
-const IF_TSOFFSET: u16 = 14;
-
-/// What the options of an interface say about time.
-fn clock(mut options: &[u8], order: Order) -> Result<Clock, Kind> {
+/// What the options of an interface say about time; `bytes` is what they were parsed from.
+///
+/// *Why not the block's own `if_tsoffset` and `ts_resolution`:* they take an offset for little-endian in every file, have
+/// no powers of two, and let options pass that libpcap refuses: of a wrong length, given twice, or cut off.
+fn clock(order: Order, options: &[PcapNGOption<'_>], bytes: &[u8]) -> Result<Clock, Kind> {
     let (mut resolution, mut offset) = (None, None);
-    while !options.is_empty() {
-        let (header, rest) = split_option(options, 4)?;
-        let (code, length) = (order.u16(header, 0), order.u16(header, 2));
-        let (value, rest) = split_option(rest, usize::from(length).next_multiple_of(4))?;
-        options = rest;
-        match code {
-            END_OF_OPTIONS => {
-                option_length("opt_endofopt", length, 0)?;
+    let mut parsed = 0;
+    for option in options {
+        let value = option.value();
+        parsed += 4 + value.len();
+        match option.code {
+            OptionCode::EndOfOpt => {
+                option_length("opt_endofopt", option, 0)?;
+                parsed = bytes.len();
                 break;
             }
-            IF_TSRESOL => {
-                option_length("if_tsresol", length, 1)?;
+            OptionCode::IfTsresol => {
+                option_length("if_tsresol", option, 1)?;
                 once("if_tsresol", &mut resolution, ticks_per_second(value[0])?)?;
             }
-            IF_TSOFFSET => {
-                option_length("if_tsoffset", length, 8)?;
+            OptionCode::IfTsoffset => {
+                option_length("if_tsoffset", option, 8)?;
                 once("if_tsoffset", &mut offset, order.u64(value, 0) as i64)?;
             }
             _ => {}
         }
+    }
+    match bytes[parsed..] {
+        [] => {}
+        // The parser of blocks stops without a word where an option is cut off.
+        [_, _, low, high, ref value @ ..] => {
+            let length = usize::from(order.u16(&[low, high], 0)).next_multiple_of(4);
+            return Err(too_short(IDB_MAGIC, length as u64, value.len()));
+        }
+        ref header => return Err(too_short(IDB_MAGIC, 4, header.len())),
     }
     Ok(Clock {
         ticks_per_second: resolution.unwrap_or(Clock::DEFAULT.ticks_per_second),
@@ -339,13 +362,12 @@ fn clock(mut options: &[u8], order: Order) -> Result<Clock, Kind> {
     })
 }
 
-fn split_option(options: &[u8], length: usize) -> Result<(&[u8], &[u8]), Kind> {
-    let (expected, found) = (length as u64, options.len() as u64);
-    options.split_at_checked(length).ok_or(Kind::BlockShort { block: INTERFACE_DESCRIPTION, expected, found })
-}
-
-fn option_length(option: &'static str, found: u16, expected: u16) -> Result<(), Kind> {
-    if found == expected { Ok(()) } else { Err(Kind::OptionLength { option, expected, found }) }
+fn option_length(name: &'static str, option: &PcapNGOption<'_>, expected: u16) -> Result<(), Kind> {
+    if option.len == expected {
+        Ok(())
+    } else {
+        Err(Kind::OptionLength { option: name, expected, found: option.len })
+    }
 }
 
 fn once<T>(option: &'static str, place: &mut Option<T>, value: T) -> Result<(), Kind> {

@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ArgsGroup, Parser, Subcommand, ValueEnum};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sandbpf::{KindName, SyscallData};
+use sandbpf_capture::LinkType;
+use sandbpf_testkit::vectors::EngineChoice;
+
+const EXIT_CODES: &str = "Exit codes:\n  \
+    0  it ran\n  \
+    1  the answer is no: refused, trapped, a vector failed or none was compared, nothing matched with --exit-match\n  \
+    2  bad usage or bad input; one line says where and what";
 
 /// Runs, checks, disassembles and assembles BPF programs, without root and without a kernel.
 #[derive(Debug, Parser)]
-#[command(
-    name = "sandbpf",
-    version,
-    after_help = "Exit codes: 0 it ran; 1 the answer is no (refused, trapped, a vector failed, nothing matched \
-                  with --exit-match); 2 bad usage or bad input."
-)]
+#[command(name = "sandbpf", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -21,14 +24,17 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a program over captures, packets, system calls or memory
+    #[command(after_help = EXIT_CODES)]
     Run(Run),
     /// Would it be accepted? The rule and the instruction if not
+    #[command(after_help = EXIT_CODES)]
     Check(Check),
     /// Show a program in any text form
     Disasm(Disasm),
     /// Assemble text to bytes or numbers
     Asm(Asm),
     /// Run recorded answers of real kernels and of libpcap
+    #[command(after_help = EXIT_CODES)]
     Vectors(Vectors),
     /// Print completions for a shell
     Completions {
@@ -37,41 +43,45 @@ pub(crate) enum Command {
     },
 }
 
-/// Where a program comes from.
-#[derive(Debug, ArgsGroup)]
-pub(crate) struct Source {
-    /// The program: a file in any text or binary form, or `-` for the standard input
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub(crate) program: Option<PathBuf>,
-    /// The program's text itself
-    #[arg(short = 'e', long, value_name = "TEXT")]
+/// A program on the command line, and how to read one.
+#[derive(Debug, Group)]
+pub(crate) struct Code {
+    /// The program's text itself, instead of a file
+    #[arg(short = 'e', long, visible_alias = "expr-code", value_name = "TEXT")]
     pub(crate) code: Option<String>,
     /// The form of the program; found out if not given
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", hide_default_value = true)]
     pub(crate) form: Form,
 }
 
 /// A form of program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
-    /// Find out
+    /// Find out. Raw bytes are of the language in which they are a sound program
     Auto,
     /// Classic: what `tcpdump -d` prints
+    #[value(alias = "d")]
     TcpdumpD,
     /// Classic: what `tcpdump -dd` prints
+    #[value(alias = "dd")]
     TcpdumpDd,
     /// Classic: what `tcpdump -ddd` prints
+    #[value(alias = "ddd")]
     TcpdumpDdd,
     /// Classic: one line of numbers, as for iptables and tc
     Bytecode,
     /// Classic: source for the kernel's bpf_asm
     BpfAsm,
+    /// Classic: what seccomp-tools or scmp_bpf_disasm prints
+    SeccompTools,
     /// Classic: struct sock_filter, little-endian
     RawClassic,
     /// Extended: text as the kernel and llvm-objdump print it
     Asm,
     /// Extended: 8-byte instructions, little-endian
     Raw,
+    /// Either, as raw bytes in hexadecimal
+    Hex,
 }
 
 /// How results are shown.
@@ -86,9 +96,23 @@ pub(crate) enum Format {
 /// Whose rules classic filters follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
+    /// libpcap in user space
     Libpcap,
+    /// Linux sockets
     Linux,
+    /// Linux system call policies
     Seccomp,
+}
+
+impl Dialect {
+    /// Its name in options and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Dialect::Libpcap => "libpcap",
+            Dialect::Linux => "linux",
+            Dialect::Seccomp => "seccomp",
+        }
+    }
 }
 
 impl From<Dialect> for sandbpf::Dialect {
@@ -104,7 +128,7 @@ impl From<Dialect> for sandbpf::Dialect {
 /// What runs the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
-    /// Machine code where there is some
+    /// Machine code where there is some, the interpreter elsewhere
     Auto,
     /// The fast interpreter
     Interpreter,
@@ -125,32 +149,47 @@ impl From<Engine> for sandbpf::Engine {
     }
 }
 
-#[derive(Debug, ArgsGroup)]
+#[derive(Debug, Group)]
 pub(crate) struct Run {
+    /// The program: a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code")]
+    pub(crate) program: Option<PathBuf>,
+    /// Captures to run over, pcap or pcapng; `-` is the standard input
+    pub(crate) captures: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) source: Source,
-    /// A capture to run over, pcap or pcapng; `-` for the standard input; may be given often
+    pub(crate) code: Code,
+    /// A capture to run over, as well; may be given often
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Vec<PathBuf>,
     /// A packet in hexadecimal; may be given often
     #[arg(long, value_name = "HEX")]
     pub(crate) hex: Vec<String>,
-    /// The length on the wire of packets given in hexadecimal
+    /// Packets in hexadecimal, one a line; `#` begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hex_file: Vec<PathBuf>,
+    /// The length on the wire of packets in hexadecimal; without it they are whole
     #[arg(long, value_name = "BYTES")]
     pub(crate) wire_len: Option<u32>,
-    /// A system call to judge: number[,arch[,ip[,arg…]]]; may be given often
-    #[arg(long, value_name = "CALL", value_parser = crate::text::syscall, conflicts_with_all = ["pcap", "hex", "mem"])]
-    pub(crate) syscall: Vec<sandbpf::SyscallData>,
+    /// What packets in hexadecimal begin with: a name such as EN10MB or RAW, or a LINKTYPE number
+    #[arg(long, value_name = "TYPE", default_value = "EN10MB", value_parser = link_type)]
+    pub(crate) link_type: LinkType,
+    /// A system call to judge: number[,arch[,ip[,argument…]]]; may be given often
+    #[arg(long, value_name = "CALL", value_parser = crate::syscall::parse, allow_hyphen_values = true)]
+    pub(crate) syscall: Vec<SyscallData>,
     /// Memory in hexadecimal: r1 is its address, r2 its length
-    #[arg(long, value_name = "HEX", conflicts_with_all = ["pcap", "hex"])]
+    #[arg(long, value_name = "HEX")]
     pub(crate) mem: Option<String>,
-    /// Keep the packets that match
-    #[arg(short, long, value_name = "FILE", requires = "pcap")]
+    /// What the program is for: socket-filter, seccomp or buffer; by what it runs on if not given
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<KindName>,
+    /// Write the packets that match into a capture, whole as they were. It appears when all went well; `-` is the
+    /// standard output
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
-    /// Stop after so many packets
+    /// Stop after so many packets that match
     #[arg(short, long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// Print the numbers of the packets that match
+    /// Print the numbers of the packets that match, counted from 1 in each capture
     #[arg(short, long)]
     pub(crate) list: bool,
     /// Exit with 1 if nothing matches, as grep does
@@ -162,21 +201,24 @@ pub(crate) struct Run {
     /// What runs the program
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) engine: Engine,
-    /// How many instructions a run may execute
+    /// How many instructions a run may execute; a billion if not given
     #[arg(long, value_name = "N")]
     pub(crate) budget: Option<u64>,
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
-    /// Print what runs the program, and how long it took
+    /// Print what ran, what it returned, and how long it took
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
 
-#[derive(Debug, ArgsGroup)]
+#[derive(Debug, Group)]
 pub(crate) struct Check {
+    /// The program: a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) code: Code,
     /// Whose rules a classic filter must follow
     #[arg(long, value_enum, default_value = "linux")]
     pub(crate) dialect: Dialect,
@@ -185,14 +227,17 @@ pub(crate) struct Check {
     pub(crate) format: Format,
 }
 
-#[derive(Debug, ArgsGroup)]
+#[derive(Debug, Group)]
 pub(crate) struct Disasm {
+    /// The program: a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) source: Source,
-    /// The form to show a classic filter in
-    #[arg(long, value_enum, default_value = "tcpdump-d")]
-    pub(crate) to: Shown,
-    /// Show the extended program that a classic filter becomes
+    pub(crate) code: Code,
+    /// The form to show a classic filter in; tcpdump-d if not given
+    #[arg(long, value_enum, conflicts_with = "lowered")]
+    pub(crate) to: Option<Shown>,
+    /// Show the extended program that a classic filter becomes, with the filter beside it
     #[arg(long)]
     pub(crate) lowered: bool,
     /// Whose rules it is lowered by
@@ -206,11 +251,20 @@ pub(crate) struct Disasm {
 /// A form to show a classic filter in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shown {
+    /// What `tcpdump -d` prints
+    #[value(alias = "d")]
     TcpdumpD,
+    /// What `tcpdump -dd` prints: an array in C
+    #[value(alias = "dd")]
     TcpdumpDd,
+    /// What `tcpdump -ddd` prints
+    #[value(alias = "ddd")]
     TcpdumpDdd,
+    /// One line of numbers, as for iptables and tc
     Bytecode,
+    /// Source for the kernel's bpf_asm
     BpfAsm,
+    /// What seccomp-tools prints
     SeccompTools,
 }
 
@@ -228,13 +282,16 @@ impl From<Shown> for sandbpf::classic::Form {
     }
 }
 
-#[derive(Debug, ArgsGroup)]
+#[derive(Debug, Group)]
 pub(crate) struct Asm {
+    /// The source: assembly, classic or extended, in a file, or `-` for the standard input
+    #[arg(value_name = "SOURCE", required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) source: Source,
-    /// What to make
-    #[arg(long, value_enum, default_value = "hex")]
-    pub(crate) to: Made,
+    pub(crate) code: Code,
+    /// What to make; raw for a file, hex for the standard output if not given
+    #[arg(long, value_enum)]
+    pub(crate) to: Option<Made>,
     /// Where to write it; the standard output if not given
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -245,31 +302,40 @@ pub(crate) struct Asm {
 pub(crate) enum Made {
     /// Bytes
     Raw,
-    /// Bytes in hexadecimal
+    /// Bytes in hexadecimal, an instruction a line
     Hex,
-    /// An array in C
+    /// An array in C: of struct sock_filter, or of bytes
     C,
+    /// Classic: what `tcpdump -dd` prints
+    #[value(alias = "dd")]
+    TcpdumpDd,
     /// Classic: what `tcpdump -ddd` prints
+    #[value(alias = "ddd")]
     TcpdumpDdd,
-    /// Classic: one line of numbers
+    /// Classic: one line of numbers, as for iptables and tc
     Bytecode,
 }
 
-#[derive(Debug, ArgsGroup)]
+#[derive(Debug, Group)]
 pub(crate) struct Vectors {
     /// Files of records, one JSON object a line
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The engines
     #[arg(long, default_value = "all", value_name = "interpreter|step|jit|all")]
-    pub(crate) engine: sandbpf_testkit::vectors::EngineChoice,
+    pub(crate) engine: EngineChoice,
     /// Only records whose name contains this
     #[arg(long, value_name = "NAME")]
     pub(crate) filter: Option<String>,
-    /// How many threads
+    /// How many threads; as many as there are processors if not given
     #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
+}
+
+fn link_type(text: &str) -> Result<LinkType, String> {
+    let by_number = || text.parse().ok().map(LinkType::new);
+    LinkType::from_name(text).or_else(by_number).ok_or_else(|| format!("`{text}` is no link type"))
 }

@@ -1,22 +1,28 @@
 //! The `sandbpf` command.
 //!
-//! Exit codes: 0 it ran, 1 the answer is no (refused, trapped, a vector failed, nothing matched with
-//! `--exit-match`), 2 bad usage or bad input, with one line that says where and what.
+//! `args` says what can be asked, `commands` has one file for each command, and the rest reads what they
+//! take: programs, bytes, system calls. A command writes its result to the standard output and answers
+//! yes or no; whatever keeps it from that is a [`Failure`](failure::Failure), one line on the standard
+//! error output.
 #![forbid(unsafe_code)]
 
 mod args;
+mod bytes;
 mod commands;
-mod error;
+mod failure;
+mod output;
 mod program;
-mod text;
+mod ranges;
+mod source;
+mod syscall;
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
-use error::Failure;
+use failure::Failure;
 
 /// The answer of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,30 +31,36 @@ enum Answer {
     No,
 }
 
+impl From<bool> for Answer {
+    fn from(yes: bool) -> Answer {
+        if yes { Answer::Yes } else { Answer::No }
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let result = match args.command {
-        Command::Run(args) => commands::run::run(&args, &mut out),
-        Command::Check(args) => commands::check::run(&args, &mut out),
-        Command::Disasm(args) => commands::disasm::run(&args, &mut out),
-        Command::Asm(args) => commands::asm::run(&args, &mut out),
-        Command::Vectors(args) => commands::vectors::run(&args, &mut out),
-        Command::Completions { shell } => commands::completions(shell, &mut out),
-    };
-    let result = result.and_then(|answer| {
-        out.flush()?;
-        Ok(answer)
-    });
-    match result {
+    let mut out = BufWriter::new(std::io::stdout());
+    let answer = perform(&args.command, &mut out);
+    // What was found before a failure is shown before it.
+    let flushed = out.flush().map_err(Failure::Output);
+    match answer.and_then(|answer| flushed.map(|()| answer)) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
-        // Nobody reads any more: `sandbpf … | head`.
-        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = out.flush();
-            eprintln!("sandbpf: {failure}");
+            failure.report();
             ExitCode::from(2)
         }
+    }
+}
+
+fn perform(command: &Command, out: &mut impl Write) -> Result<Answer, Failure> {
+    match command {
+        Command::Run(args) => commands::run::run(args, out),
+        Command::Check(args) => commands::check::run(args, out),
+        Command::Disasm(args) => commands::disasm::run(args, out),
+        Command::Asm(args) => commands::asm::run(args, out),
+        Command::Vectors(args) => commands::vectors::run(args, out),
+        Command::Completions { shell } => commands::completions(*shell, out),
     }
 }

@@ -1,14 +1,19 @@
-//! Reading programs: any text or binary form, classic or extended.
+//! Programs in any form: text or bytes, classic or extended.
+//!
+//! Text tells its language by itself: no text is both. Bytes do not, as both languages have instructions of eight
+//! bytes. A filter that Linux accepts ends with a `ret`, whose opcode is no way for an extended program to end but for
+//! one that jumps back; and a program that ends with `exit` is no filter that anybody accepts. So what is sound in one
+//! language alone is of that language. What is sound in none is told by its last opcode, so that the error speaks of
+//! the right language, and what is still undecided has to be named with `--form`.
 
-use std::io::Read;
-use std::path::Path;
-
-use sandbpf::classic;
-use sandbpf::isa;
+use sandbpf::classic::{self, Dialect, Filter, shape::Shape};
+use sandbpf::isa::{self, DecodeError, Insn};
 use sandbpf::{ClassicInsn, Code};
 
-use crate::args::{Form, Source};
-use crate::error::{Failure, shown};
+use crate::args::Form;
+use crate::bytes;
+use crate::failure::Failure;
+use crate::source::Source;
 
 /// A program that was read.
 #[derive(Clone, Debug)]
@@ -17,7 +22,55 @@ pub(crate) enum Program {
     Extended(isa::Program),
 }
 
+/// Why none was read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// The bytes are an extended program that Linux would not decode.
+    Undecodable { place: String, error: DecodeError },
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Unread {
+        Unread::Failure(failure)
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Failure {
+        match unread {
+            Unread::Undecodable { place, error } => Failure::input(place, error),
+            Unread::Failure(failure) => failure,
+        }
+    }
+}
+
 impl Program {
+    /// The program in a source.
+    pub(crate) fn parse(source: &Source, form: Form) -> Result<Program, Unread> {
+        if source.bytes.trim_ascii().is_empty() {
+            return Err(source.failure("the program is empty").into());
+        }
+        let classic_form = match form {
+            Form::Auto => return detect(source),
+            Form::Hex => return from_hex(source, source.text()?),
+            Form::RawClassic => return raw_classic(source, &source.bytes),
+            Form::Raw => return raw_extended(source, &source.bytes),
+            Form::Asm => return Ok(extended(source, source.text()?)?),
+            Form::TcpdumpD => classic::Form::TcpdumpD,
+            Form::TcpdumpDd => classic::Form::TcpdumpDd,
+            Form::TcpdumpDdd => classic::Form::TcpdumpDdd,
+            Form::Bytecode => classic::Form::Bytecode,
+            Form::BpfAsm => classic::Form::BpfAsm,
+            Form::SeccompTools => classic::Form::SeccompTools,
+        };
+        match classic::parse_as(source.text()?, classic_form) {
+            Ok(insns) => Ok(Program::Classic(insns)),
+            Err(error) => Err(classic_error(source, &error).into()),
+        }
+    }
+
     /// As the loader takes it.
     pub(crate) fn code(&self) -> Code<'_> {
         match self {
@@ -26,6 +79,7 @@ impl Program {
         }
     }
 
+    /// How many instructions it has.
     pub(crate) fn len(&self) -> usize {
         match self {
             Program::Classic(insns) => insns.len(),
@@ -33,6 +87,7 @@ impl Program {
         }
     }
 
+    /// What it is written in.
     pub(crate) fn language(&self) -> &'static str {
         match self {
             Program::Classic(_) => "classic",
@@ -41,97 +96,108 @@ impl Program {
     }
 }
 
-/// Reads the program that the arguments name. `prefer_extended` says which language is tried first where text could
-/// be either.
-pub(crate) fn read(source: &Source, prefer_extended: bool) -> Result<Program, Failure> {
-    let (place, bytes) = match (&source.code, &source.program) {
-        (Some(text), _) => ("<command line>".to_string(), text.clone().into_bytes()),
-        (None, Some(path)) => (shown(path), read_file(path)?),
-        (None, None) => return Err(Failure::Usage("no program given".into())),
-    };
-    parse(&place, &bytes, source.form, prefer_extended)
-}
-
-/// Reads a file, or the standard input for `-`.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error| Failure::Read { path: path.into(), error };
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
-        return Ok(bytes);
+fn detect(source: &Source) -> Result<Program, Unread> {
+    if source.bytes.starts_with(b"\x7fELF") {
+        let what = "this is an object file; give the instructions of one of its sections, as objcopy -O binary has them";
+        return Err(source.failure(what).into());
     }
-    std::fs::read(path).map_err(failed)
+    let Some(text) = source.as_text() else { return from_bytes(source, &source.bytes) };
+    let error = match (classic::parse(text), isa::parse(text)) {
+        (Ok(insns), _) => return Ok(Program::Classic(insns)),
+        (_, Ok(program)) => return Ok(Program::Extended(program)),
+        _ if is_hex(text) => return from_hex(source, text),
+        (_, Err(error)) if looks_extended(text) => extended_error(source, &error),
+        (Err(error), _) => classic_error(source, &error),
+    };
+    Err(error.into())
 }
 
-fn parse(place: &str, bytes: &[u8], form: Form, prefer_extended: bool) -> Result<Program, Failure> {
-    let text = || std::str::from_utf8(bytes).map_err(|error| Failure::input(place, error));
-    let classic_form = match form {
-        Form::Auto => return detect(place, bytes, prefer_extended),
-        Form::RawClassic => return raw_classic(place, bytes),
-        Form::Raw => return raw_extended(place, bytes),
-        Form::Asm => return extended(place, text()?),
-        Form::TcpdumpD => classic::Form::TcpdumpD,
-        Form::TcpdumpDd => classic::Form::TcpdumpDd,
-        Form::TcpdumpDdd => classic::Form::TcpdumpDdd,
-        Form::Bytecode => classic::Form::Bytecode,
-        Form::BpfAsm => classic::Form::BpfAsm,
-    };
-    let insns = classic::parse_as(text()?, classic_form).map_err(|error| classic_error(place, &error))?;
-    Ok(Program::Classic(insns))
-}
-
-/// Text is one language or the other; of two that both fail, the one that gets further speaks. Bytes that are no text
-/// are a classic filter if libpcap would take them and they are no extended program.
-fn detect(place: &str, bytes: &[u8], prefer_extended: bool) -> Result<Program, Failure> {
-    let is_text = |text: &str| !text.contains(|c: char| c.is_control() && !c.is_whitespace());
-    let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| is_text(text)) else {
-        return binary(place, bytes);
-    };
-    if prefer_extended && let Ok(program) = isa::parse(text) {
-        return Ok(Program::Extended(program));
+/// Nothing but instructions of 8 bytes in hexadecimal.
+fn is_hex(text: &str) -> bool {
+    let mut digits = 0;
+    for line in text.lines() {
+        match bytes::parse(line) {
+            Ok(bytes) => digits += 2 * bytes.len(),
+            Err(_) => return false,
+        }
     }
-    match (classic::parse(text), isa::parse(text)) {
-        (Ok(insns), _) => Ok(Program::Classic(insns)),
-        (_, Ok(program)) => Ok(Program::Extended(program)),
-        (Err(classic), Err(extended)) => {
-            let further = (extended.line(), extended.column()) > (classic.line(), classic.column());
-            Err(if further { extended_error(place, &extended) } else { classic_error(place, &classic) })
+    digits > 0 && digits % 16 == 0
+}
+
+/// A register, or `exit`, is a word that no classic program has outside of comments and labels.
+fn looks_extended(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.any(|word| {
+        let number = word.strip_prefix(['r', 'w', 'R', 'W']);
+        word == "exit" || number.is_some_and(|number| number.parse::<u8>().is_ok())
+    })
+}
+
+fn from_hex(source: &Source, text: &str) -> Result<Program, Unread> {
+    let mut all = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let bytes = bytes::parse(line)
+            .map_err(|error| source.failure_at(index + 1, error.column, error.to_string()))?;
+        all.extend(bytes);
+    }
+    from_bytes(source, &all)
+}
+
+fn from_bytes(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
+    let Some(last) = bytes.len().checked_sub(8).filter(|_| bytes.len().is_multiple_of(8)) else {
+        let what =
+            format!("{} bytes are neither text nor instructions, which have 8 bytes each", bytes.len());
+        return Err(source.failure(what).into());
+    };
+    let classic = classic::from_bytes(bytes).ok().filter(|insns| is_sound_filter(insns));
+    let extended = isa::decode(bytes).ok().filter(ends);
+    match (classic, extended) {
+        (Some(insns), _) => return Ok(Program::Classic(insns)),
+        (None, Some(program)) => return Ok(Program::Extended(program)),
+        (None, None) => {}
+    }
+    const EXIT: u8 = 0x95;
+    let known = |insn: &[u8]| Shape::of(u16::from_le_bytes([insn[0], insn[1]])).is_some();
+    match (bytes[last], bytes.chunks(8).all(known)) {
+        (EXIT, _) => raw_extended(source, bytes),
+        (_, true) => raw_classic(source, bytes),
+        (_, false) => {
+            let what = "the bytes are no sound program, classic or extended; --form says which it should be";
+            Err(source.failure(what).into())
         }
     }
 }
 
-fn binary(place: &str, bytes: &[u8]) -> Result<Program, Failure> {
-    if let Ok(program) = isa::decode(bytes)
-        && program.insns().iter().any(|insn| matches!(insn, isa::Insn::Exit))
-    {
-        return Ok(Program::Extended(program));
-    }
-    if let Ok(insns) = classic::from_bytes(bytes)
-        && classic::Filter::check(&insns, sandbpf::Dialect::Libpcap).is_ok()
-    {
-        return Ok(Program::Classic(insns));
-    }
-    raw_extended(place, bytes)
+/// A filter that some dialect accepts, all of whose instructions mean something.
+fn is_sound_filter(insns: &[ClassicInsn]) -> bool {
+    insns.iter().all(|insn| Shape::of(insn.code).is_some())
+        && Dialect::ALL.iter().any(|&dialect| Filter::check(insns, dialect).is_ok())
 }
 
-fn raw_classic(place: &str, bytes: &[u8]) -> Result<Program, Failure> {
-    classic::from_bytes(bytes).map(Program::Classic).map_err(|error| Failure::input(place, error))
+/// Control does not run past the last instruction.
+fn ends(program: &isa::Program) -> bool {
+    matches!(program.insns().last(), Some(Insn::Exit | Insn::Jump { .. }))
 }
 
-fn raw_extended(place: &str, bytes: &[u8]) -> Result<Program, Failure> {
-    isa::decode(bytes).map(Program::Extended).map_err(|error| Failure::input(place, error))
+fn raw_classic(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
+    Ok(classic::from_bytes(bytes).map(Program::Classic).map_err(|error| source.failure(error))?)
 }
 
-fn extended(place: &str, text: &str) -> Result<Program, Failure> {
-    isa::parse(text).map(Program::Extended).map_err(|error| extended_error(place, &error))
+fn raw_extended(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
+    let undecodable = |error| Unread::Undecodable { place: source.place.clone(), error };
+    isa::decode(bytes).map(Program::Extended).map_err(undecodable)
 }
 
-fn classic_error(place: &str, error: &classic::TextError) -> Failure {
+fn extended(source: &Source, text: &str) -> Result<Program, Failure> {
+    isa::parse(text).map(Program::Extended).map_err(|error| extended_error(source, &error))
+}
+
+fn classic_error(source: &Source, error: &classic::TextError) -> Failure {
     let what = format!("expected {}, found {}", error.expected(), error.found());
-    Failure::input(format!("{place}:{}:{}", error.line(), error.column()), what)
+    source.failure_at(error.line(), error.column(), what)
 }
 
-fn extended_error(place: &str, error: &isa::TextError) -> Failure {
+fn extended_error(source: &Source, error: &isa::TextError) -> Failure {
     let what = format!("expected {}, found {}", error.expected(), error.found());
-    Failure::input(format!("{place}:{}:{}", error.line(), error.column()), what)
+    source.failure_at(error.line(), error.column(), what)
 }

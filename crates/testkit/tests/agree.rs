@@ -3,29 +3,16 @@
 use sandbpf_interp::{Observer, Step};
 use sandbpf_isa::Pc;
 use sandbpf_runtime::{FrozenHost, Machine, Registers, helpers::HelperSet, memory::Stack};
-use sandbpf_testkit::generate::{classic, extended};
-
-/// Bytes that look random and are the same in every run (xorshift64*).
-fn bytes(seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    };
-    let words = 8 + next() as usize % 100;
-    (0..words).flat_map(|_| next().to_le_bytes()).collect()
-}
+use sandbpf_testkit::generate::{classic, extended, random};
 
 #[test]
 fn extended_programs() {
-    (0..3000).for_each(|seed| sandbpf_testkit::agree(&bytes(seed)));
+    (0..3000).for_each(|seed| sandbpf_testkit::agree(&random(seed)));
 }
 
 #[test]
 fn classic_programs() {
-    (0..3000).for_each(|seed| sandbpf_testkit::classic_agree(&bytes(seed)));
+    (0..3000).for_each(|seed| sandbpf_testkit::classic_agree(&random(seed)));
 }
 
 #[test]
@@ -49,7 +36,7 @@ fn programs_get_far() {
     let helpers = HelperSet::linux();
     let (mut steps, mut returned) = (0, 0);
     for seed in 0..500 {
-        let scene = extended::scene(&bytes(seed));
+        let scene = extended::scene(&random(seed));
         let mut stack = Stack::default();
         let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, 1000);
         let mut count = Count::default();
@@ -64,7 +51,7 @@ fn programs_get_far() {
 fn classic_programs_are_often_accepted() {
     use sandbpf_classic::{Dialect, Filter};
     for (dialect, least) in [(Dialect::Libpcap, 300), (Dialect::Linux, 60), (Dialect::Seccomp, 5)] {
-        let accepted = |&seed: &u64| Filter::check(&classic::scene(&bytes(seed)).insns, dialect).is_ok();
+        let accepted = |&seed: &u64| Filter::check(&classic::scene(&random(seed)).insns, dialect).is_ok();
         let count = (0..500).filter(accepted).count();
         assert!(count >= least, "{dialect:?}: {count} of 500");
     }

@@ -13,10 +13,13 @@ use clap_complete::Shell;
 
 use crate::Answer;
 use crate::args::Args;
-use crate::error::Failure;
+use crate::failure::Failure;
 
 /// Prints completions for a shell.
 pub(crate) fn completions(shell: Shell, out: &mut impl Write) -> Result<Answer, Failure> {
-    clap_complete::generate(shell, &mut Args::command(), "sandbpf", out);
+    // The generator does not expect that writing fails.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "sandbpf", &mut script);
+    out.write_all(&script)?;
     Ok(Answer::Yes)
 }

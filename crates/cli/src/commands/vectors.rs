@@ -5,11 +5,21 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sandbpf_testkit::vectors::{self, Options, Report};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::Answer;
 use crate::args::{Format, Vectors};
-use crate::error::Failure;
+use crate::failure::{Failure, chain};
+use crate::output;
+
+/// What came out, for programs.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    lines: Vec<String>,
+}
 
 struct Shown<'o, W> {
     out: &'o mut W,
@@ -44,7 +54,7 @@ impl<W: Write> Report for Shown<'_, W> {
 pub(crate) fn run(args: &Vectors, out: &mut impl Write) -> Result<Answer, Failure> {
     let mut options = Options { engine: args.engine, filter: args.filter.clone(), ..Options::default() };
     if let Some(jobs) = args.jobs {
-        options.jobs = jobs.max(1);
+        options.jobs = jobs.get();
     }
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new(0),
@@ -56,19 +66,15 @@ pub(crate) fn run(args: &Vectors, out: &mut impl Write) -> Result<Answer, Failur
     let json = (args.format == Format::Json).then(Vec::new);
     let mut shown = Shown { out, json, bar, error: None };
     let summary =
-        vectors::run(&args.files, &options, &mut shown).map_err(|error| Failure::Usage(error.to_string()))?;
+        vectors::run(&args.files, &options, &mut shown).map_err(|error| Failure::usage(chain(&error)))?;
     shown.bar.finish_and_clear();
     if let Some(error) = shown.error {
         return Err(error.into());
     }
     if let Some(lines) = shown.json {
-        let answer = json!({
-            "passed": summary.passed,
-            "failed": summary.failed,
-            "skipped": summary.skipped,
-            "lines": lines,
-        });
-        writeln!(out, "{answer}")?;
+        let (passed, failed, skipped) = (summary.passed, summary.failed, summary.skipped);
+        output::json(out, &Outcome { passed, failed, skipped, lines })?;
     }
-    Ok(if summary.failed == 0 { Answer::Yes } else { Answer::No })
+    // Where nothing was compared, nothing was confirmed.
+    Ok(Answer::from(summary.failed == 0 && summary.passed > 0))
 }

@@ -1,5 +1,7 @@
 //! Seccomp policies: from a system call to what the kernel does about it.
 
+use std::fmt;
+
 use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, Trap, address};
 
@@ -87,6 +89,22 @@ impl From<u32> for SeccompAction {
             0x7ffc_0000 => SeccompAction::Log,
             0x7fff_0000 => SeccompAction::Allow,
             _ => SeccompAction::KillProcess,
+        }
+    }
+}
+
+/// The name that `SECCOMP_RET_*` has for it, with the data.
+impl fmt::Display for SeccompAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SeccompAction::KillProcess => f.pad("KILL_PROCESS"),
+            SeccompAction::KillThread => f.pad("KILL_THREAD"),
+            SeccompAction::Trap(data) => write!(f, "TRAP({data})"),
+            SeccompAction::Errno(errno) => write!(f, "ERRNO({errno})"),
+            SeccompAction::UserNotify => f.pad("USER_NOTIF"),
+            SeccompAction::Trace(data) => write!(f, "TRACE({data})"),
+            SeccompAction::Log => f.pad("LOG"),
+            SeccompAction::Allow => f.pad("ALLOW"),
         }
     }
 }

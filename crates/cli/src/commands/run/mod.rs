@@ -1,0 +1,164 @@
+//! `sandbpf run`: a program over packets, system calls or memory.
+//!
+//! | part | does |
+//! |---|---|
+//! | `packets` | runs a filter over captures and packets in hexadecimal |
+//! | `captures` | opens captures, with a progress bar if they are long |
+//! | `tally` | counts |
+//! | `keep` | writes what matches |
+//! | `report` | shows what was counted |
+//! | `seccomp`, `buffer` | run over system calls and memory |
+
+mod buffer;
+mod captures;
+mod keep;
+mod packets;
+mod report;
+mod seccomp;
+mod tally;
+
+use std::io::Write;
+use std::path::Path;
+
+use sandbpf::{Engine, KindName, Limits, LoadError, Loader};
+use serde::Serialize;
+
+use crate::Answer;
+use crate::args::{Dialect, Run};
+use crate::failure::{Failure, is_dash};
+use crate::program::Program;
+use crate::source::Source;
+
+/// What a run works with.
+struct Job<'a> {
+    args: &'a Run,
+    source: Source,
+    program: Program,
+    loader: Loader,
+    /// All captures, in order.
+    captures: Vec<&'a Path>,
+}
+
+pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
+    // With the program on the command line, every file is a capture.
+    let (path, first) = match (&args.program, &args.code.code) {
+        (Some(capture), Some(_)) => (None, Some(capture)),
+        (path, _) => (path.as_deref(), None),
+    };
+    let captures: Vec<&Path> =
+        first.into_iter().chain(&args.captures).chain(&args.pcap).map(|path| path.as_path()).collect();
+    let stdin = path
+        .into_iter()
+        .chain(captures.iter().copied())
+        .chain(args.hex_file.iter().map(|path| path.as_path()));
+    if stdin.filter(|path| is_dash(path)).count() > 1 {
+        return Err(Failure::usage("the standard input can be read once"));
+    }
+    let kind = kind(args);
+    check_inputs(args, kind, &captures)?;
+    let source = Source::read(path, &args.code)?;
+    let program = Program::parse(&source, args.code.form)?;
+    let mut loader = Loader::new().engine(args.engine.into());
+    if let Some(dialect) = args.dialect {
+        loader = loader.dialect(dialect.into());
+    }
+    if let Some(instructions) = args.budget {
+        loader = loader.limits(Limits { instructions });
+    }
+    let job = Job { args, source, program, loader, captures };
+    match kind {
+        KindName::Seccomp => seccomp::run(&job, out),
+        KindName::Buffer => buffer::run(&job, out),
+        _ => packets::run(&job, out),
+    }
+}
+
+/// What the program is for: what is said, or what it is given.
+fn kind(args: &Run) -> KindName {
+    match args.kind {
+        Some(kind) => kind,
+        None if args.mem.is_some() => KindName::Buffer,
+        None if !args.syscall.is_empty() || args.dialect == Some(Dialect::Seccomp) => KindName::Seccomp,
+        None => KindName::SocketFilter,
+    }
+}
+
+/// There is something to run on, and nothing that would not be looked at.
+fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Failure> {
+    let hex = !args.hex.is_empty() || !args.hex_file.is_empty();
+    let packets = hex || !captures.is_empty();
+    let (syscalls, memory) = (!args.syscall.is_empty(), args.mem.is_some());
+    let needs = match kind {
+        KindName::Seccomp if !syscalls => "--syscall",
+        KindName::SocketFilter if !packets => "captures, --hex or --hex-file",
+        _ => "",
+    };
+    if !needs.is_empty() {
+        return Err(Failure::usage(format!("nothing to run on: {kind} programs need {needs}")));
+    }
+    let is_filter = kind == KindName::SocketFilter;
+    let strangers = [
+        ("captures", !captures.is_empty() && !is_filter),
+        ("--hex", hex && !is_filter),
+        ("--write", args.write.is_some() && !is_filter),
+        ("--count", args.count.is_some() && !is_filter),
+        ("--list", args.list && !is_filter),
+        ("--exit-match", args.exit_match && !is_filter),
+        ("--syscall", syscalls && kind != KindName::Seccomp),
+        ("--mem", memory && kind != KindName::Buffer),
+    ];
+    match strangers.iter().find(|stranger| stranger.1) {
+        Some((name, _)) => Err(Failure::usage(format!("{name} cannot be used with {kind} programs"))),
+        None if args.wire_len.is_some() && !hex => {
+            Err(Failure::usage("--wire-len is for packets in hexadecimal"))
+        }
+        None => Ok(()),
+    }
+}
+
+impl Job<'_> {
+    fn refused(&self, error: LoadError) -> Failure {
+        self.source.failure(error)
+    }
+
+    fn about(&self, kind: KindName, lowered: usize) -> About {
+        let dialect = match (&self.program, self.args.dialect) {
+            (Program::Extended(_), _) => None,
+            (Program::Classic(_), Some(dialect)) => Some(dialect.name()),
+            (Program::Classic(_), None) if kind == KindName::Seccomp => Some(Dialect::Seccomp.name()),
+            (Program::Classic(_), None) => Some(Dialect::Libpcap.name()),
+        };
+        let language = self.program.language();
+        About { language, kind: kind.as_str(), dialect, instructions: self.program.len(), lowered }
+    }
+}
+
+/// What a report says of the program.
+#[derive(Debug, Serialize)]
+struct About {
+    language: &'static str,
+    kind: &'static str,
+    dialect: Option<&'static str>,
+    instructions: usize,
+    /// How many instructions run for them.
+    lowered: usize,
+}
+
+impl About {
+    fn line(&self, engine: Engine) -> String {
+        let About { language, kind, instructions, lowered, .. } = self;
+        let dialect = self.dialect.map(|dialect| format!(" of {dialect}")).unwrap_or_default();
+        let lowered = if instructions == lowered { String::new() } else { format!(", lowered to {lowered}") };
+        format!("{language} {kind}{dialect}: {instructions} instructions{lowered}, {}", engine_name(engine))
+    }
+}
+
+/// The name of an engine, as in options.
+fn engine_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Interpreter => "interpreter",
+        Engine::Step => "step",
+        Engine::Jit => "jit",
+        _ => "auto",
+    }
+}

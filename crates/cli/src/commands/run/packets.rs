@@ -1,0 +1,267 @@
+//! Running a filter over packets: those of captures, then those in hexadecimal.
+//!
+//! A capture that breaks off does not end the run: the packets before the damage count, the captures after it are
+//! read, the result is shown, and then a line for each that is broken says where.
+
+use std::io::Write;
+use std::time::Instant;
+
+use sandbpf::{KindName, PacketMeta, Program, Runner, SocketFilter};
+use sandbpf_capture::{Capture, CaptureHeader, LinkType, Packet, Timestamp};
+
+use super::keep::Keep;
+use super::report::Report;
+use super::tally::{Tally, Totals};
+use super::{Job, captures};
+use crate::args::{Dialect, Format, Run};
+use crate::failure::{Failure, is_dash, shown};
+use crate::program::Program as Parsed;
+use crate::source::{Source, read_file};
+use crate::{Answer, bytes};
+
+pub(super) fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Answer, Failure> {
+    let args = job.args;
+    let hex = hex_packets(args)?;
+    let filter: Program<SocketFilter> =
+        job.loader.load(job.program.code()).map_err(|error| job.refused(error))?;
+    let since = Instant::now();
+    let mut opened = job.captures.iter().map(|&path| (path, captures::open(path)));
+    let mut filtering = Filtering::new(job, &filter);
+    let mut failures = Vec::new();
+    let mut finish = |filtering: &mut Filtering<'_>, path, capture: Result<Capture<'_>, Failure>| {
+        filtering.begin(shown(path).into(), capture.as_ref().ok().map(Capture::link_type));
+        let read = match capture {
+            Ok(mut capture) => filtering.capture(path, &mut capture),
+            Err(failure) => Err(Stop::Broken(failure)),
+        };
+        match read {
+            Ok(()) => Ok(()),
+            Err(Stop::Broken(failure)) => {
+                failures.push(failure);
+                Ok(())
+            }
+            Err(Stop::Unwritten(failure)) => Err(failure),
+        }
+    };
+    if let Some(path) = &args.write {
+        // All headers first: what is written must hold packets of each.
+        let opened: Vec<_> = opened.collect();
+        let headers = opened.iter().filter_map(|(_, capture)| capture.as_ref().ok().map(Capture::header));
+        let given = (!hex.is_empty()).then(|| CaptureHeader::new(args.link_type));
+        filtering.keep = Some(Keep::create(path, &headers.chain(given).collect::<Vec<_>>())?);
+        for (path, capture) in opened {
+            finish(&mut filtering, path, capture)?;
+        }
+    } else {
+        opened.try_for_each(|(path, capture)| finish(&mut filtering, path, capture))?;
+    }
+    if !hex.is_empty() {
+        filtering.hex(&hex, args)?;
+    }
+    let elapsed = since.elapsed();
+    if let (Some(keep), Some(path)) = (filtering.keep.take(), &args.write) {
+        match failures.first_mut() {
+            None => keep.complete()?,
+            Some(Failure::Input { what, .. }) if !is_dash(path) => {
+                what.push_str(&format!("; {} is not written", path.display()));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut totals = filtering.totals;
+    let answer = totals.sum(|tally| tally.trapped) == 0
+        && !(args.exit_match && totals.sum(|tally| tally.matched) == 0);
+    let about = job.about(KindName::SocketFilter, filter.instructions().len());
+    let report = Report::new(about, filter.engine(), &mut totals, elapsed);
+    // The standard output is the capture's if it is asked for.
+    match args.write.as_deref().is_some_and(is_dash) {
+        true => report.show(args, &mut std::io::stderr())?,
+        false => report.show(args, out)?,
+    }
+    match failures.pop() {
+        None => Ok(answer.into()),
+        Some(failure) if failures.is_empty() => Err(failure),
+        Some(failure) => {
+            failures.push(failure);
+            Err(Failure::Several(failures))
+        }
+    }
+}
+
+/// Why a capture was not read to its end.
+enum Stop {
+    /// It is broken; others may be sound.
+    Broken(Failure),
+    /// What matches cannot be written.
+    Unwritten(Failure),
+}
+
+/// A filter at work.
+struct Filtering<'a> {
+    runner: Runner<SocketFilter>,
+    totals: Totals,
+    keep: Option<Keep<'a>>,
+    /// How many packets may still match.
+    left: u64,
+    detail: Detail,
+    /// Whether programs see what a packet socket would tell of an Ethernet frame. libpcap tells them nothing.
+    on_socket: bool,
+}
+
+/// What is worth counting because it will be shown.
+struct Detail {
+    matching: bool,
+    returned: bool,
+}
+
+impl<'a> Filtering<'a> {
+    fn new(job: &Job<'a>, filter: &Program<SocketFilter>) -> Filtering<'a> {
+        let args = job.args;
+        let json = args.format == Format::Json;
+        Filtering {
+            runner: filter.runner(),
+            totals: Totals::default(),
+            keep: None,
+            left: args.count.unwrap_or(u64::MAX),
+            detail: Detail { matching: args.list || json, returned: args.verbose || json },
+            on_socket: args.dialect == Some(Dialect::Linux) || matches!(job.program, Parsed::Extended(_)),
+        }
+    }
+
+    /// What follows is counted under this name.
+    fn begin(&mut self, name: String, link_type: Option<LinkType>) {
+        let link_type = link_type.map(|link_type| link_type.to_string()).unwrap_or_default();
+        self.totals.tallies.push(Tally { name, link_type, ..Tally::default() });
+    }
+
+    fn capture(&mut self, path: &std::path::Path, capture: &mut Capture<'_>) -> Result<(), Stop> {
+        let mut tally = self.totals.tallies.pop().unwrap_or_default();
+        let mut read = Ok(());
+        while self.left > 0 {
+            match capture.next_packet() {
+                Ok(Some(packet)) => {
+                    if let Err(failure) = self.packet(&mut tally, &packet) {
+                        read = Err(Stop::Unwritten(failure));
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    read = Err(Stop::Broken(captures::broken(path, &error)));
+                    break;
+                }
+            }
+        }
+        self.totals.tallies.push(tally);
+        read
+    }
+
+    /// Runs over packets in hexadecimal; packets are whole, or as long on the wire as the options say.
+    fn hex(&mut self, sources: &[HexPackets], args: &Run) -> Result<(), Failure> {
+        for HexPackets { name, packets } in sources {
+            self.begin(name.clone(), Some(args.link_type));
+            let mut tally = self.totals.tallies.pop().unwrap_or_default();
+            for (index, data) in (0..).zip(packets) {
+                if self.left == 0 {
+                    break;
+                }
+                let packet = Packet {
+                    data,
+                    wire_len: args.wire_len.unwrap_or(data.len() as u32),
+                    timestamp: Timestamp::default(),
+                    link_type: args.link_type,
+                    interface: 0,
+                    index,
+                };
+                self.packet(&mut tally, &packet)?;
+            }
+            self.totals.tallies.push(tally);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
+        let meta;
+        let mut input = sandbpf::Packet::from(packet.data).with_wire_len(packet.wire_len);
+        if self.on_socket {
+            meta = on_socket(packet);
+            input = input.with_meta(&meta);
+        }
+        tally.packets += 1;
+        tally.bytes += packet.data.len() as u64;
+        let accept = match self.runner.run(input) {
+            Ok(accept) => accept,
+            Err(trap) => {
+                tally.trapped += 1;
+                self.totals.trapped(tally.packets, trap);
+                return Ok(());
+            }
+        };
+        if self.detail.returned {
+            self.totals.returned.add(accept.0);
+        }
+        if !accept.matched() {
+            return Ok(());
+        }
+        tally.matched += 1;
+        tally.matched_bytes += packet.data.len() as u64;
+        self.left -= 1;
+        if self.detail.matching {
+            tally.matching.push(tally.packets);
+        }
+        match &mut self.keep {
+            Some(keep) => keep.packet(packet),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a packet socket knows of a captured packet.
+fn on_socket(packet: &Packet<'_>) -> PacketMeta {
+    if packet.link_type == LinkType::EN10MB {
+        return PacketMeta::ethernet(packet.data);
+    }
+    const ETH_P_IP: u16 = 0x0800;
+    const ETH_P_IPV6: u16 = 0x86dd;
+    let is_ip = [LinkType::RAW, LinkType::IPV4, LinkType::IPV6].contains(&packet.link_type);
+    let protocol = match packet.data.first().map(|first| first >> 4) {
+        Some(4) if is_ip => ETH_P_IP,
+        Some(6) if is_ip => ETH_P_IPV6,
+        _ => 0,
+    };
+    PacketMeta { protocol, ifindex: 1, ..PacketMeta::default() }
+}
+
+/// Packets in hexadecimal from one place.
+struct HexPackets {
+    name: String,
+    packets: Vec<Vec<u8>>,
+}
+
+/// The packets of `--hex`, then those of each `--hex-file`.
+fn hex_packets(args: &Run) -> Result<Vec<HexPackets>, Failure> {
+    let mut sources = Vec::new();
+    if !args.hex.is_empty() {
+        let parse = |(index, text): (usize, &String)| {
+            bytes::parse(text)
+                .map_err(|error| Failure::input(format!("--hex {}:{}", index + 1, error.column), error))
+        };
+        let packets = args.hex.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+        sources.push(HexPackets { name: "--hex".into(), packets });
+    }
+    for path in &args.hex_file {
+        let source = Source { place: shown(path).into(), bytes: read_file(path)? };
+        let mut packets = Vec::new();
+        for (index, line) in source.text()?.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let packet = bytes::parse(line)
+                .map_err(|error| source.failure_at(index + 1, error.column, error.to_string()))?;
+            if !packet.is_empty() {
+                packets.push(packet);
+            }
+        }
+        sources.push(HexPackets { name: source.place, packets });
+    }
+    Ok(sources)
+}
