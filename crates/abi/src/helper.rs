@@ -38,6 +38,8 @@ pub enum RetSpec {
     Scalar,
 }
 
+/// `bpf_tail_call`: the one that may end the function that calls it.
+pub const TAIL_CALL: i32 = 12;
 /// `bpf_ktime_get_ns`.
 pub const KTIME_GET_NS: i32 = 5;
 /// `bpf_get_prandom_u32`.

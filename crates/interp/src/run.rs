@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sandbpf_isa::{FRAME_SIZE, MAY_GOTO_LIMIT, Pc, Program, Reg, Size};
+use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap};
 
 use crate::code::{self, File, Op, codes};
@@ -27,11 +28,12 @@ impl Code {
 impl Execute for Code {
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         machine.enter(&self.program);
-        let mut r: File = [0; 16];
-        r[..Reg::COUNT].copy_from_slice(&machine.registers);
-        let result = self.run(machine, &mut r);
-        machine.registers.copy_from_slice(&r[..Reg::COUNT]);
-        result
+        self.from(machine, Pc(0))
+    }
+
+    fn call(&self, machine: &mut Machine<'_>, entry: Pc) -> Result<u64, Trap> {
+        machine.enter_function(&self.program, entry)?;
+        self.from(machine, entry)
     }
 }
 
@@ -39,11 +41,19 @@ const R0: usize = 0;
 const R10: usize = Reg::R10.index();
 
 impl Code {
-    fn run(&self, machine: &mut Machine<'_>, r: &mut File) -> Result<u64, Trap> {
+    fn from(&self, machine: &mut Machine<'_>, entry: Pc) -> Result<u64, Trap> {
+        let mut r: File = [0; 16];
+        r[..Reg::COUNT].copy_from_slice(&machine.registers);
+        let result = self.run(machine, &mut r, entry);
+        machine.registers.copy_from_slice(&r[..Reg::COUNT]);
+        result
+    }
+
+    fn run(&self, machine: &mut Machine<'_>, r: &mut File, entry: Pc) -> Result<u64, Trap> {
         use codes::*;
-        let mut frames = Frames::default();
+        let mut frames = Frames::above(machine);
         let mut may_goto = MAY_GOTO_LIMIT;
-        let mut pc = 0u32;
+        let mut pc = entry.0;
 
         // Each arm names what differs; the rest of a family is in these.
         macro_rules! load {
@@ -151,7 +161,11 @@ impl Code {
                     may_goto -= 1;
                 }
                 CALL_HELPER => {
+                    machine.frame = frames.current();
                     r[R0] = machine.call_helper(op.imm, [r[1], r[2], r[3], r[4], r[5]], Pc(pc))?;
+                    if op.imm == TAIL_CALL && machine.take_ended() {
+                        leave!()
+                    }
                 }
                 CALL_LOCAL => call!(op.to, op.imm as u32),
                 CALL_REGISTER => {

@@ -4,6 +4,7 @@
 //! in the tables of `sandbpf_isa::ops`, and does one instruction at a time.
 
 use sandbpf_isa::{Callee, FRAME_SIZE, Imm64, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg};
+use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap, address};
 
 use crate::{Observer, Unobserved};
@@ -27,9 +28,18 @@ impl Step {
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<u64, Trap> {
         machine.enter(&self.program);
-        let mut walk =
-            Walk { program: &self.program, machine, frames: Frames::default(), may_goto: MAY_GOTO_LIMIT };
-        let mut pc = Pc(0);
+        self.walk(machine, Pc(0), observer)
+    }
+
+    fn walk(
+        &self,
+        machine: &mut Machine<'_>,
+        entry: Pc,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Result<u64, Trap> {
+        let frames = Frames::above(machine);
+        let mut walk = Walk { program: &self.program, machine, frames, may_goto: MAY_GOTO_LIMIT };
+        let mut pc = entry;
         loop {
             let Some(insn) = self.program.get(pc) else { return Err(Trap::FellOff { pc: Pc(pc.0 - 1) }) };
             observer.step(pc, &walk.machine.registers);
@@ -48,6 +58,11 @@ impl Step {
 impl Execute for Step {
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         self.observe(machine, &mut Unobserved)
+    }
+
+    fn call(&self, machine: &mut Machine<'_>, entry: Pc) -> Result<u64, Trap> {
+        machine.enter_function(&self.program, entry)?;
+        self.walk(machine, entry, &mut Unobserved)
     }
 }
 
@@ -134,8 +149,12 @@ impl Walk<'_, '_> {
             }
             Insn::Call { callee: Callee::Helper(id) } => {
                 let [_, r1, r2, r3, r4, r5, ..] = self.machine.registers;
+                self.machine.frame = self.frames.current();
                 let result = self.machine.call_helper(id, [r1, r2, r3, r4, r5], pc)?;
                 self.set(Reg::R0, result);
+                if id == TAIL_CALL && self.machine.take_ended() {
+                    return Ok(self.leave());
+                }
             }
             Insn::Call { callee: Callee::Local(entry) } => return self.call(pc, entry),
             Insn::Call { callee: Callee::Register(reg) } => {

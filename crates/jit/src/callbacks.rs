@@ -17,13 +17,18 @@ use crate::layout::{State, status};
 /// The region of the stack in the view.
 pub(crate) const STACK_REGION: usize = (address::STACK >> address::REGION_BITS) as usize;
 
-/// Calls helper `id`; `r0` is its answer.
+/// Calls helper `id`; `r0` is its result. `answer` is 1 if that ends the function.
 pub(crate) unsafe extern "sysv64" fn helper(state: *mut State, id: i32, pc: u32) -> u32 {
     // SAFETY: the contract above.
     unsafe {
         enter(state, |state, machine, _| {
             let [_, r1, r2, r3, r4, r5, ..] = state.registers;
+            machine.frame = state.depth as usize;
             state.registers[0] = machine.call_helper(id, [r1, r2, r3, r4, r5], Pc(pc))?;
+            state.answer = machine.take_ended().into();
+            if machine.memory.take_moved() {
+                state.look(machine);
+            }
             Ok(())
         })
     }
@@ -40,6 +45,20 @@ pub(crate) unsafe extern "sysv64" fn packet(state: *mut State, offset: i32, size
             if let Some(value) = value {
                 state.registers[0] = value;
             }
+            Ok(())
+        })
+    }
+}
+
+/// Finds the bytes at `fault_address`, which lies in no region, for an access of `size` bytes: `answer` is where they
+/// are for the host, or 0.
+pub(crate) unsafe extern "sysv64" fn locate(state: *mut State, size: u32, write: u32) -> u32 {
+    // SAFETY: the contract above.
+    unsafe {
+        enter(state, |state, machine, _| {
+            let found = Size::of_bytes(size.into())
+                .and_then(|size| machine.memory.locate(state.fault_address, size, write != 0).ok());
+            state.answer = found.map_or(0, |start| start as u64);
             Ok(())
         })
     }

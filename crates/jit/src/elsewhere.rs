@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbpf_isa::Program;
+use sandbpf_isa::{Pc, Program};
 use sandbpf_runtime::{Execute, Machine, Trap};
 
 use crate::{Options, Unsupported};
@@ -30,6 +30,10 @@ impl Code {
 
 impl Execute for Code {
     fn execute(&self, _machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        match *self {}
+    }
+
+    fn call(&self, _machine: &mut Machine<'_>, _entry: Pc) -> Result<u64, Trap> {
         match *self {}
     }
 }

@@ -80,6 +80,20 @@ impl Execute for Code {
 
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         machine.enter(&self.program);
+        self.from(machine, Pc(0))
+    }
+
+    fn call(&self, machine: &mut Machine<'_>, entry: Pc) -> Result<u64, Trap> {
+        machine.enter_function(&self.program, entry)?;
+        self.from(machine, entry)
+    }
+}
+
+impl Code {
+    /// Runs from an instruction where a function starts.
+    fn from(&self, machine: &mut Machine<'_>, first: Pc) -> Result<u64, Trap> {
+        machine.memory.take_moved();
+        let base = self.memory.ptr(AssemblyOffset(0)) as u64;
         let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
         let (packet, packet_len) = (data.as_ptr(), data.len() as u64);
         let mut state = State {
@@ -88,7 +102,8 @@ impl Execute for Code {
             packet_len,
             budget: machine.budget,
             may_goto: MAY_GOTO_LIMIT,
-            depth: 0,
+            depth: machine.frame as u64,
+            first: base + u64::from(self.starts[first.index()]),
             host_stack: 0,
             callback_stack: 0,
             functions: self.functions.as_ptr(),
@@ -117,7 +132,6 @@ impl Execute for Code {
         }
         if state.status != status::RETURNED {
             // A return address points behind its call: one byte back is inside.
-            let base = self.memory.ptr(AssemblyOffset(0)) as u64;
             return Err(state.trap(|at| self.pc_of((at - base) as usize - 1)));
         }
         if self.options.export_registers {

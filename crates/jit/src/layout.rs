@@ -22,8 +22,10 @@ pub(crate) struct State {
     pub(crate) budget: u64,
     /// What is left of the frame's `may_goto`s.
     pub(crate) may_goto: u64,
-    /// How many callers wait.
+    /// The frame that runs, counted from 0.
     pub(crate) depth: u64,
+    /// Where the code is that runs first.
+    pub(crate) first: u64,
     /// The host's stack pointer to go back to.
     pub(crate) host_stack: u64,
     /// The host's stack pointer to return to from a callback.
@@ -81,6 +83,13 @@ pub(crate) mod status {
 }
 
 impl State {
+    /// Looks where memory is.
+    pub(crate) fn look(&mut self, machine: &mut Machine<'_>) {
+        self.regions = machine.memory.view();
+        let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
+        (self.packet, self.packet_len) = (data.as_ptr(), data.len() as u64);
+    }
+
     /// The trap that `status` stands for; `pc_of` finds the instruction of an address of code.
     pub(crate) fn trap(&mut self, pc_of: impl FnOnce(u64) -> Pc) -> Trap {
         let pc = Pc(self.trap_pc);

@@ -3,10 +3,15 @@
 
 mod common;
 
+use std::sync::{Arc, OnceLock};
+
 use common::{agree, agree_with, text};
+use sandbpf_interp::Step;
 use sandbpf_isa::{Pc, parse};
 use sandbpf_jit::{Code, Options};
-use sandbpf_runtime::helpers::{Bytes, HelperSet};
+use sandbpf_runtime::helpers::{Bytes, Context, HelperSet, Scalar};
+use sandbpf_runtime::memory::far::{Far, Piece};
+use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::memory::shared::SharedBytes;
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, Fault, FrozenHost, Machine, Trap, address};
@@ -183,7 +188,7 @@ fn helpers_fault_trap_and_keep_registers() {
         }
         /// Fails.
         102 fn fault(_machine) {
-            Err(Fault { address: 5, size: 3, write: true })
+            Err(Fault { address: 5, size: 3, write: true }.into())
         }
     }
     let helpers = HelperSet::linux().with(HELPERS);
@@ -201,6 +206,201 @@ fn helpers_fault_trap_and_keep_registers() {
     assert_eq!(run("call 999\nexit").result, Err(Trap::UnknownHelper { pc: Pc(0), id: 999 }));
     // In a callee's frame as well.
     assert!(run("call f\nexit\nf:\ncall 102\nexit").result.is_err());
+}
+
+#[test]
+fn the_first_function_can_be_called() {
+    // It calls itself until its frame is the third; in a program of one function, and of more.
+    for tail in ["", "f:\nr0 = 3\nexit"] {
+        let program =
+            format!("L1: r0 = 7\nif r10 > 0x20000400 goto end\ncall L1\nr0 += 1\nend: exit\n{tail}");
+        assert_eq!(text(&program).result, Ok(9), "{program}");
+    }
+}
+
+#[test]
+fn helpers_call_back() {
+    sandbpf_runtime::helpers! {
+        static HELPERS;
+        /// Calls `function` with its other arguments as often as `times` says, and adds what comes.
+        100 fn repeat(machine, times: Scalar, function: Scalar, a: Scalar, b: Scalar) {
+            let mut sum = 0u64;
+            for i in 0..times.0 {
+                sum = sum.wrapping_add(machine.call_back(function.0, [i, a.0, b.0, 0, 0])?);
+            }
+            Ok(sum)
+        }
+    }
+    let helpers = HelperSet::linux().with(HELPERS);
+    let run = |text: &str| agree_with(parse(text).expect(text), 0..11, &helpers, 1000);
+    // The callback has a frame of its own, reads its caller's through a pointer, and calls in turn.
+    let program = "
+        *(u64 *)(r10 - 8) = 5
+        r6 = 11
+        r1 = 3
+        r2 = subprog[f]
+        r3 = r10
+        r4 = 7
+        call 100
+        r0 += r6
+        exit
+        f:
+        r6 = *(u64 *)(r2 - 8)
+        *(u64 *)(r10 - 8) = r3
+        r0 = *(u64 *)(r10 - 8)
+        r0 += r6
+        call g
+        exit
+        g:
+        r0 += r1
+        exit";
+    assert_eq!(run(program).result, Ok((5 + 7) * 3 + 1 + 2 + 11));
+    // A callback that calls itself through the helper runs out of frames; one that spins, out of instructions.
+    let deep = "r1 = 1\nr2 = subprog[f]\ncall 100\nexit\nf:\nr1 = 1\nr2 = subprog[f]\ncall 100\nexit";
+    assert!(matches!(run(deep).result, Err(Trap::CallDepth { .. })));
+    let spins = "r1 = 1\nr2 = subprog[f]\ncall 100\nexit\nf:\nr9 = 0\nL: goto L";
+    assert!(matches!(run(spins).result, Err(Trap::OutOfInstructions { .. })));
+    let often = "r1 = 1000000 ll\nr2 = subprog[f]\ncall 100\nexit\nf:\nr0 = 0\nexit";
+    assert!(matches!(run(often).result, Err(Trap::OutOfInstructions { .. })));
+    // What is no function cannot be called.
+    assert!(matches!(run("r1 = 1\nr2 = 5\ncall 100\nexit").result, Err(Trap::BadCallTarget { .. })));
+}
+
+/// Programs for tail calls: by number, and the way into the machine that the facade has.
+static CALLEES: OnceLock<[Box<dyn Execute>; 3]> = OnceLock::new();
+
+#[test]
+fn tail_calls_replace_the_function() {
+    sandbpf_runtime::helpers! {
+        static HELPERS;
+        /// Runs a program in the place of the function that calls.
+        12 fn tail_call(machine, context: Context, _map: Scalar, index: Scalar) {
+            match CALLEES.get().and_then(|callees| callees.get(index.0 as usize)) {
+                Some(callee) => machine.replace(callee.as_ref(), context.0),
+                None => Ok(-1i64 as u64),
+            }
+        }
+    }
+    CALLEES.get_or_init(|| {
+        let program = |text: &str| parse(text).expect(text);
+        [
+            Box::new(
+                Code::compile(program("r0 = *(u8 *)(r1 + 4)\n*(u64 *)(r10 - 8) = 1\nexit")).expect("code"),
+            ),
+            Box::new(sandbpf_interp::Code::new(program("call f\nr0 += 1\nexit\nf:\nr0 = r10\nexit"))),
+            Box::new(Step::new(program("L: goto L"))),
+        ]
+    });
+    let helpers = HelperSet::linux().with(HELPERS);
+    let run = |text: &str| agree_with(parse(text).expect(text), 0..11, &helpers, 1000);
+    assert_eq!(run("r3 = 0\ncall 12\nr0 = 99\nexit").result, Ok(4));
+    // One that fails goes on behind the call.
+    assert_eq!(run("r3 = 7\ncall 12\nr0 += 99\nexit").result, Ok(98));
+    // From a function only that function ends, and its frame is the new program's.
+    let nested = "r6 = 5\nr3 = 1\ncall f\nr0 += r6\nexit\nf:\ncall 12\nr0 = 99\nexit";
+    let third = address::FIRST_FRAME + 2 * 512;
+    assert_eq!(run(&format!("*(u64 *)(r10 - 8) = 1\n{nested}")).result, Ok(third + 1 + 5));
+    assert!(matches!(run("r3 = 2\ncall 12\nexit").result, Err(Trap::OutOfInstructions { pc: Pc(0) })));
+}
+
+/// Shared bytes at 2^40, eight more that cannot be written behind them, and a described byte at 2^41.
+#[derive(Debug)]
+struct Beyond(SharedBytes);
+
+impl Far for Beyond {
+    fn piece(&self, address: u64) -> Option<Piece<'_>> {
+        let at = address.checked_sub(1 << 40).filter(|&at| at < 32)? as usize;
+        Some(Piece {
+            bytes: &self.0,
+            at,
+            end: if at < 24 { 24 } else { 32 },
+            readable: true,
+            writable: at < 24,
+        })
+    }
+
+    fn foreign(&self, address: u64, to: &mut [u8]) -> bool {
+        to.fill(7);
+        address == 1 << 41
+    }
+}
+
+#[test]
+fn memory_behind_the_regions() {
+    let program = |text: &str| Arc::new(parse(text).expect(text));
+    let run = |text: &str| {
+        let results: Vec<_> = (0..13)
+            .map(|engine| {
+                let program = program(text);
+                let code: Box<dyn Execute> = match engine {
+                    11 => Box::new(Step::new(sandbpf_isa::Program::clone(&program))),
+                    12 => Box::new(sandbpf_interp::Code::new(program)),
+                    rotation => {
+                        let options = Options { export_registers: true, rotation };
+                        Box::new(Code::compile_with(program, options).expect("code"))
+                    }
+                };
+                let beyond = Beyond(SharedBytes::from(&(0..32).collect::<Vec<u8>>()[..]));
+                let (mut stack, helpers) = (Stack::default(), HelperSet::linux());
+                let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, 1000);
+                machine.memory.set_far(&beyond);
+                machine.registers[1] = 1 << 40;
+                let result = code.execute(&mut machine);
+                (result, result.is_ok().then_some(machine.registers), beyond.0.to_vec())
+            })
+            .collect();
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{text}: {results:?}");
+        results.into_iter().next().expect("engines")
+    };
+    assert_eq!(run("r0 = *(u32 *)(r1 + 3)\nexit").0, Ok(0x0605_0403));
+    let (result, _, bytes) = run("*(u16 *)(r1 + 22) = 0x1234\nr0 = *(s8 *)(r1 + 22)\nexit");
+    assert_eq!((result, &bytes[21..25]), (Ok(0x34), &[21, 0x34, 0x12, 24][..]));
+    assert!(run("r0 = 0\n*(u16 *)(r1 + 23) = 0\nexit").0.is_err());
+    assert!(run("r0 = 0\n*(u8 *)(r1 + 24) = 0\nexit").0.is_err());
+    assert_eq!(run("r0 = *(u64 *)(r1 + 24)\nexit").0, Ok(0x1f1e_1d1c_1b1a_1918));
+    assert!(run("r0 = *(u64 *)(r1 + 25)\nexit").0.is_err());
+    for (op, value) in [("+=", 0x1312_1110u64 + 5), ("|=", 0x1312_1110 | 5), ("^=", 0x1312_1110 ^ 5)] {
+        let (_, _, bytes) = run(&format!("r2 = 5\nr0 = 0\nlock *(u32 *)(r1 + 16) {op} r2\nexit"));
+        assert_eq!(bytes[16..20], (value as u32).to_le_bytes());
+    }
+    assert_eq!(
+        run("r2 = 5\nr2 = atomic_fetch_add((u64 *)(r1 + 9), r2)\nr0 = r2\nexit").0,
+        Ok(0x100f_0e0d_0c0b_0a09)
+    );
+    assert!(run("r2 = 5\nr0 = 0\nlock *(u32 *)(r1 + 24) += r2\nexit").0.is_err());
+    assert_eq!(run("r2 = 0x20000000000 ll\nr0 = *(u16 *)(r2 + 0)\nexit").0, Ok(0x0707));
+    assert!(run("r2 = 0x20000000000 ll\nr0 = 0\n*(u16 *)(r2 + 0) = 0\nexit").0.is_err());
+    assert!(run("r2 = 0x30000000000 ll\nr0 = *(u16 *)(r2 + 0)\nexit").0.is_err());
+}
+
+#[test]
+fn packets_that_move() {
+    sandbpf_runtime::helpers! {
+        static HELPERS;
+        /// Moves the packet's start.
+        100 fn move_data(machine, by: Scalar) {
+            Ok(machine.memory.frame_mut().is_some_and(|frame| frame.move_data(by.0 as i64)).into())
+        }
+    }
+    let helpers = HelperSet::empty().with(HELPERS);
+    let program = Arc::new(
+        parse("r6 = *(u8 *)(r4 + 0)\nr1 = -2\ncall 100\n*(u8 *)(r4 + 4) = 9\nr0 = *(u8 *)(r4 + 2)\nr0 <<= 8\nr0 |= r6\nr7 = r0\nr0 = *(u8 *)skb[4]\nr0 <<= 16\nr0 |= r7\nexit")
+            .expect("text"),
+    );
+    let engines: [Box<dyn Execute>; 3] = [
+        Box::new(Step::new(sandbpf_isa::Program::clone(&program))),
+        Box::new(sandbpf_interp::Code::new(Arc::clone(&program))),
+        Box::new(Code::compile(program).expect("code")),
+    ];
+    for engine in engines {
+        let mut frame = Frame::new(&[1, 2, 3], 16, 0);
+        let mut stack = Stack::default();
+        let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, 1000);
+        machine.memory.set_packet(Region::Frame(&mut frame)).expect("it fits");
+        machine.registers[4] = address::PACKET;
+        assert_eq!(engine.execute(&mut machine), Ok(0x09_0101), "{engine:?}");
+        assert_eq!(frame.data(), [0, 0, 1, 2, 9]);
+    }
 }
 
 #[test]

@@ -11,7 +11,13 @@
 //!   0x2000_0000   stack: frame i occupies 512 bytes from 512 * i
 //!   0x3000_0000   packet
 //!   0x4000_0000   buffer: the memory of programs that have neither packet nor context
+//!   0x5000_0000   maps themselves: not readable, what a map pointer holds
+//!   0x6000_0000   objects: structures that helpers hand out, a socket for example
+//!   2^56 + 2^40 i values of map i
 //! ```
+//!
+//! Values of maps lie where no processor has addresses, so that they never coincide with an address that a
+//! program reads from a traced task.
 //!
 //! Everything that a 32-bit context field may hold (`__sk_buff.data`) fits 32 bits, so a context is
 //! plain bytes and nobody rewrites context accesses.
@@ -39,6 +45,21 @@ pub const PACKET: u64 = 0x3000_0000;
 /// The first byte of a plain buffer.
 pub const BUFFER: u64 = 0x4000_0000;
 
+/// A pointer to map `i` is `MAPS + i`.
+pub const MAPS: u64 = 0x5000_0000;
+
+/// The first byte of what helpers hand out.
+pub const OBJECTS: u64 = 0x6000_0000;
+
+/// The first value of map 0.
+pub const MAP_VALUES: u64 = 1 << 56;
+
+/// Bits of an address within the values of a map.
+pub const MAP_VALUE_BITS: u32 = 40;
+
+/// How many maps there can be.
+pub const MAX_MAPS: u64 = 1 << 16;
+
 /// The frame pointer `r10` of the first frame; a callee's is [`FRAME_SIZE`] higher.
 pub const FIRST_FRAME: u64 = STACK + FRAME_SIZE as u64;
 
@@ -51,4 +72,27 @@ pub const fn function(pc: Pc) -> u64 {
 pub fn as_function(address: u64) -> Option<Pc> {
     let pc = address.checked_sub(FUNCTIONS)?;
     (pc < CONTEXT - FUNCTIONS).then_some(Pc(pc as u32))
+}
+
+/// A pointer to map `map`.
+pub const fn map(map: u32) -> u64 {
+    MAPS + map as u64
+}
+
+/// The map that a pointer to one points to, if the number can be one.
+pub fn as_map(address: u64) -> Option<u32> {
+    let map = address.checked_sub(MAPS)?;
+    (map < MAX_MAPS).then_some(map as u32)
+}
+
+/// The address of a value of a map, from its place among the map's values.
+pub const fn map_value(map: u32, place: u64) -> u64 {
+    MAP_VALUES + ((map as u64) << MAP_VALUE_BITS) + place
+}
+
+/// The map, and the place among its values, that an address points to, if the number can be one.
+pub fn as_map_value(address: u64) -> Option<(u32, u64)> {
+    let value = address.checked_sub(MAP_VALUES)?;
+    let map = value >> MAP_VALUE_BITS;
+    (map < MAX_MAPS).then_some((map as u32, value & ((1 << MAP_VALUE_BITS) - 1)))
 }

@@ -22,9 +22,12 @@ mod trap;
 pub use execute::Execute;
 pub use host::{FrozenHost, Host, SystemHost};
 pub use machine::{
-    Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers,
+    Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,
 };
 pub use trap::{Fault, Trap};
+
+/// The helper after which engines ask [`Machine::take_ended`].
+pub use sandbpf_abi::helper::TAIL_CALL;
 
 /// What the `helpers!` macro needs.
 #[doc(hidden)]

@@ -1,8 +1,9 @@
 //! Everything one run needs: memory, the packet's layout, the budget, helpers, the host.
 
-use sandbpf_isa::{Pc, Program, Reg, Size};
+use sandbpf_isa::{FRAME_SIZE, MAX_FRAMES, Pc, Program, Reg, Size};
 
 use crate::address;
+use crate::execute::Execute;
 use crate::helpers::HelperSet;
 use crate::host::Host;
 use crate::memory::{Memory, Stack};
@@ -27,8 +28,14 @@ pub struct Machine<'run> {
     ///
     /// [`Execute::execute`]: crate::Execute::execute
     pub registers: Registers,
+    /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers.
+    pub frame: usize,
     helpers: &'run HelperSet,
     host: &'run dyn Host,
+    /// What runs, for helpers that call back into it.
+    code: Option<&'run dyn Execute>,
+    /// Whether a helper ended the function that called it.
+    ended: bool,
 }
 
 /// Where the data and the headers of a packet start in the packet region.
@@ -58,9 +65,17 @@ impl<'run> Machine<'run> {
             packet: PacketLayout::default(),
             budget,
             registers,
+            frame: 0,
             helpers,
             host,
+            code: None,
+            ended: false,
         }
+    }
+
+    /// The same machine, for helpers that call functions of `code`, which runs.
+    pub fn with_code(self, code: &'run dyn Execute) -> Self {
+        Machine { code: Some(code), ..self }
     }
 
     /// The world outside.
@@ -70,8 +85,71 @@ impl<'run> Machine<'run> {
 
     /// Prepares for the first instruction of `program`. Engines call it; nobody else needs to.
     pub fn enter(&mut self, program: &Program) {
-        self.memory.enter_first(program.stack_use());
-        self.registers[Reg::R10.index()] = address::FIRST_FRAME;
+        self.memory.enter_lowest(self.frame, program.stack_use());
+        self.registers[Reg::R10.index()] = address::FIRST_FRAME + (FRAME_SIZE * self.frame) as u64;
+    }
+
+    /// Prepares for the function at `entry` of `program`, which a helper calls: one frame higher, and paid for.
+    /// Engines call it.
+    pub fn enter_function(&mut self, program: &Program, entry: Pc) -> Result<(), Trap> {
+        let Some(function) = program.function_at(entry) else {
+            return Err(Trap::BadCallTarget { pc: entry, address: address::function(entry) });
+        };
+        self.charge(function.cost, entry)?;
+        self.enter(program);
+        Ok(())
+    }
+
+    /// Calls the function that `address` points to, in a frame of its own: how helpers call back.
+    ///
+    /// What the function left of the budget is what is left.
+    pub fn call_back(&mut self, address: u64, arguments: [u64; 5]) -> Result<u64, Stop> {
+        let (Some(entry), Some(code)) = (address::as_function(address), self.code) else {
+            return Err(Stop::Target(address));
+        };
+        if self.frame + 1 >= MAX_FRAMES {
+            return Err(Stop::Depth);
+        }
+        self.nested(self.frame + 1, |machine| {
+            machine.registers = [0; Reg::COUNT];
+            machine.registers[1..6].copy_from_slice(&arguments);
+            Ok(code.call(machine, entry)?)
+        })
+    }
+
+    /// Runs another program in the place of the function that called the helper, whose result becomes that function's:
+    /// a tail call.
+    pub fn replace(&mut self, code: &'run dyn Execute, context: u64) -> Result<u64, Stop> {
+        let before = self.code.replace(code);
+        let result = self.nested(self.frame, |machine| {
+            machine.registers = [0; Reg::COUNT];
+            machine.registers[1] = context;
+            Ok(code.execute(machine)?)
+        });
+        self.code = before;
+        self.ended = result.is_ok();
+        result
+    }
+
+    /// Whether the helper that was called ended the function that called it. Engines ask after calls of
+    /// [`TAIL_CALL`](sandbpf_abi::helper::TAIL_CALL), which is the only one that can.
+    pub fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Runs something else in frame `frame`, and comes back to everything but memory and budget as it was.
+    fn nested(
+        &mut self,
+        frame: usize,
+        run: impl FnOnce(&mut Self) -> Result<u64, Stop>,
+    ) -> Result<u64, Stop> {
+        let (registers, here, frames) = (self.registers, self.frame, self.memory.frames());
+        self.frame = frame;
+        let result = run(self);
+        (self.registers, self.frame) = (registers, here);
+        self.memory.set_frames(frames);
+        self.ended = false;
+        result
     }
 
     /// Takes `cost` from the budget, for the jump or call at `pc`.
@@ -89,7 +167,7 @@ impl<'run> Machine<'run> {
     /// Calls helper `id`, for the call at `pc`.
     pub fn call_helper(&mut self, id: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
         let Some(helper) = self.helpers.get(id) else { return Err(Trap::UnknownHelper { pc, id }) };
-        helper.call(self, arguments).map_err(|fault| fault.at(pc))
+        helper.call(self, arguments).map_err(|stop| stop.at(pc))
     }
 
     /// Reads `size` bytes of the packet in network byte order; `None` if they are not all there.
@@ -135,8 +213,10 @@ impl std::fmt::Debug for Machine<'_> {
 /// Frames that wait for their callee, for engines that keep them in memory.
 #[derive(Debug, Default)]
 pub struct Frames {
-    waiting: [Frame; sandbpf_isa::MAX_FRAMES - 1],
+    waiting: [Frame; MAX_FRAMES - 1],
     depth: usize,
+    /// The frame that was entered first.
+    lowest: usize,
 }
 
 /// What a caller finds again when its callee returns.
@@ -151,11 +231,25 @@ pub struct Frame {
 }
 
 impl Frames {
+    /// No frames waiting, with the machine as it is at entry.
+    pub fn above(machine: &Machine<'_>) -> Frames {
+        Frames { lowest: machine.frame, ..Frames::default() }
+    }
+
     /// Puts a frame aside; `Err` when there are too many.
     pub fn push(&mut self, frame: Frame, pc: Pc) -> Result<(), Trap> {
-        *self.waiting.get_mut(self.depth).ok_or(Trap::CallDepth { pc })? = frame;
+        if self.lowest + self.depth + 1 >= MAX_FRAMES {
+            return Err(Trap::CallDepth { pc });
+        }
+        self.waiting[self.depth] = frame;
         self.depth += 1;
         Ok(())
+    }
+
+    /// The frame that runs, counted from 0.
+    #[inline(always)]
+    pub fn current(&self) -> usize {
+        self.lowest + self.depth
     }
 
     /// The frame to go back to; `None` when the program ends.
@@ -166,4 +260,33 @@ impl Frames {
 }
 
 /// What a helper's body may answer.
-pub type HelperResult = Result<u64, Fault>;
+pub type HelperResult = Result<u64, Stop>;
+
+/// Why a helper stops the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// It was given memory that is not the program's.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// What it called stopped.
+    #[error(transparent)]
+    Trap(#[from] Trap),
+    /// It was to call what is no function.
+    #[error("{0:#x} is not the address of a function")]
+    Target(u64),
+    /// It was to call a function where no frame is left.
+    #[error("no frame is left for the function to call")]
+    Depth,
+}
+
+impl Stop {
+    /// The trap of the call at `pc`.
+    pub fn at(self, pc: Pc) -> Trap {
+        match self {
+            Stop::Fault(fault) => fault.at(pc),
+            Stop::Trap(trap) => trap,
+            Stop::Target(address) => Trap::BadCallTarget { pc, address },
+            Stop::Depth => Trap::CallDepth { pc },
+        }
+    }
+}

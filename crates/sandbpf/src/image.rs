@@ -59,7 +59,7 @@ impl Default for Scratch {
 impl Image {
     /// A machine for one run of this program.
     pub(crate) fn machine<'run>(&'run self, stack: &'run mut Stack) -> Machine<'run> {
-        Machine::new(stack, &self.helpers, &*self.host.0, self.limits.instructions)
+        Machine::new(stack, &self.helpers, &*self.host.0, self.limits.instructions).with_code(&*self.code)
     }
 
     /// Runs in the chosen engine.

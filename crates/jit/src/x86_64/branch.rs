@@ -12,7 +12,7 @@
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use sandbpf_isa::{Cond, Operand, Pc, Reg, Width};
 
-use super::{Emitter, field};
+use super::{Emitter, field, frame};
 
 /// `goto to`
 pub(crate) fn jump(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
@@ -89,12 +89,10 @@ fn jump_if(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
     }
 }
 
-/// Returns to the caller, or ends the run.
+/// Returns to the caller, or to the end of the run.
 pub(crate) fn exit(e: &mut Emitter<'_>) {
-    if e.program.functions().len() > 1 {
-        let depth = field!(depth);
-        dynasm!(e.asm ; .arch x64 ; cmp QWORD [r12 + depth], 0 ; je ->exit ; ret);
-    } else {
-        dynasm!(e.asm ; .arch x64 ; jmp ->exit);
+    match frame::calls_first(e) {
+        true => dynasm!(e.asm ; .arch x64 ; ret),
+        false => dynasm!(e.asm ; .arch x64 ; jmp ->exit),
     }
 }

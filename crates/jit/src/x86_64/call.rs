@@ -15,10 +15,11 @@ use core::mem::offset_of;
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use sandbpf_isa::{FRAME_SIZE, MAX_FRAMES, MAY_GOTO_LIMIT, Pc, Reg, RegSet, StackUse};
+use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::memory::view::RegionView;
 
 use super::memory::region;
-use super::{Emitter, field};
+use super::{Emitter, branch, field};
 use crate::callbacks::{self, STACK_REGION};
 use crate::layout::status;
 
@@ -28,6 +29,12 @@ pub(crate) fn helper(e: &mut Emitter<'_>, pc: Pc, id: i32) {
     dynasm!(e.asm ; .arch x64 ; mov esi, id ; mov edx, pc.0 as i32);
     e.callback(callbacks::helper as *const () as usize);
     e.reload();
+    if id == TAIL_CALL {
+        let failed = e.asm.new_dynamic_label();
+        dynasm!(e.asm ; .arch x64 ; cmp QWORD [r12 + field!(answer)], 0 ; je =>failed);
+        branch::exit(e);
+        dynasm!(e.asm ; .arch x64 ; =>failed);
+    }
 }
 
 /// Calls a function of the program.

@@ -5,6 +5,7 @@
 //! mov  r12, rdi                     ret
 //! mov  [r12 + host_stack], rsp
 //! mov  r0 … r10 from the machine
+//! call [r12 + first]              if the program calls functions
 //! ```
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
@@ -31,6 +32,14 @@ pub(crate) fn enter(e: &mut Emitter<'_>) {
         let (at, host) = (8 * i32::from(reg.number()), e.host(reg));
         dynasm!(e.asm ; .arch x64 ; mov Rq(host), [r9 + at]);
     }
+    if calls_first(e) {
+        dynasm!(e.asm ; .arch x64 ; call QWORD [r12 + field!(first)] ; jmp ->exit);
+    }
+}
+
+/// Whether a run starts with a call of its first function. Where nobody calls a function, the only one just follows.
+pub(crate) fn calls_first(e: &Emitter<'_>) -> bool {
+    e.has_calls
 }
 
 /// The ways out: `->exit` with `r0`, `->trapped` from anywhere.

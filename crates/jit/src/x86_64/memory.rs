@@ -8,7 +8,7 @@
 //! lea  r9, [base + off]        check: mov  r10, r9
 //! call check                          shr  r10, 28            which region?
 //! mov  dst, [r9]                      cmp  r10, 8
-//!                                     jae  fault
+//!                                     jae  far
 //!                                     shl  r10d, 4
 //!                                     mov  r11d, r9d
 //!                                     and  r11d, 0x0fffffff   where in it?
@@ -28,7 +28,7 @@ use sandbpf_runtime::address::{REGION_BITS, REGION_SIZE, STACK};
 use sandbpf_runtime::memory::view::{REGIONS, RegionView};
 
 use super::{Emitter, field};
-use crate::callbacks::STACK_REGION;
+use crate::callbacks::{self, STACK_REGION};
 use crate::compile::in_frame;
 use crate::layout::{State, status};
 
@@ -135,10 +135,11 @@ pub(crate) fn stubs(e: &mut Emitter<'_>) {
     stub(e, Access::Write, Size::W);
     dynasm!(e.asm ; .arch x64 ; ->write_8:);
     stub(e, Access::Write, Size::DW);
+    far(e);
 }
 
 fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
-    let fault = e.asm.new_dynamic_label();
+    let (fault, far) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
     let inside = (REGION_SIZE - 1) as i32;
     let start = region(0) + offset_of!(RegionView, start) as i32;
     let len = region(0)
@@ -152,7 +153,7 @@ fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
         ; mov r10, r9
         ; shr r10, REGION_BITS as i8
         ; cmp r10, REGIONS as i32
-        ; jae =>fault
+        ; jae =>far
         ; shl r10d, 4
         ; mov r11d, r9d
         ; and r11d, inside
@@ -162,14 +163,42 @@ fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
         ; and r9d, inside
         ; add r9, [r12 + r10 + start]
         ; ret
-        ; =>fault
+    );
+    for (label, is_far) in [(far, true), (fault, false)] {
+        dynasm!(e.asm
+            ; .arch x64
+            ; =>label
+            ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
+            ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
+        );
+        match is_far {
+            true => dynasm!(e.asm ; .arch x64 ; jmp ->far),
+            false => dynasm!(e.asm ; .arch x64 ; jmp ->fault),
+        }
+    }
+    const { assert!(size_of::<RegionView>() == 1 << 4) };
+}
+
+/// What lies behind the regions is Rust's to find.
+fn far(e: &mut Emitter<'_>) {
+    dynasm!(e.asm ; .arch x64 ; ->far: ; mov [r12 + field!(fault_address)], r9);
+    e.spill();
+    dynasm!(e.asm ; .arch x64 ; mov esi, [r12 + field!(fault_size)] ; mov edx, [r12 + field!(fault_write)]);
+    e.callback(callbacks::locate as *const () as usize);
+    e.reload();
+    dynasm!(e.asm
+        ; .arch x64
+        ; mov r9, [r12 + field!(answer)]
+        ; test r9, r9
+        ; jz >absent
+        ; ret
+        ; absent:
+        ; mov r9, [r12 + field!(fault_address)]
+        ; ->fault:
         ; pop r10
         ; mov [r12 + field!(fault_at)], r10
         ; mov [r12 + field!(fault_address)], r9
-        ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
-        ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
         ; mov DWORD [r12 + field!(status)], status::FAULT as i32
         ; jmp ->trapped
     );
-    const { assert!(size_of::<RegionView>() == 1 << 4) };
 }

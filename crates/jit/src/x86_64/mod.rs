@@ -13,7 +13,7 @@ use core::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
-use sandbpf_isa::{Pc, Program, Reg};
+use sandbpf_isa::{Callee, Imm64, Insn, Pc, Program, Reg};
 
 use crate::Options;
 use crate::layout::State;
@@ -35,6 +35,8 @@ pub(crate) struct Emitter<'p> {
     pub(crate) asm: Assembler,
     labels: Vec<DynamicLabel>,
     cold: Vec<Cold>,
+    /// Whether a function of the program can be called, by the program (the first one by itself, too) or a helper.
+    pub(crate) has_calls: bool,
 }
 
 /// A block behind the code that runs.
@@ -54,7 +56,16 @@ impl<'p> Emitter<'p> {
     pub(crate) fn new(program: &'p Program, options: Options) -> Self {
         let mut asm = Assembler::new_with_capacity(0, program.len() * 16, 16, 16, 16, 16, 16);
         let labels = (0..program.len()).map(|_| asm.new_dynamic_label()).collect();
-        Emitter { program, options, asm, labels, cold: Vec::new() }
+        let calls = |insn: &Insn| {
+            use Callee::{Local, Register};
+            matches!(
+                insn,
+                Insn::Call { callee: Local(_) | Register(_) }
+                    | Insn::LoadImm { value: Imm64::Function(_), .. }
+            )
+        };
+        let has_calls = program.insns().iter().any(calls);
+        Emitter { program, options, asm, labels, cold: Vec::new(), has_calls }
     }
 
     /// The host's register for `reg`.

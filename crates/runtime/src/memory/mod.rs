@@ -1,9 +1,12 @@
-//! Guest memory: four regions of host bytes behind guest addresses.
+//! Guest memory: regions of host bytes behind guest addresses.
 //!
 //! Every access is checked against the region it names. There is no unsafe code here: a region is a
 //! borrowed slice, and an access is slice indexing. Machine code reads the same regions through a
-//! [`View`](view::View).
+//! [`View`](view::View). What lives longer than a run (the values of maps) or is not the guest's at all
+//! (memory that the host describes) lies [far](far::Far) behind them.
 
+pub mod far;
+pub mod frame;
 pub mod shared;
 pub mod view;
 
@@ -11,6 +14,8 @@ use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 
 use crate::address::{self, REGION_BITS, REGION_SIZE};
 use crate::trap::Fault;
+use far::{Far, Piece};
+use frame::Frame;
 use shared::SharedBytes;
 
 /// The bytes of one region.
@@ -25,6 +30,8 @@ pub enum Region<'run> {
     Write(&'run mut [u8]),
     /// Bytes that other threads may access at the same time.
     Shared(&'run SharedBytes),
+    /// A packet whose ends may move: what is between them.
+    Frame(&'run mut Frame),
 }
 
 impl Region<'_> {
@@ -35,6 +42,7 @@ impl Region<'_> {
             Region::Read(bytes) => bytes.len(),
             Region::Write(bytes) => bytes.len(),
             Region::Shared(bytes) => bytes.len(),
+            Region::Frame(frame) => frame.visible().len(),
         }
     }
 
@@ -53,6 +61,7 @@ impl Region<'_> {
                 let value = bytes.load(at, N)?;
                 value.to_le_bytes().first_chunk().copied()
             }
+            Region::Frame(frame) => chunk(frame.visible(), at),
         }
     }
 
@@ -68,6 +77,10 @@ impl Region<'_> {
                 let mut wide = [0; 8];
                 wide[..N].copy_from_slice(&value);
                 bytes.store(at, N, u64::from_le_bytes(wide))
+            }
+            Region::Frame(frame) => {
+                *chunk_mut(frame.visible_mut(), at)? = value;
+                Some(())
             }
         }
     }
@@ -100,9 +113,24 @@ pub struct Memory<'run> {
     context: Region<'run>,
     packet: Region<'run>,
     buffer: Region<'run>,
+    /// Structures that helpers handed out in this run.
+    objects: Vec<u8>,
     stack: &'run mut Stack,
-    /// How many bytes of the stack belong to active frames.
-    active: usize,
+    frames: ActiveFrames,
+    far: Option<&'run dyn Far>,
+    /// What machine code reads of memory that has no bytes of its own here.
+    copy: u64,
+    /// Whether a region moved since somebody asked.
+    moved: bool,
+}
+
+/// Which frames are active.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ActiveFrames {
+    /// How many bytes of the stack belong to them.
+    bytes: usize,
+    /// Whether the program that runs has a stack.
+    used: bool,
 }
 
 /// A region has more bytes than [`REGION_SIZE`].
@@ -113,7 +141,17 @@ pub struct TooLarge(pub usize);
 impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
     pub fn new(stack: &'run mut Stack) -> Self {
-        Memory { context: Region::Absent, packet: Region::Absent, buffer: Region::Absent, stack, active: 0 }
+        Memory {
+            context: Region::Absent,
+            packet: Region::Absent,
+            buffer: Region::Absent,
+            objects: Vec::new(),
+            stack,
+            frames: ActiveFrames::default(),
+            far: None,
+            copy: 0,
+            moved: false,
+        }
     }
 
     /// Puts `region` at [`address::CONTEXT`].
@@ -134,44 +172,69 @@ impl<'run> Memory<'run> {
         Ok(())
     }
 
-    /// Makes the first frame active, all zero as far as a program with this use of its stack can see.
-    pub fn enter_first(&mut self, stack_use: StackUse) {
+    /// Puts what lies behind the regions where it is.
+    pub fn set_far(&mut self, far: &'run dyn Far) {
+        self.far = Some(far);
+    }
+
+    /// Makes frame `frame` active, the lowest of a program, all zero as far as a program with this use of its
+    /// stack can see. The frames below belong to whoever called the program.
+    pub(crate) fn enter_lowest(&mut self, frame: usize, stack_use: StackUse) {
+        let below = FRAME_SIZE * frame;
         let clear = match stack_use {
             StackUse::None => {
-                self.active = 0;
+                self.frames = ActiveFrames { bytes: below, used: false };
                 return;
             }
             StackUse::Top(bytes) => usize::from(bytes).min(FRAME_SIZE),
             StackUse::Whole => FRAME_SIZE,
         };
-        self.active = FRAME_SIZE;
-        self.stack.0[FRAME_SIZE - clear..FRAME_SIZE].fill(0);
+        let end = below + FRAME_SIZE;
+        self.frames = ActiveFrames { bytes: end, used: true };
+        self.stack.0[end - clear..end].fill(0);
     }
 
     /// Makes one more frame active, all zero. A program without a stack gets none.
     pub fn enter(&mut self) {
-        if self.active == 0 {
+        if !self.frames.used {
             return;
         }
-        let end = self.active + FRAME_SIZE;
-        self.stack.0[self.active..end].fill(0);
-        self.active = end;
+        let end = self.frames.bytes + FRAME_SIZE;
+        self.stack.0[self.frames.bytes..end].fill(0);
+        self.frames.bytes = end;
     }
 
     /// Makes the last frame inactive.
     pub fn leave(&mut self) {
-        self.active = self.active.saturating_sub(FRAME_SIZE);
+        if self.frames.used {
+            self.frames.bytes = self.frames.bytes.saturating_sub(FRAME_SIZE);
+        }
+    }
+
+    /// Which frames are active, to come back to.
+    pub(crate) fn frames(&self) -> ActiveFrames {
+        self.frames
+    }
+
+    /// Makes the frames active that were so.
+    pub(crate) fn set_frames(&mut self, frames: ActiveFrames) {
+        self.frames = frames;
     }
 
     /// How many bytes of the stack belong to active frames.
     pub fn active_stack(&self) -> usize {
-        self.active
+        self.frames.bytes
     }
 
     /// Declares the first `bytes` of the stack active: machine code keeps count itself and says so
     /// here before anything else looks at memory.
     pub fn set_active_stack(&mut self, bytes: usize) {
-        self.active = bytes.min(self.stack.0.len());
+        self.frames.bytes = bytes.min(self.stack.0.len());
+    }
+
+    /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Reads `N` bytes, little-endian.
@@ -179,11 +242,11 @@ impl<'run> Memory<'run> {
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
         let at = (address & (REGION_SIZE - 1)) as usize;
         let bytes: Option<[u8; N]> = match address >> REGION_BITS {
-            REGION_OF_STACK => chunk(&self.stack.0[..self.active], at),
+            REGION_OF_STACK => chunk(&self.stack.0[..self.frames.bytes], at),
             REGION_OF_CONTEXT => self.context.load(at),
             REGION_OF_PACKET => self.packet.load(at),
             REGION_OF_BUFFER => self.buffer.load(at),
-            _ => None,
+            _ => return self.read_far(address, N),
         };
         match bytes {
             Some(bytes) => Ok(widen(bytes)),
@@ -195,15 +258,16 @@ impl<'run> Memory<'run> {
     #[inline(always)]
     pub fn write<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
         let at = (address & (REGION_SIZE - 1)) as usize;
+        let word = value;
         let value = narrow(value);
         let done = match address >> REGION_BITS {
             REGION_OF_STACK => {
-                chunk_mut::<N>(&mut self.stack.0[..self.active], at).map(|bytes| *bytes = value)
+                chunk_mut::<N>(&mut self.stack.0[..self.frames.bytes], at).map(|bytes| *bytes = value)
             }
             REGION_OF_CONTEXT => self.context.store(at, value),
             REGION_OF_PACKET => self.packet.store(at, value),
             REGION_OF_BUFFER => self.buffer.store(at, value),
-            _ => None,
+            _ => return self.write_far(address, N, word),
         };
         done.ok_or(Fault { address, size: N as u32, write: true })
     }
@@ -245,25 +309,30 @@ impl<'run> Memory<'run> {
         }
         let fault = Fault { address, size: size.bytes().into(), write: true };
         let (operand, r0) = (size.truncate(operand), size.truncate(r0));
-        if let Some(shared) = self.shared(address) {
-            let at = (address & (REGION_SIZE - 1)) as usize;
-            return shared.update(at, size.bytes().into(), |m| op.eval(m, operand, r0)).ok_or(fault);
+        if let Some(piece) = self.shared(address, size.bytes().into()) {
+            let updated = piece.bytes.update(piece.at, size.bytes().into(), |m| op.eval(m, operand, r0));
+            return updated.ok_or(fault);
         }
         let old = self.load(size, address).map_err(|_| fault)?;
         self.store(size, address, op.eval(old, operand, r0))?;
         Ok(old)
     }
 
-    fn shared(&self, address: u64) -> Option<&SharedBytes> {
+    /// Shared bytes that a program may write.
+    fn shared(&self, address: u64, size: usize) -> Option<Piece<'_>> {
         let region = match address >> REGION_BITS {
             REGION_OF_CONTEXT => &self.context,
             REGION_OF_PACKET => &self.packet,
             REGION_OF_BUFFER => &self.buffer,
-            _ => return None,
+            REGION_OF_STACK | REGION_OF_OBJECTS => return None,
+            _ => return self.far?.piece(address).filter(|piece| piece.writable && piece.holds(size)),
         };
         match region {
-            Region::Shared(shared) => Some(shared),
-            Region::Absent | Region::Read(_) | Region::Write(_) => None,
+            Region::Shared(bytes) => {
+                let at = (address & (REGION_SIZE - 1)) as usize;
+                Some(Piece { bytes, at, end: bytes.len(), readable: true, writable: true })
+            }
+            Region::Absent | Region::Read(_) | Region::Write(_) | Region::Frame(_) => None,
         }
     }
 
@@ -295,8 +364,50 @@ impl<'run> Memory<'run> {
         match &self.packet {
             Region::Read(bytes) => bytes,
             Region::Write(bytes) => bytes,
+            Region::Frame(frame) => frame.visible(),
             Region::Absent | Region::Shared(_) => &[],
         }
+    }
+
+    /// The packet, if its ends may move.
+    pub fn frame(&self) -> Option<&Frame> {
+        match &self.packet {
+            Region::Frame(frame) => Some(frame),
+            Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
+        }
+    }
+
+    /// The packet, to move its ends.
+    pub fn frame_mut(&mut self) -> Option<&mut Frame> {
+        match &mut self.packet {
+            Region::Frame(frame) => {
+                self.moved = true;
+                Some(frame)
+            }
+            Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
+        }
+    }
+
+    /// Hands out a structure that the program may read, and gives its address; `None` when there is no room.
+    pub fn add_object(&mut self, bytes: &[u8]) -> Option<u64> {
+        let at = self.objects.len().next_multiple_of(16);
+        if (at + bytes.len()) as u64 > REGION_SIZE {
+            return None;
+        }
+        self.objects.resize(at, 0);
+        self.objects.extend_from_slice(bytes);
+        self.moved = true;
+        Some(address::OBJECTS + at as u64)
+    }
+
+    /// The bytes from an address of [`Memory::add_object`] on, to change them.
+    pub fn object_mut(&mut self, address: u64) -> Option<&mut [u8]> {
+        self.objects.get_mut(address.checked_sub(address::OBJECTS)? as usize..)
+    }
+
+    /// What lies behind the regions.
+    pub fn far(&self) -> Option<&'run dyn Far> {
+        self.far
     }
 }
 
@@ -304,6 +415,7 @@ const REGION_OF_CONTEXT: u64 = address::CONTEXT >> REGION_BITS;
 const REGION_OF_STACK: u64 = address::STACK >> REGION_BITS;
 const REGION_OF_PACKET: u64 = address::PACKET >> REGION_BITS;
 const REGION_OF_BUFFER: u64 = address::BUFFER >> REGION_BITS;
+const REGION_OF_OBJECTS: u64 = address::OBJECTS >> REGION_BITS;
 
 fn checked(region: Region<'_>) -> Result<Region<'_>, TooLarge> {
     if region.len() as u64 > REGION_SIZE { Err(TooLarge(region.len())) } else { Ok(region) }

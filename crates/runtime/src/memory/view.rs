@@ -4,7 +4,7 @@
 //! pointers is the business of the code that does (`sandbpf-jit`).
 
 use super::{Memory, Region};
-use crate::address::{BUFFER, CONTEXT, PACKET, REGION_BITS, STACK};
+use crate::address::{BUFFER, CONTEXT, OBJECTS, PACKET, REGION_BITS, STACK};
 
 /// How many regions a view has. Region `i` starts at guest address `i << REGION_BITS`; higher
 /// addresses have none.
@@ -34,11 +34,14 @@ impl Memory<'_> {
     /// nobody calls a method that changes its regions.
     pub fn view(&mut self) -> View {
         let mut view = [RegionView::ABSENT; REGIONS];
-        let active = self.active as u32;
+        let active = self.frames.bytes as u32;
         let mut put = |address: u64, region: RegionView| view[(address >> REGION_BITS) as usize] = region;
         put(CONTEXT, self.context.view());
         put(PACKET, self.packet.view());
         put(BUFFER, self.buffer.view());
+        // Programs read what helpers hand out.
+        let objects = self.objects.len() as u32;
+        put(OBJECTS, RegionView { start: self.objects.as_mut_ptr(), readable: objects, writable: 0 });
         put(STACK, RegionView { start: self.stack.0.as_mut_ptr(), readable: active, writable: active });
         view
     }
@@ -55,6 +58,9 @@ impl Region<'_> {
             }
             Region::Write(bytes) => RegionView { start: bytes.as_mut_ptr(), readable: len, writable: len },
             Region::Shared(bytes) => RegionView { start: bytes.as_ptr(), readable: len, writable: len },
+            Region::Frame(frame) => {
+                RegionView { start: frame.visible_mut().as_mut_ptr(), readable: len, writable: len }
+            }
         }
     }
 }
