@@ -16,23 +16,33 @@ pub struct Field {
 /// A value that can stand in a context.
 pub(crate) trait Put: Copy {
     fn put(self, bytes: &mut [u8]);
+    fn take(bytes: &[u8]) -> Self;
 }
 
 macro_rules! put {
-    ($($T:ty: $write:ident),*) => { $(
+    ($($T:ty: $write:ident, $read:ident;)*) => { $(
         impl Put for $T {
             fn put(self, bytes: &mut [u8]) {
                 use byteorder::ByteOrder;
                 byteorder::LittleEndian::$write(bytes, self);
             }
+
+            fn take(bytes: &[u8]) -> Self {
+                use byteorder::ByteOrder;
+                byteorder::LittleEndian::$read(bytes)
+            }
         }
     )* };
 }
-put!(u32: write_u32, i32: write_i32, u64: write_u64);
+put!(u32: write_u32, read_u32; i32: write_i32, read_i32; u64: write_u64, read_u64;);
 
 impl Put for u8 {
     fn put(self, bytes: &mut [u8]) {
         bytes[0] = self;
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        bytes[0]
     }
 }
 
@@ -41,6 +51,10 @@ impl<T: Put, const N: usize> Put for [T; N] {
         for (value, place) in self.into_iter().zip(bytes.chunks_mut(size_of::<T>())) {
             value.put(place);
         }
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        core::array::from_fn(|i| T::take(&bytes[i * size_of::<T>()..]))
     }
 }
 
@@ -81,6 +95,11 @@ macro_rules! context {
                 let mut bytes = [0; $size];
                 $( $crate::context::Put::put(self.$name, &mut bytes[$offset..][..size_of::<$T>()]); )*
                 bytes
+            }
+
+            /// The fields in the bytes of a program's context.
+            pub fn from_bytes(bytes: &[u8; $size]) -> Self {
+                $Context { $( $name: $crate::context::Put::take(&bytes[$offset..]), )* }
             }
         }
 

@@ -17,5 +17,5 @@ mod contexts;
 pub mod helper;
 
 pub use context::Field;
-pub use contexts::{seccomp::SeccompData, skb::SkBuff};
+pub use contexts::{seccomp::SeccompData, skb::SkBuff, xdp::XdpMd};
 pub use helper::{ArgSpec, HelperSpec, RetSpec};

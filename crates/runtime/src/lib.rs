@@ -17,10 +17,11 @@ pub mod helpers;
 mod host;
 mod machine;
 pub mod memory;
+pub mod net;
 mod trap;
 
 pub use execute::Execute;
-pub use host::{FrozenHost, Host, SystemHost};
+pub use host::{Device, FrozenHost, Host, SystemHost};
 pub use machine::{
     Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,
 };

@@ -4,9 +4,10 @@ use sandbpf_isa::{FRAME_SIZE, MAX_FRAMES, Pc, Program, Reg, Size};
 
 use crate::address;
 use crate::execute::Execute;
-use crate::helpers::HelperSet;
+use crate::helpers::{self, HelperSet};
 use crate::host::Host;
 use crate::memory::{Memory, Stack};
+use crate::net::PacketState;
 use crate::trap::{Fault, Trap};
 
 /// The registers `r0`…`r10`.
@@ -21,6 +22,8 @@ pub struct Machine<'run> {
     pub memory: Memory<'run>,
     /// Where things are in the packet.
     pub packet: PacketLayout,
+    /// What helpers know of the packet besides its bytes.
+    pub packet_state: PacketState,
     /// What is left of the run's instructions.
     pub budget: u64,
     /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
@@ -63,6 +66,7 @@ impl<'run> Machine<'run> {
         Machine {
             memory: Memory::new(stack),
             packet: PacketLayout::default(),
+            packet_state: PacketState::default(),
             budget,
             registers,
             frame: 0,
@@ -168,6 +172,11 @@ impl<'run> Machine<'run> {
     pub fn call_helper(&mut self, id: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
         let Some(helper) = self.helpers.get(id) else { return Err(Trap::UnknownHelper { pc, id }) };
         helper.call(self, arguments).map_err(|stop| stop.at(pc))
+    }
+
+    /// Copies bytes of the program's memory; a fault if they are not all its own.
+    pub fn bytes(&self, address: u64, len: u64) -> Result<Vec<u8>, Fault> {
+        helpers::Bytes { address, len }.read(self)
     }
 
     /// Reads `size` bytes of the packet in network byte order; `None` if they are not all there.

@@ -9,32 +9,63 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::{Machine, Trap};
 
 use crate::image::{Image, Scratch, with_scratch};
-use crate::{Buffer, BufferInput, Engine, Kind, Packet, Seccomp, SocketFilter, SyscallData};
+use crate::{
+    Action, Buffer, BufferInput, CgroupSkb, Classifier, Engine, Kind, LwtIn, LwtOut, LwtXmit, Packet,
+    Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
+};
 
-/// The kinds of programs, as values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KindName {
-    /// [`SocketFilter`].
-    SocketFilter,
-    /// [`Seccomp`].
-    Seccomp,
-    /// [`Buffer`].
-    Buffer,
+macro_rules! kinds {
+    ($($Kind:ident: $Name:ident, $text:literal, $Input:ident;)*) => {
+        /// The kinds of programs, as values.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum KindName {
+            $(
+                #[doc = concat!("[`", stringify!($Kind), "`].")]
+                $Name,
+            )*
+        }
+
+        impl KindName {
+            /// Every kind.
+            pub const ALL: &'static [KindName] = &[$(KindName::$Name),*];
+
+            /// Its name in options and messages.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $( KindName::$Name => $text, )*
+                }
+            }
+        }
+
+        impl AnyProgram {
+            fn enter(
+                &self,
+                scratch: &mut Scratch,
+                input: AnyInput<'_>,
+                run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+            ) -> Result<u64, AnyError> {
+                let result = match (self.kind, input) {
+                    $( (KindName::$Name, AnyInput::$Input(input)) => $Kind::enter(&self.image, scratch, input, run), )*
+                    (kind, _) => return Err(AnyError::Input(kind)),
+                };
+                Ok(result?)
+            }
+        }
+    };
 }
 
-impl KindName {
-    /// Every kind.
-    pub const ALL: &'static [KindName] = &[KindName::SocketFilter, KindName::Seccomp, KindName::Buffer];
-
-    /// Its name in options and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            KindName::SocketFilter => "socket-filter",
-            KindName::Seccomp => "seccomp",
-            KindName::Buffer => "buffer",
-        }
-    }
+kinds! {
+    SocketFilter: SocketFilter, "socket-filter", Packet;
+    Seccomp: Seccomp, "seccomp", Syscall;
+    Buffer: Buffer, "buffer", Buffer;
+    Xdp: Xdp, "xdp", Xdp;
+    Classifier: SchedCls, "sched-cls", Skb;
+    Action: SchedAct, "sched-act", Skb;
+    CgroupSkb: CgroupSkb, "cgroup-skb", Skb;
+    LwtIn: LwtIn, "lwt-in", Skb;
+    LwtOut: LwtOut, "lwt-out", Skb;
+    LwtXmit: LwtXmit, "lwt-xmit", Skb;
 }
 
 impl fmt::Display for KindName {
@@ -45,7 +76,7 @@ impl fmt::Display for KindName {
 
 /// No kind has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no kind of program is called `{0}`; there are socket-filter, seccomp, buffer")]
+#[error("no kind of program is called `{0}`; there are {all}", all = KindName::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownKind(String);
 
 impl FromStr for KindName {
@@ -66,6 +97,10 @@ pub enum AnyInput<'i> {
     Syscall(&'i SyscallData),
     /// For programs over plain memory.
     Buffer(BufferInput<'i>),
+    /// For XDP programs.
+    Xdp(XdpInput<'i>),
+    /// For programs on packets in the stack.
+    Skb(SkbInput<'i>),
 }
 
 /// A loaded program whose kind is known only at run time; its answer is the bare `r0`.
@@ -132,22 +167,5 @@ impl AnyProgram {
         run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
     ) -> Result<u64, AnyError> {
         with_scratch(|scratch| self.enter(scratch, input, run))
-    }
-
-    fn enter(
-        &self,
-        scratch: &mut Scratch,
-        input: AnyInput<'_>,
-        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
-    ) -> Result<u64, AnyError> {
-        let result = match (self.kind, input) {
-            (KindName::SocketFilter, AnyInput::Packet(packet)) => {
-                SocketFilter::enter(&self.image, scratch, packet, run)
-            }
-            (KindName::Seccomp, AnyInput::Syscall(call)) => Seccomp::enter(&self.image, scratch, call, run),
-            (KindName::Buffer, AnyInput::Buffer(buffer)) => Buffer::enter(&self.image, scratch, buffer, run),
-            (kind, _) => return Err(AnyError::Input(kind)),
-        };
-        Ok(result?)
     }
 }

@@ -6,6 +6,7 @@ use sandbpf_abi::SkBuff;
 use sandbpf_interp::{Observer, Step};
 use sandbpf_isa as isa;
 use sandbpf_runtime::memory::Stack;
+use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
 
 use crate::{Engine, Limits};
@@ -48,11 +49,12 @@ impl std::fmt::Debug for HostRef {
 pub struct Scratch {
     pub(crate) stack: Stack,
     pub(crate) context: [u8; SkBuff::SIZE],
+    pub(crate) frame: Frame,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Scratch { stack: Stack::default(), context: [0; SkBuff::SIZE] }
+        Scratch { stack: Stack::default(), context: [0; SkBuff::SIZE], frame: Frame::default() }
     }
 }
 

@@ -72,15 +72,21 @@ pub use kinds::Kind;
 pub use kinds::buffer::{Buffer, BufferInput};
 pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
 pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
+pub use kinds::skb::{
+    Action, CgroupSkb, CgroupVerdict, Classifier, LwtIn, LwtOut, LwtVerdict, LwtXmit, Skb, SkbInput, TcAction,
+};
+pub use kinds::xdp::{Xdp, XdpAction, XdpFrame, XdpInput};
 pub use loader::{Code, Engine, Limits, Loader};
 pub use program::Program;
 pub use runner::Runner;
 
+pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};
 pub use sandbpf_interp::Observer;
 pub use sandbpf_isa::{Pc, Reserved};
 pub use sandbpf_runtime::memory::shared::SharedBytes;
-pub use sandbpf_runtime::{Fault, FrozenHost, Host, Machine, Registers, SystemHost, Trap, helpers};
+pub use sandbpf_runtime::net::{Redirect, Tunnel};
+pub use sandbpf_runtime::{Device, Fault, FrozenHost, Host, Machine, Registers, SystemHost, Trap, helpers};
 
 /// Classic BPF: instructions, dialects, text forms.
 pub use sandbpf_classic as classic;

@@ -187,7 +187,7 @@ impl Loader {
             (KindName::SocketFilter | KindName::Seccomp, Some(dialect)) => {
                 return Err(LoadErrorKind::Dialect { kind, dialect });
             }
-            (KindName::Buffer, _) => {
+            (kind, _) => {
                 return Err(LoadErrorKind::Form {
                     kind,
                     expected: "extended programs",

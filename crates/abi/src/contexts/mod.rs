@@ -2,3 +2,4 @@
 
 pub(crate) mod seccomp;
 pub(crate) mod skb;
+pub(crate) mod xdp;

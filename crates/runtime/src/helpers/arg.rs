@@ -73,3 +73,28 @@ impl Arg for Bytes {
         Bytes { address: raw.next().unwrap_or_default(), len: raw.next().unwrap_or_default() }
     }
 }
+
+/// Bytes that the helper writes: a pointer, and their number in the next register.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    /// The guest address of the first.
+    pub address: u64,
+    /// How many.
+    pub len: u64,
+}
+
+impl Out {
+    /// Makes them zero.
+    pub fn clear(self, machine: &mut Machine<'_>) -> Result<(), Fault> {
+        let zeros = Bytes { address: self.address, len: self.len }.read(machine)?.len();
+        machine.memory.copy_in(self.address, &vec![0; zeros])
+    }
+}
+
+impl Arg for Out {
+    const SPECS: &'static [ArgSpec] = &[ArgSpec::WriteMem, ArgSpec::MemLen];
+
+    fn take(raw: &mut impl Iterator<Item = u64>) -> Self {
+        Out { address: raw.next().unwrap_or_default(), len: raw.next().unwrap_or_default() }
+    }
+}

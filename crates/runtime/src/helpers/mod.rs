@@ -20,10 +20,17 @@
 
 pub mod ancillary;
 mod arg;
+mod checksum;
+pub mod errno;
+mod redirect;
+mod route;
 mod set;
+mod skb;
+mod tunnel;
 mod world;
+mod xdp;
 
-pub use arg::{Arg, Bytes, Context, Scalar};
+pub use arg::{Arg, Bytes, Context, Out, Scalar};
 pub use set::{Body, Helper, HelperSet};
 
 /// Declares helpers: a `static` slice of [`Helper`]s.

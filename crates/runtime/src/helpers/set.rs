@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_abi::HelperSpec;
 
-use super::world;
+use super::{checksum, redirect, route, skb, tunnel, world, xdp};
 use crate::{HelperResult, Machine};
 
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
@@ -54,7 +54,16 @@ impl HelperSet {
 
     /// Linux's, as far as they are there.
     pub fn linux() -> Self {
-        HelperSet::empty().with(world::HELPERS)
+        let tables = [
+            world::HELPERS,
+            checksum::HELPERS,
+            skb::HELPERS,
+            xdp::HELPERS,
+            redirect::HELPERS,
+            tunnel::HELPERS,
+            route::HELPERS,
+        ];
+        tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
     }
 
     /// These as well; one with a number that is taken replaces the old one.

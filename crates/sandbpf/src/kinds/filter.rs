@@ -117,7 +117,7 @@ impl PacketMeta {
     }
 
     /// The fields as the program reads them.
-    fn context(&self, len: u32, wire_len: u32) -> SkBuff {
+    pub(crate) fn context(&self, len: u32, wire_len: u32) -> SkBuff {
         SkBuff {
             len,
             wire_len,

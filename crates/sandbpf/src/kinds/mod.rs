@@ -3,18 +3,22 @@
 pub(crate) mod buffer;
 pub(crate) mod filter;
 pub(crate) mod seccomp;
+pub(crate) mod skb;
+pub(crate) mod xdp;
 
 use std::fmt::Debug;
 
 use sandbpf_runtime::{Machine, Trap};
+
+pub(crate) use filter::PacketMeta;
 
 use crate::KindName;
 use crate::image::{Image, Scratch};
 
 /// A kind of program: what it is given, and what its return value means.
 ///
-/// The kinds that exist are [`SocketFilter`](crate::SocketFilter), [`Seccomp`](crate::Seccomp) and
-/// [`Buffer`](crate::Buffer).
+/// [`SocketFilter`](crate::SocketFilter), [`Seccomp`](crate::Seccomp), [`Xdp`](crate::Xdp), [`Classifier`](crate::Classifier)
+/// and others; [`Buffer`](crate::Buffer) is plain memory.
 pub trait Kind: Enter + Sized + 'static {
     /// What one run is given: a packet, a system call, bytes.
     type Input<'i>;

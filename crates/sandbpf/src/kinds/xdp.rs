@@ -1,0 +1,201 @@
+//! XDP: from a frame, before the stack has seen it, to what the driver does with it.
+
+use sandbpf_abi::XdpMd;
+use sandbpf_runtime::memory::Region;
+use sandbpf_runtime::memory::frame::Frame;
+use sandbpf_runtime::net::{PacketKind, PacketState, Redirect};
+use sandbpf_runtime::{Machine, Trap, address};
+
+use super::{Enter, Kind};
+use crate::KindName;
+use crate::image::{Image, Scratch};
+
+/// XDP programs.
+#[derive(Clone, Copy, Debug)]
+pub enum Xdp {}
+
+/// A frame as a driver received it, with room before and behind it, and what the program made of it.
+///
+/// ```
+/// use sandbpf::{Loader, Program, Xdp, XdpAction, XdpFrame};
+/// // Cuts the frame to its Ethernet header and sends it back.
+/// let reply: Program<Xdp> = Loader::new().load(
+///     "r2 = -46
+///      call 65
+///      r0 = 3
+///      exit",
+/// )?;
+/// let mut frame = XdpFrame::new(&[7; 60]);
+/// assert_eq!(reply.run(&mut frame)?, XdpAction::Tx);
+/// assert_eq!(frame.bytes(), [7; 14]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct XdpFrame {
+    frame: Frame,
+    /// The index of the device that it came through.
+    pub ingress_ifindex: u32,
+    /// The receive queue.
+    pub rx_queue_index: u32,
+    /// The index of the device that it leaves through, for programs of device maps.
+    pub egress_ifindex: u32,
+    /// Where the program sends it, if it answers [`XdpAction::Redirect`].
+    pub redirect: Option<Redirect>,
+}
+
+/// What drivers keep before a frame (`XDP_PACKET_HEADROOM`).
+const HEADROOM: usize = 256;
+/// What a page has for headroom and frame, less the `struct skb_shared_info` at its end.
+const PAGE: usize = 4096 - 320;
+
+impl XdpFrame {
+    /// A frame that came through the loopback device (index 1), in a page of its own.
+    pub fn new(bytes: &[u8]) -> XdpFrame {
+        let tailroom = PAGE.saturating_sub(HEADROOM + bytes.len());
+        XdpFrame {
+            frame: Frame::new(bytes, HEADROOM, tailroom),
+            ingress_ifindex: 1,
+            rx_queue_index: 0,
+            egress_ifindex: 0,
+            redirect: None,
+        }
+    }
+
+    /// The frame.
+    pub fn bytes(&self) -> &[u8] {
+        self.frame.data()
+    }
+
+    /// The metadata that a program put before it.
+    pub fn metadata(&self) -> &[u8] {
+        self.frame.meta()
+    }
+}
+
+/// The frame of one run.
+#[derive(Debug)]
+pub enum XdpInput<'i> {
+    /// Bytes that stay as they are; what the program writes is forgotten.
+    Bytes(&'i [u8]),
+    /// A frame that keeps what the program makes of it.
+    Frame(&'i mut XdpFrame),
+}
+
+impl Enter for Xdp {}
+
+impl Kind for Xdp {
+    type Input<'i> = XdpInput<'i>;
+    type Verdict = XdpAction;
+    const NAME: KindName = KindName::Xdp;
+
+    fn verdict(r0: u64) -> XdpAction {
+        XdpAction::from(r0 as u32)
+    }
+
+    fn enter(
+        image: &Image,
+        scratch: &mut Scratch,
+        input: XdpInput<'_>,
+        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+    ) -> Result<u64, Trap> {
+        let mut copy;
+        let frame = match input {
+            XdpInput::Frame(frame) => frame,
+            XdpInput::Bytes(bytes) => {
+                copy = XdpFrame::new(&[]);
+                std::mem::swap(&mut copy.frame, &mut scratch.frame);
+                let tailroom = PAGE.saturating_sub(HEADROOM + bytes.len());
+                copy.frame.reset(bytes, HEADROOM, tailroom);
+                &mut copy
+            }
+        };
+        let (meta, all) = (frame.frame.meta().len() as u32, frame.frame.visible().len() as u32);
+        let start = address::PACKET as u32;
+        let mut context = XdpMd {
+            data: start + meta,
+            data_end: start + all,
+            data_meta: start,
+            ingress_ifindex: frame.ingress_ifindex,
+            rx_queue_index: frame.rx_queue_index,
+            egress_ifindex: frame.egress_ifindex,
+        }
+        .to_bytes();
+        let mut machine = image.machine(&mut scratch.stack);
+        let _ = machine.memory.set_packet(Region::Frame(&mut frame.frame));
+        let _ = machine.memory.set_context(Region::Write(&mut context));
+        machine.packet.data = meta;
+        machine.packet_state = PacketState { kind: PacketKind::Xdp, ..PacketState::default() };
+        machine.registers[1] = address::CONTEXT;
+        let result = run(&mut machine);
+        frame.redirect = machine.packet_state.redirect.take();
+        result
+    }
+}
+
+impl<'i> From<&'i [u8]> for XdpInput<'i> {
+    fn from(bytes: &'i [u8]) -> Self {
+        XdpInput::Bytes(bytes)
+    }
+}
+
+impl<'i, const N: usize> From<&'i [u8; N]> for XdpInput<'i> {
+    fn from(bytes: &'i [u8; N]) -> Self {
+        XdpInput::Bytes(bytes)
+    }
+}
+
+impl<'i> From<&'i Vec<u8>> for XdpInput<'i> {
+    fn from(bytes: &'i Vec<u8>) -> Self {
+        XdpInput::Bytes(bytes)
+    }
+}
+
+impl<'i> From<&'i mut XdpFrame> for XdpInput<'i> {
+    fn from(frame: &'i mut XdpFrame) -> Self {
+        XdpInput::Frame(frame)
+    }
+}
+
+/// What the driver does with a frame (`enum xdp_action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum XdpAction {
+    /// It is dropped, and somebody is told: the program failed.
+    Aborted,
+    /// It is dropped.
+    Drop,
+    /// It goes to the stack.
+    Pass,
+    /// It goes back to where it came from.
+    Tx,
+    /// It goes where [`XdpFrame::redirect`] says.
+    Redirect,
+    /// A number that means nothing: it is dropped, and somebody is told.
+    Unknown(u32),
+}
+
+impl From<u32> for XdpAction {
+    fn from(value: u32) -> Self {
+        match value {
+            0 => XdpAction::Aborted,
+            1 => XdpAction::Drop,
+            2 => XdpAction::Pass,
+            3 => XdpAction::Tx,
+            4 => XdpAction::Redirect,
+            other => XdpAction::Unknown(other),
+        }
+    }
+}
+
+impl std::fmt::Display for XdpAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            XdpAction::Aborted => f.pad("XDP_ABORTED"),
+            XdpAction::Drop => f.pad("XDP_DROP"),
+            XdpAction::Pass => f.pad("XDP_PASS"),
+            XdpAction::Tx => f.pad("XDP_TX"),
+            XdpAction::Redirect => f.pad("XDP_REDIRECT"),
+            XdpAction::Unknown(number) => write!(f, "{number}"),
+        }
+    }
+}
