@@ -22,8 +22,8 @@ pub struct Machine<'run> {
     pub memory: Memory<'run>,
     /// Where things are in the packet.
     pub packet: PacketLayout,
-    /// What helpers know of the packet besides its bytes.
-    pub packet_state: PacketState,
+    /// What helpers know of the packet besides its bytes; nothing of one that nobody can change.
+    pub packet_state: Option<&'run mut PacketState>,
     /// What is left of the run's instructions.
     pub budget: u64,
     /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
@@ -60,26 +60,34 @@ pub const LINK_OFFSET: i32 = -0x20_0000;
 
 impl<'run> Machine<'run> {
     /// A machine with an empty memory and zero registers but for the frame pointer.
+    #[inline]
     pub fn new(stack: &'run mut Stack, helpers: &'run HelperSet, host: &'run dyn Host, budget: u64) -> Self {
+        Machine::running(None, stack, helpers, host, budget)
+    }
+
+    /// The same, for helpers that call functions of `code`, which will run.
+    #[inline]
+    pub fn running(
+        code: Option<&'run dyn Execute>,
+        stack: &'run mut Stack,
+        helpers: &'run HelperSet,
+        host: &'run dyn Host,
+        budget: u64,
+    ) -> Self {
         let mut registers = [0; Reg::COUNT];
         registers[Reg::R10.index()] = address::FIRST_FRAME;
         Machine {
             memory: Memory::new(stack),
             packet: PacketLayout::default(),
-            packet_state: PacketState::default(),
+            packet_state: None,
             budget,
             registers,
             frame: 0,
             helpers,
             host,
-            code: None,
+            code,
             ended: false,
         }
-    }
-
-    /// The same machine, for helpers that call functions of `code`, which runs.
-    pub fn with_code(self, code: &'run dyn Execute) -> Self {
-        Machine { code: Some(code), ..self }
     }
 
     /// The world outside.

@@ -86,6 +86,23 @@ impl Tunnel {
 }
 
 impl Machine<'_> {
+    /// What kind of packet the run is about.
+    pub fn packet_kind(&self) -> PacketKind {
+        self.packet_state.as_ref().map_or(PacketKind::Plain, |state| state.kind)
+    }
+
+    /// Whether an outer header was pushed around the packet.
+    pub(crate) fn is_encapsulated(&self) -> bool {
+        self.packet_state.as_ref().is_some_and(|state| state.encapsulation)
+    }
+
+    /// Says where the packet goes.
+    pub(crate) fn redirect(&mut self, to: Redirect) {
+        if let Some(state) = &mut self.packet_state {
+            state.redirect = Some(to);
+        }
+    }
+
     /// Reads a 32-bit field of the context.
     pub(crate) fn field(&self, offset: usize) -> Result<u32, Fault> {
         Ok(self.memory.read::<4>(CONTEXT + offset as u64)? as u32)
@@ -100,7 +117,7 @@ impl Machine<'_> {
     pub(crate) fn tell_packet(&mut self) -> Result<(), Fault> {
         let Some(frame) = self.memory.frame() else { return Ok(()) };
         let (meta, all) = (frame.meta().len() as u32, frame.visible().len() as u32);
-        match self.packet_state.kind {
+        match self.packet_kind() {
             PacketKind::Plain => Ok(()),
             PacketKind::Xdp => {
                 self.packet.data = meta;

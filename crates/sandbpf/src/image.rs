@@ -50,18 +50,25 @@ pub struct Scratch {
     pub(crate) stack: Stack,
     pub(crate) context: [u8; SkBuff::SIZE],
     pub(crate) frame: Frame,
+    pub(crate) objects: Vec<u8>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Scratch { stack: Stack::default(), context: [0; SkBuff::SIZE], frame: Frame::default() }
+        Scratch {
+            stack: Stack::default(),
+            context: [0; SkBuff::SIZE],
+            frame: Frame::default(),
+            objects: Vec::new(),
+        }
     }
 }
 
 impl Image {
     /// A machine for one run of this program.
+    #[inline]
     pub(crate) fn machine<'run>(&'run self, stack: &'run mut Stack) -> Machine<'run> {
-        Machine::new(stack, &self.helpers, &*self.host.0, self.limits.instructions).with_code(&*self.code)
+        Machine::running(Some(&*self.code), stack, &self.helpers, &*self.host.0, self.limits.instructions)
     }
 
     /// Runs in the chosen engine.

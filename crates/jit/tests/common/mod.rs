@@ -29,7 +29,7 @@ pub(crate) fn run(engine: &dyn Execute, helpers: &HelperSet, budget: u64) -> Out
     let mut context: Vec<u8> = (0..200).collect();
     let mut buffer: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(3)).collect();
     let packet: Vec<u8> = (0..60).map(|i: u8| i.wrapping_mul(5)).collect();
-    let mut machine = Machine::new(&mut stack, helpers, &FrozenHost, budget).with_code(engine);
+    let mut machine = Machine::running(Some(engine), &mut stack, helpers, &FrozenHost, budget);
     machine.memory.set_context(Region::Write(&mut context)).expect("it fits");
     machine.memory.set_buffer(Region::Write(&mut buffer)).expect("it fits");
     machine.memory.set_packet(Region::Read(&packet)).expect("it fits");

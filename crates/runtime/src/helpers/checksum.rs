@@ -142,7 +142,7 @@ crate::helpers! {
 
     /// Changes or tells how many checksums of a packet are known to be right.
     135 fn csum_level(machine, _ctx: Context, level: Scalar) {
-        let state = &mut machine.packet_state;
+        let Some(state) = &mut machine.packet_state else { return fail(EACCES) };
         state.checksum_level = match (level.0, state.checksum_level) {
             (0, None) => return fail(EACCES),
             (0, Some(level)) => return Ok(level.into()),

@@ -26,14 +26,14 @@ crate::helpers! {
     /// Sends the packet to a device.
     23 fn redirect(machine, ifindex: Scalar, flags: Scalar) {
         let (ifindex, flags) = (ifindex.0 as u32, flags.0);
-        let (allowed, refused, done) = match machine.packet_state.kind {
+        let (allowed, refused, done) = match machine.packet_kind() {
             PacketKind::Xdp => (0, XDP_ABORTED, XDP_REDIRECT),
             PacketKind::Plain | PacketKind::Skb => (INGRESS, TC_ACT_SHOT, TC_ACT_REDIRECT),
         };
         if flags & !allowed != 0 {
             return Ok(refused);
         }
-        machine.packet_state.redirect = Some(Redirect::Device { ifindex, flags });
+        machine.redirect(Redirect::Device { ifindex, flags });
         Ok(done)
     }
 
@@ -55,6 +55,6 @@ fn to_device(machine: &mut Machine<'_>, refused: bool, redirect: Redirect) -> He
     if refused {
         return Ok(TC_ACT_SHOT);
     }
-    machine.packet_state.redirect = Some(redirect);
+    machine.redirect(redirect);
     Ok(TC_ACT_REDIRECT)
 }

@@ -51,8 +51,8 @@ crate::helpers! {
 
     /// Whether the packet, so many bytes longer, fits a device's MTU.
     163 fn check_mtu(machine, _ctx: Context, ifindex: Scalar, mtu_len: Scalar, by: Scalar, flags: Scalar) {
-        let segments = flags.0 & 1 != 0 && machine.packet_state.kind == PacketKind::Skb;
-        let known = if machine.packet_state.kind == PacketKind::Xdp { 0 } else { 1 };
+        let segments = flags.0 & 1 != 0 && machine.packet_kind() == PacketKind::Skb;
+        let known = if machine.packet_kind() == PacketKind::Xdp { 0 } else { 1 };
         if flags.0 & !known != 0 {
             return fail(EINVAL);
         }
@@ -119,7 +119,7 @@ crate::helpers! {
 
 /// The device that the packet came through.
 fn own_device(machine: &Machine<'_>) -> Result<u32, crate::Fault> {
-    match machine.packet_state.kind {
+    match machine.packet_kind() {
         PacketKind::Xdp => machine.field(12),
         PacketKind::Plain | PacketKind::Skb => machine.field(sandbpf_abi::SkBuff::IFINDEX),
     }

@@ -145,7 +145,7 @@ crate::helpers! {
         if flags.0 != 0 || len > MAX_LEN || i64::from(len) < machine.network_offset() {
             return fail(EINVAL);
         }
-        if machine.packet_state.encapsulation {
+        if machine.is_encapsulated() {
             return fail(ENOTSUPP);
         }
         let data = machine.packet.data;
@@ -511,7 +511,7 @@ mod room {
             {
                 return fail(EINVAL);
             }
-            if machine.packet_state.encapsulation {
+            if machine.is_encapsulated() {
                 return fail(EALREADY);
             }
             if inner_mac > len {
@@ -520,7 +520,9 @@ mod room {
         }
         let result = machine.insert(off, len)?;
         if result == 0 && encap {
-            machine.packet_state.encapsulation = true;
+            if let Some(state) = &mut machine.packet_state {
+                state.encapsulation = true;
+            }
             match (machine.protocol()?, flags & ENCAP_L3) {
                 (ETH_P_IP, ENCAP_L3_IPV6) => machine.set_protocol(ETH_P_IPV6)?,
                 (ETH_P_IPV6, ENCAP_L3_IPV4) => machine.set_protocol(ETH_P_IP)?,

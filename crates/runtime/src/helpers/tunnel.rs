@@ -21,7 +21,7 @@ crate::helpers! {
 
     /// The tunnel that the packet came through.
     20 fn skb_get_tunnel_key(machine, _ctx: Context, to: Out, flags: Scalar) {
-        let tunnel = machine.packet_state.tunnel;
+        let tunnel = machine.packet_state.as_ref().and_then(|state| state.tunnel);
         let whole = Tunnel::SIZE as u64;
         let errno = match tunnel {
             _ if flags.0 & !(IPV6 | FLAGS) != 0 => EINVAL,
@@ -53,8 +53,9 @@ crate::helpers! {
             return fail(EINVAL);
         }
         // One that a program sets is for sending; only a received one can be asked for.
-        machine.packet_state.tunnel = None;
-        machine.packet_state.sent_tunnel = Some(Tunnel { key, ipv6 });
+        if let Some(state) = &mut machine.packet_state {
+            (state.tunnel, state.sent_tunnel) = (None, Some(Tunnel { key, ipv6 }));
+        }
         Ok(0)
     }
 
@@ -67,7 +68,7 @@ crate::helpers! {
     /// Options of the tunnel that the packet goes into: after its key.
     30 fn skb_set_tunnel_opt(machine, _ctx: Context, from: Bytes) {
         const MAX: u64 = 255;
-        if machine.packet_state.sent_tunnel.is_none() || from.len % 4 != 0 {
+        if !machine.packet_state.as_ref().is_some_and(|state| state.sent_tunnel.is_some()) || from.len % 4 != 0 {
             return fail(EINVAL);
         }
         if from.len > MAX {

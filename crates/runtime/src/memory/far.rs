@@ -53,7 +53,8 @@ impl Memory<'_> {
         let fault = Fault { address, size: size as u32, write: false };
         if address >> REGION_BITS == REGION_OF_OBJECTS {
             let at = (address - address::OBJECTS) as usize;
-            let bytes = at.checked_add(size).and_then(|end| self.objects.get(at..end)).ok_or(fault)?;
+            let bytes =
+                at.checked_add(size).and_then(|end| self.objects.as_deref()?.get(at..end)).ok_or(fault)?;
             let mut wide = [0; 8];
             wide[..size].copy_from_slice(bytes);
             return Ok(u64::from_le_bytes(wide));

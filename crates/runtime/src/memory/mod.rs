@@ -113,8 +113,8 @@ pub struct Memory<'run> {
     context: Region<'run>,
     packet: Region<'run>,
     buffer: Region<'run>,
-    /// Structures that helpers handed out in this run.
-    objects: Vec<u8>,
+    /// Structures that helpers handed out in this run, where they may.
+    objects: Option<&'run mut Vec<u8>>,
     stack: &'run mut Stack,
     frames: ActiveFrames,
     far: Option<&'run dyn Far>,
@@ -140,12 +140,13 @@ pub struct TooLarge(pub usize);
 
 impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
+    #[inline]
     pub fn new(stack: &'run mut Stack) -> Self {
         Memory {
             context: Region::Absent,
             packet: Region::Absent,
             buffer: Region::Absent,
-            objects: Vec::new(),
+            objects: None,
             stack,
             frames: ActiveFrames::default(),
             far: None,
@@ -388,21 +389,28 @@ impl<'run> Memory<'run> {
         }
     }
 
+    /// Lets helpers hand out structures, and keeps them there.
+    pub fn set_objects(&mut self, objects: &'run mut Vec<u8>) {
+        objects.clear();
+        self.objects = Some(objects);
+    }
+
     /// Hands out a structure that the program may read, and gives its address; `None` when there is no room.
     pub fn add_object(&mut self, bytes: &[u8]) -> Option<u64> {
-        let at = self.objects.len().next_multiple_of(16);
+        let objects = self.objects.as_deref_mut()?;
+        let at = objects.len().next_multiple_of(16);
         if (at + bytes.len()) as u64 > REGION_SIZE {
             return None;
         }
-        self.objects.resize(at, 0);
-        self.objects.extend_from_slice(bytes);
+        objects.resize(at, 0);
+        objects.extend_from_slice(bytes);
         self.moved = true;
         Some(address::OBJECTS + at as u64)
     }
 
     /// The bytes from an address of [`Memory::add_object`] on, to change them.
     pub fn object_mut(&mut self, address: u64) -> Option<&mut [u8]> {
-        self.objects.get_mut(address.checked_sub(address::OBJECTS)? as usize..)
+        self.objects.as_deref_mut()?.get_mut(address.checked_sub(address::OBJECTS)? as usize..)
     }
 
     /// What lies behind the regions.

@@ -40,8 +40,10 @@ impl Memory<'_> {
         put(PACKET, self.packet.view());
         put(BUFFER, self.buffer.view());
         // Programs read what helpers hand out.
-        let objects = self.objects.len() as u32;
-        put(OBJECTS, RegionView { start: self.objects.as_mut_ptr(), readable: objects, writable: 0 });
+        if let Some(objects) = self.objects.as_deref_mut() {
+            let readable = objects.len() as u32;
+            put(OBJECTS, RegionView { start: objects.as_mut_ptr(), readable, writable: 0 });
+        }
         put(STACK, RegionView { start: self.stack.0.as_mut_ptr(), readable: active, writable: active });
         view
     }

@@ -32,6 +32,8 @@ pub struct Skb {
     pub sent_tunnel: Option<Tunnel>,
     /// Where the program sends it.
     pub redirect: Option<Redirect>,
+    /// The socket that it belongs to, as `struct bpf_sock`; programs reach it through `fields.sk`, which is filled in.
+    pub socket: Option<Box<[u8; 80]>>,
 }
 
 /// What the stack keeps before a packet (`NET_SKB_PAD`).
@@ -61,6 +63,7 @@ impl Skb {
             tunnel: None,
             sent_tunnel: None,
             redirect: None,
+            socket: None,
         }
     }
 
@@ -129,18 +132,21 @@ pub(crate) fn enter(
     skb.fields.data = start + skb.layout.data;
     skb.fields.data_end = start + all;
     skb.fields.data_meta = skb.fields.data;
-    scratch.context = skb.fields.to_bytes();
+    let mut state = PacketState { kind: PacketKind::Skb, tunnel: skb.tunnel, ..PacketState::default() };
     let mut machine = image.machine(&mut scratch.stack);
+    machine.memory.set_objects(&mut scratch.objects);
+    skb.fields.sk = match &skb.socket {
+        Some(socket) => machine.memory.add_object(socket.as_slice()).unwrap_or(0),
+        None => 0,
+    };
+    scratch.context = skb.fields.to_bytes();
     let _ = machine.memory.set_packet(Region::Frame(&mut skb.frame));
     let _ = machine.memory.set_context(Region::Write(&mut scratch.context));
     machine.packet = skb.layout;
-    machine.packet_state =
-        PacketState { kind: PacketKind::Skb, tunnel: skb.tunnel, ..PacketState::default() };
+    machine.packet_state = Some(&mut state);
     machine.registers[1] = address::CONTEXT;
     let result = run(&mut machine);
-    let (layout, state) = (machine.packet, std::mem::take(&mut machine.packet_state));
-    drop(machine);
-    skb.layout = layout;
+    skb.layout = machine.packet;
     skb.redirect = state.redirect;
     (skb.tunnel, skb.sent_tunnel) = (state.tunnel, state.sent_tunnel);
     skb.fields = SkBuff::from_bytes(&scratch.context);

@@ -120,14 +120,16 @@ impl Kind for Xdp {
             egress_ifindex: frame.egress_ifindex,
         }
         .to_bytes();
+        let mut state = PacketState { kind: PacketKind::Xdp, ..PacketState::default() };
         let mut machine = image.machine(&mut scratch.stack);
+        machine.memory.set_objects(&mut scratch.objects);
         let _ = machine.memory.set_packet(Region::Frame(&mut frame.frame));
         let _ = machine.memory.set_context(Region::Write(&mut context));
         machine.packet.data = meta;
-        machine.packet_state = PacketState { kind: PacketKind::Xdp, ..PacketState::default() };
+        machine.packet_state = Some(&mut state);
         machine.registers[1] = address::CONTEXT;
         let result = run(&mut machine);
-        frame.redirect = machine.packet_state.redirect.take();
+        frame.redirect = state.redirect;
         result
     }
 }

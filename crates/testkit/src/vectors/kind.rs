@@ -45,13 +45,15 @@ pub(crate) enum Kind {
     Assembler,
     /// A capture file and a digest of its packets.
     Capture,
+    /// A program and what it makes of many packets.
+    PacketRuns,
     /// One that asks for what does not exist here.
     Skipped(&'static str),
 }
 
 /// Rows of `(the fields that only this kind has, the kind)`; the first that fits counts.
 const ROWS: &[(&[&str], Kind)] = &[
-    (&["maps", "results"], Kind::Skipped("needs maps, helpers and contexts that are not there yet")),
+    (&["maps", "results"], Kind::PacketRuns),
     (&["maps", "kernel"], Kind::Skipped("needs the verifier")),
     (&["range", "accepted_offsets"], Kind::Skipped("needs the verifier")),
     (&["available", "unknown"], Kind::Skipped("needs the verifier")),
@@ -118,6 +120,7 @@ impl fmt::Display for Kind {
             Kind::TextForms => "text forms",
             Kind::Assembler => "bpf_asm",
             Kind::Capture => "capture file",
+            Kind::PacketRuns => "runs on packets",
             Kind::Skipped(_) => "skipped",
         })
     }

@@ -1,0 +1,147 @@
+//! Packet programs and what `BPF_PROG_TEST_RUN` says of each on many packets, one after the other.
+//!
+//! The kernel's test run makes its own packet around the given bytes: a frame of the loopback device, whose address is
+//! all zero, with a socket of the frame's addresses (`net/bpf/test_run.c`).
+
+use sandbpf::{AnyInput, Code, KindName, Packet, PacketMeta, Skb, XdpFrame};
+use serde_json::Value;
+
+use crate::vectors::Context;
+use crate::vectors::engines::{LONG, Loaded, Settings};
+use crate::vectors::judge::Judged;
+use crate::vectors::record::{Malformed, Record, bytes};
+
+pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
+    if let Some(helper) = record.value()["clock_or_random"].as_array().and_then(|names| names.first()) {
+        judged.leave_out(format!("depends on {helper}").replace('"', ""));
+        return Ok(());
+    }
+    if record.value()["unstable"] == true {
+        judged.leave_out("a second run differed");
+        return Ok(());
+    }
+    if record.value()["maps"].as_array().is_some_and(|maps| !maps.is_empty()) {
+        judged.leave_out("needs maps");
+        return Ok(());
+    }
+    let kind = match record.str("prog_type")? {
+        "socket_filter" => KindName::SocketFilter,
+        "xdp" => KindName::Xdp,
+        "sched_cls" => KindName::SchedCls,
+        "sched_act" => KindName::SchedAct,
+        "cgroup_skb" => KindName::CgroupSkb,
+        "lwt_in" => KindName::LwtIn,
+        "lwt_out" => KindName::LwtOut,
+        "lwt_xmit" => KindName::LwtXmit,
+        other => {
+            judged.leave_out(format!("programs of type {other}"));
+            return Ok(());
+        }
+    };
+    let code = record.code()?;
+    let loaded = match context.engines.load(
+        kind,
+        || Code::Bytes(&code),
+        Settings { budget: LONG, ..Settings::default() },
+    ) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            judged.fail(|| format!("not loaded: {error}"));
+            return Ok(());
+        }
+    };
+    let packets = context.library.packets()?;
+    for result in record.array("results")? {
+        let name = result["packet"].as_str().ok_or(Malformed::field("results"))?;
+        let packet = packets.get(name).ok_or(Malformed::Companion("packet"))?;
+        if result["unstable"] == true {
+            judged.leave_out("a second run differed");
+            continue;
+        }
+        let Some(retval) = result["retval"].as_u64() else {
+            judged.leave_out("the test run itself was refused");
+            continue;
+        };
+        let expected_out = match &result["data_out"] {
+            Value::Null => packet.clone(),
+            out => bytes(out).ok_or(Malformed::field("results"))?,
+        };
+        for loaded in &loaded {
+            let about = || format!("`{name}` on {}\n{}", loaded.engine, loaded.listing());
+            match run(loaded, kind, packet) {
+                Ok((found, out)) => {
+                    judged.equal(retval as u32, found, about);
+                    judged.equal(hex::encode(&expected_out), hex::encode(out), || {
+                        format!("data of {}", about())
+                    });
+                }
+                Err(trap) => judged.fail(|| format!("trapped: {trap}: {}", about())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs as the kernel's test run does: the result and the packet afterwards.
+fn run(loaded: &Loaded, kind: KindName, packet: &[u8]) -> Result<(u32, Vec<u8>), sandbpf::Trap> {
+    let out;
+    let r0 = match kind {
+        KindName::Xdp => {
+            let mut frame = XdpFrame::new(packet);
+            let r0 = loaded.run(AnyInput::Xdp((&mut frame).into()))?;
+            out = [frame.metadata(), frame.bytes()].concat();
+            r0
+        }
+        KindName::SocketFilter => {
+            let meta = PacketMeta { data: 14, ..meta(packet) };
+            out = [&[0; 14], &packet[14..]].concat();
+            loaded.run(AnyInput::Packet(Packet::from(packet).with_meta(&meta)))?
+        }
+        kind => {
+            let link = matches!(kind, KindName::SchedCls | KindName::SchedAct);
+            let mut skb = test_skb(packet, link);
+            let r0 = loaded.run(AnyInput::Skb((&mut skb).into()))?;
+            out = if link { skb.bytes().to_vec() } else { [&[0; 14], skb.bytes()].concat() };
+            r0
+        }
+    };
+    Ok((r0 as u32, out))
+}
+
+/// What the test run's packet says of itself.
+fn meta(packet: &[u8]) -> PacketMeta {
+    let mut meta = PacketMeta::ethernet(packet);
+    const OTHERHOST: u8 = 3;
+    if meta.packet_type == 0 && packet[..6] != [0; 6] {
+        meta.packet_type = OTHERHOST;
+    }
+    meta
+}
+
+fn test_skb(packet: &[u8], link: bool) -> Skb {
+    let meta = PacketMeta { data: if link { 0 } else { 14 }, ..meta(packet) };
+    let mut skb = Skb::new(packet, &meta);
+    skb.fields.ingress_ifindex = 0;
+    skb.fields.wire_len = 0;
+    let word = |at: usize| packet.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let words = |at: usize| [word(at), word(at + 4), word(at + 8), word(at + 12)];
+    let mut socket = [0; 80];
+    let mut put = |at: usize, value: u32| socket[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    match meta.protocol {
+        0x0800 => {
+            (skb.fields.family, skb.fields.local_ip4, skb.fields.remote_ip4) = (2, word(26), word(30));
+            put(4, 2);
+            put(24, word(26));
+            put(48, word(30));
+        }
+        0x86dd => {
+            (skb.fields.family, skb.fields.local_ip6, skb.fields.remote_ip6) = (10, words(22), words(38));
+            put(4, 10);
+            (0..4).for_each(|i| put(28 + 4 * i, word(22 + 4 * i)));
+            (0..4).for_each(|i| put(52 + 4 * i, word(38 + 4 * i)));
+        }
+        _ => {}
+    }
+    skb.socket = Some(Box::new(socket));
+    skb
+}
