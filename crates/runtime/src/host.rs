@@ -28,6 +28,32 @@ pub trait Host: Send + Sync + 'static {
         0
     }
 
+    /// A line that a program prints to the trace log. It is lost unless somebody listens.
+    fn trace(&self, line: &str) {
+        let _ = line;
+    }
+
+    /// The task that runs.
+    fn task(&self) -> Task {
+        Task::default()
+    }
+
+    /// Copies memory that is not the program's: the kernel's, or the running task's; `false` if it is not all there.
+    fn read(&self, space: Space, address: u64, to: &mut [u8]) -> bool {
+        let _ = (space, address, to);
+        false
+    }
+
+    /// The number that came with attaching the program.
+    fn attach_cookie(&self) -> u64 {
+        0
+    }
+
+    /// The address of the function that the program traces.
+    fn function(&self) -> u64 {
+        0
+    }
+
     /// A network device by its index. There is one: the loopback device, 1.
     fn device(&self, ifindex: u32) -> Option<Device> {
         (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false })
@@ -44,6 +70,51 @@ pub trait Host: Send + Sync + 'static {
     fn socket(&self, protocol: u8, tuple: &[u8]) -> Option<Vec<u8>> {
         let _ = (protocol, tuple);
         None
+    }
+}
+
+/// Whose memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// The kernel's.
+    Kernel,
+    /// The running task's.
+    User,
+}
+
+/// What helpers know of the running task. The default is what a fresh system starts with: process 1 of root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The thread.
+    pub pid: u32,
+    /// The process.
+    pub tgid: u32,
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The name, at most 15 bytes.
+    pub comm: String,
+    /// The identifiers of its cgroup's ancestors from the root on, and of the cgroup itself.
+    pub cgroups: Vec<u64>,
+    /// Device and inode of its process namespace.
+    pub pid_namespace: (u64, u64),
+    /// Where its `struct task_struct` is.
+    pub address: u64,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Task {
+            pid: 1,
+            tgid: 1,
+            uid: 0,
+            gid: 0,
+            comm: "init".into(),
+            cgroups: vec![1],
+            pid_namespace: (4, 0xefff_fffc),
+            address: 0xffff_8881_0000_0000,
+        }
     }
 }
 

@@ -86,7 +86,9 @@ pub use sandbpf_interp::Observer;
 pub use sandbpf_isa::{Pc, Reserved};
 pub use sandbpf_runtime::memory::shared::SharedBytes;
 pub use sandbpf_runtime::net::{Redirect, Tunnel};
-pub use sandbpf_runtime::{Device, Fault, FrozenHost, Host, Machine, Registers, SystemHost, Trap, helpers};
+pub use sandbpf_runtime::{
+    Device, Fault, FrozenHost, Host, Machine, Registers, Space, SystemHost, Task, Trap, helpers,
+};
 
 /// Classic BPF: instructions, dialects, text forms.
 pub use sandbpf_classic as classic;

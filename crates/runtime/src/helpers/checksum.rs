@@ -73,7 +73,7 @@ const IPV6: u64 = 1 << 7;
 
 /// The two bytes at an offset of the packet's data, changed.
 fn change(machine: &mut Machine<'_>, offset: u32, change: impl FnOnce(u16) -> Option<u16>) -> HelperResult {
-    if offset > 0xffff || offset % 2 != 0 {
+    if offset > 0xffff || !offset.is_multiple_of(2) {
         return fail(EFAULT);
     }
     let data = machine.packet.data as usize;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_abi::HelperSpec;
 
-use super::{checksum, redirect, route, skb, tunnel, world, xdp};
+use super::{checksum, print, probe, redirect, route, skb, task, tunnel, world, xdp};
 use crate::{HelperResult, Machine};
 
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
@@ -62,6 +62,9 @@ impl HelperSet {
             redirect::HELPERS,
             tunnel::HELPERS,
             route::HELPERS,
+            print::HELPERS,
+            probe::HELPERS,
+            task::HELPERS,
         ];
         tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
     }

@@ -68,7 +68,7 @@ crate::helpers! {
     /// Options of the tunnel that the packet goes into: after its key.
     30 fn skb_set_tunnel_opt(machine, _ctx: Context, from: Bytes) {
         const MAX: u64 = 255;
-        if !machine.packet_state.as_ref().is_some_and(|state| state.sent_tunnel.is_some()) || from.len % 4 != 0 {
+        if machine.packet_state.as_ref().is_none_or(|state| state.sent_tunnel.is_none()) || !from.len.is_multiple_of(4) {
             return fail(EINVAL);
         }
         if from.len > MAX {

@@ -69,12 +69,12 @@ impl Skb {
 
     /// The data.
     pub fn bytes(&self) -> &[u8] {
-        &self.frame.data()[self.layout.data as usize..]
+        self.frame.visible().get(self.layout.data as usize..).unwrap_or_default()
     }
 
     /// The frame: the data and the headers before them.
     pub fn frame(&self) -> &[u8] {
-        self.frame.data()
+        self.frame.visible()
     }
 }
 

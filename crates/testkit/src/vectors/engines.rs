@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sandbpf::{
     AnyError, AnyInput, AnyProgram, ClassicInsn, Code, Dialect, Engine, FrozenHost, KindName, Limits,
-    LoadError, Loader, Program, Reserved, SocketFilter, Trap,
+    LoadError, Loader, Machine, Program, Reserved, SocketFilter, Trap,
 };
 
 use super::VectorsError;
@@ -178,6 +178,24 @@ impl Loaded {
     /// Runs the program. The kind is the one it was loaded as, so a trap is all that can happen.
     pub(crate) fn run(&self, input: AnyInput<'_>) -> Result<u64, Trap> {
         match self.program.run(input) {
+            Ok(r0) => Ok(r0),
+            Err(AnyError::Trap(trap)) => Err(trap),
+            Err(AnyError::Input(kind)) => unreachable!("a {kind} program gets the input of one"),
+        }
+    }
+
+    /// The program.
+    pub(crate) fn program(&self) -> &AnyProgram {
+        &self.program
+    }
+
+    /// Has `run` run a machine that is prepared as for [`Loaded::run`].
+    pub(crate) fn run_by(
+        &self,
+        input: AnyInput<'_>,
+        run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
+    ) -> Result<u64, Trap> {
+        match self.program.run_by(input, run) {
             Ok(r0) => Ok(r0),
             Err(AnyError::Trap(trap)) => Err(trap),
             Err(AnyError::Input(kind)) => unreachable!("a {kind} program gets the input of one"),
