@@ -127,7 +127,7 @@ fn run_by(
 /// answered in the kernel is then the kernel's memory.
 fn depends_on_memory(loaded: &Loaded, kind: KindName, packet: &[u8]) -> bool {
     let fill: String =
-        (1..=64).map(|word| format!("*(u64 *)(r10 - {}) = {}\n", 8 * word, 0x5a5a_5a5a + word)).collect();
+        (1..=64).map(|word| format!("*(u64 *)(r10 - {}) = {}\n", 8 * word, -0x5a5a_5a5a - word)).collect();
     let text = loaded.program().instructions().to_string();
     let Ok(filled) = sandbpf::isa::parse(&format!("{fill}{text}")) else { return false };
     let elsewhere = run_by(kind, packet, |input| {
