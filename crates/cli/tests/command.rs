@@ -420,3 +420,52 @@ mod usage {
         assert_eq!(sandbpf(&["run", "--engine", "warp", FILTER, CAPTURE]).code, Some(2));
     }
 }
+
+mod packet_hooks {
+    use super::*;
+
+    /// Drops what is no IPv4, answers TCP by exchanging the ends of the addresses, lets the rest pass.
+    const REPLY: &str = "
+        r2 = *(u32 *)(r1 + 0)
+        r3 = *(u32 *)(r1 + 4)
+        r4 = r2
+        r4 += 34
+        r0 = 1
+        if r4 > r3 goto end
+        r5 = *(u16 *)(r2 + 12)
+        if r5 != 8 goto end
+        r0 = 2
+        r5 = *(u8 *)(r2 + 23)
+        if r5 != 6 goto end
+        r5 = *(u16 *)(r2 + 4)
+        r6 = *(u16 *)(r2 + 10)
+        *(u16 *)(r2 + 4) = r6
+        *(u16 *)(r2 + 10) = r5
+        r0 = 3
+        end: exit";
+
+    #[test]
+    fn xdp_drops_passes_and_changes() {
+        let directory = scratch();
+        let kept = directory.path().join("kept.pcap");
+        let kept = kept.to_str().unwrap();
+        for engine in ["interpreter", "step", "auto"] {
+            let args = ["run", "-e", REPLY, "--kind", "xdp", CAPTURE, "--engine", engine, "-w", kept];
+            let report = json(&[&args[..], &["--format", "json"]].concat());
+            let count = |name: &str| report["returned"][name].as_u64().unwrap_or(0);
+            assert_eq!(count("XDP_DROP") + count("XDP_PASS") + count("XDP_TX"), 22, "{report}");
+            assert_eq!((count("XDP_DROP"), &report["matched"]), (8, &14.into()), "{report}");
+            assert_eq!(report["changed"], count("XDP_TX"), "{report}");
+            assert!(count("XDP_TX") > 0, "{report}");
+        }
+        assert!(succeed(&["run", FILTER, kept]).starts_with("14 of 14 packets match"));
+    }
+
+    #[test]
+    fn traffic_control_has_its_own_names() {
+        let shot = "r0 = 2\nexit";
+        let shown = succeed(&["run", "-e", shot, "--kind", "sched-cls", CAPTURE]);
+        assert_eq!(shown, "0 of 22 packets match (0 of 1580 bytes)\n22 packets: TC_ACT_SHOT\n");
+        assert!(succeed(&["run", "-e", shot, "--kind", "cgroup-skb", CAPTURE]).starts_with("0 of 22"));
+    }
+}

@@ -26,11 +26,13 @@ mod format;
 mod print;
 mod probe;
 mod redirect;
+mod room;
 mod route;
 mod set;
 mod skb;
 mod task;
 mod tunnel;
+mod vlan;
 mod world;
 mod xdp;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_abi::HelperSpec;
 
-use super::{checksum, print, probe, redirect, route, skb, task, tunnel, world, xdp};
+use super::{checksum, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp};
 use crate::{HelperResult, Machine};
 
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
@@ -58,6 +58,8 @@ impl HelperSet {
             world::HELPERS,
             checksum::HELPERS,
             skb::HELPERS,
+            room::HELPERS,
+            vlan::HELPERS,
             xdp::HELPERS,
             redirect::HELPERS,
             tunnel::HELPERS,

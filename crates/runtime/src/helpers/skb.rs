@@ -5,56 +5,50 @@
 
 use sandbpf_abi::SkBuff;
 
-use super::errno::{EALREADY, EFAULT, EINVAL, ENOMEM, ENOTSUPP, fail};
+use super::errno::{EFAULT, EINVAL, ENOMEM, ENOTSUPP, fail};
 use super::{Bytes, Context, Out, Scalar};
 use crate::{HelperResult, Machine};
 
-const ETH_P_IP: u16 = 0x0800;
-const ETH_P_IPV6: u16 = 0x86dd;
-const ETH_P_8021Q: u16 = 0x8100;
-const ETH_P_8021AD: u16 = 0x88a8;
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
-const ETH_HEADER: usize = 14;
-const VLAN_HEADER: usize = 4;
+pub(super) const ETH_P_IP: u16 = 0x0800;
+pub(super) const ETH_P_IPV6: u16 = 0x86dd;
+pub(super) const IPV4_HEADER: usize = 20;
+pub(super) const IPV6_HEADER: usize = 40;
+pub(super) const ETH_HEADER: usize = 14;
 
 /// The longest packet that helpers make (`SKB_MAX_ALLOC`).
-const MAX_LEN: u32 = 16064;
-
-/// Both addresses of an Ethernet header.
-const ADDRESSES: usize = 12;
+pub(super) const MAX_LEN: u32 = 16064;
 
 impl Machine<'_> {
     /// The packet from its data on.
-    fn skb_data(&self) -> &[u8] {
+    pub(super) fn skb_data(&self) -> &[u8] {
         self.memory.packet_bytes().get(self.packet.data as usize..).unwrap_or_default()
     }
 
-    fn skb_len(&self) -> usize {
+    pub(super) fn skb_len(&self) -> usize {
         self.skb_data().len()
     }
 
     /// Where the network header is, from the data on; negative if it lies before.
-    fn network_offset(&self) -> i64 {
+    pub(super) fn network_offset(&self) -> i64 {
         i64::from(self.packet.network) - i64::from(self.packet.data)
     }
 
     /// How long the link header is.
-    fn mac_len(&self) -> usize {
+    pub(super) fn mac_len(&self) -> usize {
         self.packet.network.saturating_sub(self.packet.link.unwrap_or(self.packet.network)) as usize
     }
 
     /// `skb->protocol`, in host byte order.
-    fn protocol(&self) -> Result<u16, crate::Fault> {
+    pub(super) fn protocol(&self) -> Result<u16, crate::Fault> {
         Ok((self.field(SkBuff::PROTOCOL)? as u16).swap_bytes())
     }
 
-    fn set_protocol(&mut self, protocol: u16) -> Result<(), crate::Fault> {
+    pub(super) fn set_protocol(&mut self, protocol: u16) -> Result<(), crate::Fault> {
         self.set_field(SkBuff::PROTOCOL, protocol.swap_bytes().into())
     }
 
     /// Puts `len` zeros into the packet, `off` bytes behind its data's start; headers before them move with the start.
-    fn insert(&mut self, off: usize, len: usize) -> HelperResult {
+    pub(super) fn insert(&mut self, off: usize, len: usize) -> HelperResult {
         let Some(frame) = self.memory.frame_mut() else { return fail(ENOMEM) };
         frame.reserve_head(len);
         if off > frame.data().len() || !frame.move_data(-(len as i64)) {
@@ -68,7 +62,7 @@ impl Machine<'_> {
     }
 
     /// Takes `len` bytes out of the packet, `off` bytes behind its data's start.
-    fn remove(&mut self, off: usize, len: usize) -> HelperResult {
+    pub(super) fn remove(&mut self, off: usize, len: usize) -> HelperResult {
         let Some(frame) = self.memory.frame_mut() else { return fail(ENOMEM) };
         if off + len > frame.data().len() {
             return fail(ENOMEM);
@@ -214,61 +208,6 @@ crate::helpers! {
         Ok(0)
     }
 
-    /// Makes or takes room behind the link header, or behind the network header.
-    50 fn skb_adjust_room(machine, _ctx: Context, by: Scalar, mode: Scalar, flags: Scalar) {
-        room::adjust(machine, by.0 as i32, mode.0 as u32, flags.0)
-    }
-
-    /// Puts a VLAN tag before the packet; one that was there goes into it.
-    18 fn skb_vlan_push(machine, _ctx: Context, proto: Scalar, tci: Scalar) {
-        let proto = match (proto.0 as u16).swap_bytes() {
-            ETH_P_8021AD => ETH_P_8021AD,
-            _ => ETH_P_8021Q,
-        };
-        if machine.field(SkBuff::VLAN_PRESENT)? != 0 {
-            let old_proto = machine.field(SkBuff::VLAN_PROTO)? as u16;
-            let old_tci = machine.field(SkBuff::VLAN_TCI)? as u16;
-            if machine.insert(ADDRESSES, VLAN_HEADER)? != 0 {
-                return fail(ENOMEM);
-            }
-            let tag = [old_proto.to_le_bytes(), old_tci.to_be_bytes()];
-            let at = machine.packet.data as usize + ADDRESSES;
-            if let Some(frame) = machine.memory.frame_mut() {
-                frame.visible_mut()[at..at + VLAN_HEADER].copy_from_slice(tag.as_flattened());
-            }
-            machine.set_field(SkBuff::PROTOCOL, old_proto.into())?;
-        }
-        put_tag(machine, proto, tci.0 as u16)?;
-        machine.tell_packet()?;
-        Ok(0)
-    }
-
-    /// Takes the VLAN tag off; one behind it takes its place.
-    19 fn skb_vlan_pop(machine, _ctx: Context) {
-        let tagged = |machine: &Machine<'_>| machine.protocol().map(|p| p == ETH_P_8021Q || p == ETH_P_8021AD);
-        if machine.field(SkBuff::VLAN_PRESENT)? != 0 {
-            machine.set_field(SkBuff::VLAN_PRESENT, 0)?;
-            machine.set_field(SkBuff::VLAN_TCI, 0)?;
-            machine.set_field(SkBuff::VLAN_PROTO, 0)?;
-        } else {
-            if !tagged(machine)? {
-                return Ok(0);
-            }
-            if pop(machine)?.is_none() {
-                return fail(ENOMEM);
-            }
-        }
-        if tagged(machine)? {
-            let proto = machine.protocol()?;
-            match pop(machine)? {
-                Some(tci) => put_tag(machine, proto, tci)?,
-                None => return fail(ENOMEM),
-            }
-        }
-        machine.tell_packet()?;
-        Ok(0)
-    }
-
     /// The packet's hash, computed if it has none.
     34 fn get_hash_recalc(machine, _ctx: Context) {
         match machine.field(SkBuff::HASH)? {
@@ -339,37 +278,6 @@ fn load(machine: &mut Machine<'_>, offset: u32, to: Out, from: u32) -> HelperRes
     }
 }
 
-fn put_tag(machine: &mut Machine<'_>, proto: u16, tci: u16) -> Result<(), crate::Fault> {
-    machine.set_field(SkBuff::VLAN_PRESENT, 1)?;
-    machine.set_field(SkBuff::VLAN_TCI, tci.into())?;
-    machine.set_field(SkBuff::VLAN_PROTO, proto.swap_bytes().into())
-}
-
-/// Takes a tag out of the packet.
-fn pop(machine: &mut Machine<'_>) -> Result<Option<u16>, crate::Stop> {
-    let data = machine.skb_data();
-    let Some(&[_, _, tci_high, tci_low, inner_high, inner_low]) =
-        data.get(ADDRESSES..).and_then(|rest| rest.first_chunk::<6>())
-    else {
-        return Ok(None);
-    };
-    let (tci, inner) = (u16::from_be_bytes([tci_high, tci_low]), u16::from_be_bytes([inner_high, inner_low]));
-    let raw = data.get(ADDRESSES + 6..ADDRESSES + 8) == Some(&[0xff, 0xff]);
-    if machine.remove(ADDRESSES, VLAN_HEADER)? != 0 {
-        return Ok(None);
-    }
-    // What follows is a type, or a length: then it is IPX without a header, or 802.2.
-    machine.set_protocol(match inner {
-        0x600.. => inner,
-        _ if raw => 0x0001,
-        _ => 0x0004,
-    })?;
-    // The network header stays where it is in memory, but not before the end of the link header.
-    let network = machine.packet.network.saturating_sub(VLAN_HEADER as u32);
-    machine.packet.network = network.max(machine.packet.data + ETH_HEADER as u32);
-    Ok(Some(tci))
-}
-
 /// Sets both bits of congestion in an IP header that has one of them.
 fn set_ce(protocol: u16, header: &mut [u8]) -> bool {
     match protocol {
@@ -418,117 +326,4 @@ fn flow_hash(network: Option<&[u8]>) -> u32 {
     let hash =
         flow.iter().fold(0x811c_9dc5u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
-}
-
-mod room {
-    //! `bpf_skb_adjust_room`.
-
-    use super::*;
-
-    const ENCAP_L3_IPV4: u64 = 1 << 1;
-    const ENCAP_L3_IPV6: u64 = 1 << 2;
-    const ENCAP_L4_GRE: u64 = 1 << 3;
-    const ENCAP_L4_UDP: u64 = 1 << 4;
-    const NO_CSUM_RESET: u64 = 1 << 5;
-    const FIXED_GSO: u64 = 1 << 0;
-    const ENCAP_L2_ETH: u64 = 1 << 6;
-    const DECAP_L3_IPV4: u64 = 1 << 7;
-    const DECAP_L3_IPV6: u64 = 1 << 8;
-    const ENCAP_L2_SHIFT: u32 = 56;
-    const ENCAP_L3: u64 = ENCAP_L3_IPV4 | ENCAP_L3_IPV6;
-    const DECAP_L3: u64 = DECAP_L3_IPV4 | DECAP_L3_IPV6;
-    const KNOWN: u64 = FIXED_GSO
-        | ENCAP_L3
-        | ENCAP_L4_GRE
-        | ENCAP_L4_UDP
-        | ENCAP_L2_ETH
-        | 0xff << ENCAP_L2_SHIFT
-        | DECAP_L3
-        | NO_CSUM_RESET;
-
-    pub(super) fn adjust(machine: &mut Machine<'_>, by: i32, mode: u32, flags: u64) -> HelperResult {
-        if flags & !KNOWN != 0 {
-            return fail(EINVAL);
-        }
-        let (len, shrink) = (by.unsigned_abs() as usize, by < 0);
-        if len > 0xfff {
-            return fail(EFAULT);
-        }
-        let protocol = machine.protocol()?;
-        let base = match protocol {
-            ETH_P_IP => IPV4_HEADER,
-            ETH_P_IPV6 => IPV6_HEADER,
-            _ => return fail(ENOTSUPP),
-        };
-        let off = match mode {
-            0 => machine.mac_len() + base,
-            1 => machine.mac_len(),
-            _ => return fail(ENOTSUPP),
-        };
-        let least = match flags & DECAP_L3 {
-            0 => base,
-            _ if !shrink => return fail(EINVAL),
-            DECAP_L3_IPV4 => IPV4_HEADER,
-            DECAP_L3_IPV6 => IPV6_HEADER,
-            _ => return fail(EINVAL),
-        };
-        let current = (machine.skb_len() as i64 - machine.network_offset()).max(0) as usize;
-        if shrink && (len >= current || current - len < least)
-            || !shrink && machine.skb_len() + len > MAX_LEN as usize
-        {
-            return fail(ENOTSUPP);
-        }
-        let result = match shrink {
-            true => shorten(machine, off, len, flags)?,
-            false => lengthen(machine, off, len, flags)?,
-        };
-        machine.tell_packet()?;
-        Ok(result)
-    }
-
-    fn shorten(machine: &mut Machine<'_>, off: usize, len: usize, flags: u64) -> HelperResult {
-        if flags & !(FIXED_GSO | DECAP_L3 | NO_CSUM_RESET) != 0 {
-            return fail(EINVAL);
-        }
-        let result = machine.remove(off, len)?;
-        if result == 0 {
-            match (machine.protocol()?, flags & DECAP_L3) {
-                (ETH_P_IP, DECAP_L3_IPV6) => machine.set_protocol(ETH_P_IPV6)?,
-                (ETH_P_IPV6, DECAP_L3_IPV4) => machine.set_protocol(ETH_P_IP)?,
-                _ => {}
-            }
-        }
-        Ok(result)
-    }
-
-    fn lengthen(machine: &mut Machine<'_>, off: usize, len: usize, flags: u64) -> HelperResult {
-        let encap = flags & ENCAP_L3 != 0;
-        if encap {
-            let inner_mac = (flags >> ENCAP_L2_SHIFT) as usize;
-            if flags & ENCAP_L3 == ENCAP_L3
-                || flags & (ENCAP_L4_GRE | ENCAP_L4_UDP) == ENCAP_L4_GRE | ENCAP_L4_UDP
-                || flags & ENCAP_L2_ETH != 0 && inner_mac < ETH_HEADER
-            {
-                return fail(EINVAL);
-            }
-            if machine.is_encapsulated() {
-                return fail(EALREADY);
-            }
-            if inner_mac > len {
-                return fail(EINVAL);
-            }
-        }
-        let result = machine.insert(off, len)?;
-        if result == 0 && encap {
-            if let Some(state) = &mut machine.packet_state {
-                state.encapsulation = true;
-            }
-            match (machine.protocol()?, flags & ENCAP_L3) {
-                (ETH_P_IP, ENCAP_L3_IPV6) => machine.set_protocol(ETH_P_IPV6)?,
-                (ETH_P_IPV6, ENCAP_L3_IPV4) => machine.set_protocol(ETH_P_IP)?,
-                _ => {}
-            }
-        }
-        Ok(result)
-    }
 }

@@ -243,6 +243,24 @@ impl From<u32> for TcAction {
     }
 }
 
+impl std::fmt::Display for TcAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TcAction::Unspec => f.pad("TC_ACT_UNSPEC"),
+            TcAction::Ok => f.pad("TC_ACT_OK"),
+            TcAction::Reclassify => f.pad("TC_ACT_RECLASSIFY"),
+            TcAction::Shot => f.pad("TC_ACT_SHOT"),
+            TcAction::Pipe => f.pad("TC_ACT_PIPE"),
+            TcAction::Stolen => f.pad("TC_ACT_STOLEN"),
+            TcAction::Queued => f.pad("TC_ACT_QUEUED"),
+            TcAction::Repeat => f.pad("TC_ACT_REPEAT"),
+            TcAction::Redirect => f.pad("TC_ACT_REDIRECT"),
+            TcAction::Trap => f.pad("TC_ACT_TRAP"),
+            TcAction::Other(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// What happens to a cgroup's packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CgroupVerdict {

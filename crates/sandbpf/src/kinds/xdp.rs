@@ -189,6 +189,20 @@ impl From<u32> for XdpAction {
     }
 }
 
+impl XdpAction {
+    /// The number that stands for it.
+    pub fn to_u32(self) -> u32 {
+        match self {
+            XdpAction::Aborted => 0,
+            XdpAction::Drop => 1,
+            XdpAction::Pass => 2,
+            XdpAction::Tx => 3,
+            XdpAction::Redirect => 4,
+            XdpAction::Unknown(number) => number,
+        }
+    }
+}
+
 impl std::fmt::Display for XdpAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -3,6 +3,7 @@
 //! | part | does |
 //! |---|---|
 //! | `packets` | runs a filter over captures and packets in hexadecimal |
+//! | `door` | what programs of each kind make of a packet |
 //! | `captures` | opens captures, with a progress bar if they are long |
 //! | `tally` | counts |
 //! | `keep` | writes what matches |
@@ -11,6 +12,7 @@
 
 mod buffer;
 mod captures;
+mod door;
 mod keep;
 mod packets;
 mod report;
@@ -69,7 +71,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     match kind {
         KindName::Seccomp => seccomp::run(&job, out),
         KindName::Buffer => buffer::run(&job, out),
-        _ => packets::run(&job, out),
+        kind => packets::run(&job, kind, out),
     }
 }
 
@@ -90,13 +92,15 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
     let (syscalls, memory) = (!args.syscall.is_empty(), args.mem.is_some());
     let needs = match kind {
         KindName::Seccomp if !syscalls => "--syscall",
-        KindName::SocketFilter if !packets => "captures, --hex or --hex-file",
+        kind if !packets && !matches!(kind, KindName::Seccomp | KindName::Buffer) => {
+            "captures, --hex or --hex-file"
+        }
         _ => "",
     };
     if !needs.is_empty() {
         return Err(Failure::usage(format!("nothing to run on: {kind} programs need {needs}")));
     }
-    let is_filter = kind == KindName::SocketFilter;
+    let is_filter = !matches!(kind, KindName::Seccomp | KindName::Buffer);
     let strangers = [
         ("captures", !captures.is_empty() && !is_filter),
         ("--hex", hex && !is_filter),

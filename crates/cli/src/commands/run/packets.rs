@@ -6,27 +6,27 @@
 use std::io::Write;
 use std::time::Instant;
 
-use sandbpf::{KindName, PacketMeta, Program, Runner, SocketFilter};
+use sandbpf::KindName;
 use sandbpf_capture::{Capture, CaptureHeader, LinkType, Packet, Timestamp};
 
+use super::door::{Answer, Door};
 use super::keep::Keep;
 use super::report::Report;
 use super::tally::{Tally, Totals};
 use super::{Job, captures};
-use crate::args::{Dialect, Format, Run};
+use crate::args::{Format, Run};
+use crate::bytes;
 use crate::failure::{Failure, is_dash, shown};
-use crate::program::Program as Parsed;
 use crate::source::{Source, read_file};
-use crate::{Answer, bytes};
 
-pub(super) fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Answer, Failure> {
+pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<crate::Answer, Failure> {
     let args = job.args;
     let hex = hex_packets(args)?;
-    let filter: Program<SocketFilter> =
-        job.loader.load(job.program.code()).map_err(|error| job.refused(error))?;
+    let door = Door::load(job, kind)?;
+    let (engine, instructions) = (door.engine(), door.instructions());
     let since = Instant::now();
     let mut opened = job.captures.iter().map(|&path| (path, captures::open(path)));
-    let mut filtering = Filtering::new(job, &filter);
+    let mut filtering = Filtering::new(job, door);
     let mut failures = Vec::new();
     let mut finish = |filtering: &mut Filtering<'_>, path, capture: Result<Capture<'_>, Failure>| {
         filtering.begin(shown(path).into(), capture.as_ref().ok().map(Capture::link_type));
@@ -71,8 +71,8 @@ pub(super) fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Answer, Failure
     let mut totals = filtering.totals;
     let answer = totals.sum(|tally| tally.trapped) == 0
         && !(args.exit_match && totals.sum(|tally| tally.matched) == 0);
-    let about = job.about(KindName::SocketFilter, filter.instructions().len());
-    let report = Report::new(about, filter.engine(), &mut totals, elapsed);
+    let about = job.about(kind, instructions);
+    let report = Report::new(about, kind, engine, &mut totals, elapsed);
     // The standard output is the capture's if it is asked for.
     match args.write.as_deref().is_some_and(is_dash) {
         true => report.show(args, &mut std::io::stderr())?,
@@ -98,14 +98,12 @@ enum Stop {
 
 /// A filter at work.
 struct Filtering<'a> {
-    runner: Runner<SocketFilter>,
+    door: Door,
     totals: Totals,
     keep: Option<Keep<'a>>,
     /// How many packets may still match.
     left: u64,
     detail: Detail,
-    /// Whether programs see what a packet socket would tell of an Ethernet frame. libpcap tells them nothing.
-    on_socket: bool,
 }
 
 /// What is worth counting because it will be shown.
@@ -115,16 +113,16 @@ struct Detail {
 }
 
 impl<'a> Filtering<'a> {
-    fn new(job: &Job<'a>, filter: &Program<SocketFilter>) -> Filtering<'a> {
+    fn new(job: &Job<'a>, door: Door) -> Filtering<'a> {
         let args = job.args;
         let json = args.format == Format::Json;
+        let is_hook = !matches!(door, Door::Filter { .. });
         Filtering {
-            runner: filter.runner(),
+            door,
             totals: Totals::default(),
             keep: None,
             left: args.count.unwrap_or(u64::MAX),
-            detail: Detail { matching: args.list || json, returned: args.verbose || json },
-            on_socket: args.dialect == Some(Dialect::Linux) || matches!(job.program, Parsed::Extended(_)),
+            detail: Detail { matching: args.list || json, returned: args.verbose || json || is_hook },
         }
     }
 
@@ -182,26 +180,22 @@ impl<'a> Filtering<'a> {
 
     #[inline]
     fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
-        let meta;
-        let mut input = sandbpf::Packet::from(packet.data).with_wire_len(packet.wire_len);
-        if self.on_socket {
-            meta = on_socket(packet);
-            input = input.with_meta(&meta);
-        }
         tally.packets += 1;
         tally.bytes += packet.data.len() as u64;
-        let accept = match self.runner.run(input) {
-            Ok(accept) => accept,
+        let Answer { value, passes, data } = match self.door.run(packet) {
+            Ok(answer) => answer,
             Err(trap) => {
                 tally.trapped += 1;
                 self.totals.trapped(tally.packets, trap);
                 return Ok(());
             }
         };
+        let changed = data.is_some_and(|data| data != packet.data);
+        tally.changed += u64::from(changed);
         if self.detail.returned {
-            self.totals.returned.add(accept.0);
+            self.totals.returned.add(value);
         }
-        if !accept.matched() {
+        if !passes {
             return Ok(());
         }
         tally.matched += 1;
@@ -211,26 +205,17 @@ impl<'a> Filtering<'a> {
             tally.matching.push(tally.packets);
         }
         match &mut self.keep {
-            Some(keep) => keep.packet(packet),
+            Some(keep) => match data.filter(|_| changed) {
+                // What was not captured of it stays so.
+                Some(data) => {
+                    let missing = packet.wire_len.saturating_sub(packet.data.len() as u32);
+                    keep.packet(&Packet { data, wire_len: data.len() as u32 + missing, ..*packet })
+                }
+                None => keep.packet(packet),
+            },
             None => Ok(()),
         }
     }
-}
-
-/// What a packet socket knows of a captured packet.
-fn on_socket(packet: &Packet<'_>) -> PacketMeta {
-    if packet.link_type == LinkType::EN10MB {
-        return PacketMeta::ethernet(packet.data);
-    }
-    const ETH_P_IP: u16 = 0x0800;
-    const ETH_P_IPV6: u16 = 0x86dd;
-    let is_ip = [LinkType::RAW, LinkType::IPV4, LinkType::IPV6].contains(&packet.link_type);
-    let protocol = match packet.data.first().map(|first| first >> 4) {
-        Some(4) if is_ip => ETH_P_IP,
-        Some(6) if is_ip => ETH_P_IPV6,
-        _ => 0,
-    };
-    PacketMeta { protocol, ifindex: 1, ..PacketMeta::default() }
 }
 
 /// Packets in hexadecimal from one place.

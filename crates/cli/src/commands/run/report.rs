@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use sandbpf::Engine;
+use sandbpf::{Engine, KindName};
 use serde::Serialize;
 
+use super::door;
 use super::tally::{Tally, Totals, Trapped};
 use super::{About, engine_name};
 use crate::args::{Format, Run};
@@ -25,11 +26,16 @@ pub(super) struct Report<'t> {
     bytes: u64,
     matched_bytes: u64,
     trapped: u64,
-    /// How often each value was returned.
-    returned: &'t BTreeMap<u32, u64>,
+    /// How many packets the program changed.
+    changed: u64,
+    /// How often each value was returned, by what programs of the kind call it.
+    returned: BTreeMap<String, u64>,
     /// The first traps.
     traps: Vec<Trap<'t>>,
     captures: Vec<Part<'t>>,
+    /// Whether its answers are more than yes and no.
+    #[serde(skip)]
+    is_hook: bool,
     #[serde(skip)]
     elapsed: Duration,
 }
@@ -53,6 +59,7 @@ struct Part<'t> {
     bytes: u64,
     matched_bytes: u64,
     trapped: u64,
+    changed: u64,
     /// Ranges of packet numbers, counted from 1.
     matching: &'t Ranges,
 }
@@ -60,11 +67,13 @@ struct Part<'t> {
 impl<'t> Report<'t> {
     pub(super) fn new(
         program: About,
+        kind: KindName,
         engine: Engine,
         totals: &'t mut Totals,
         elapsed: Duration,
     ) -> Report<'t> {
         let (tallies, traps, returned) = (&totals.tallies, &totals.traps, totals.returned.counts());
+        let returned = returned.iter().map(|(&value, &count)| (door::name(kind, value), count)).collect();
         let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum();
         let trap = |trapped: &'t Trapped| Trap {
             capture: tallies.get(trapped.capture).map_or("", |tally| &tally.name),
@@ -80,9 +89,11 @@ impl<'t> Report<'t> {
             bytes: sum(|tally| tally.bytes),
             matched_bytes: sum(|tally| tally.matched_bytes),
             trapped: sum(|tally| tally.trapped),
+            changed: sum(|tally| tally.changed),
             returned,
             traps: traps.iter().map(trap).collect(),
             captures: tallies.iter().map(Part::new).collect(),
+            is_hook: kind != KindName::SocketFilter,
             elapsed,
         }
     }
@@ -109,10 +120,15 @@ impl<'t> Report<'t> {
         }
         let Report { packets, matched, bytes, matched_bytes, .. } = self;
         writeln!(out, "{matched} of {packets} packets match ({matched_bytes} of {bytes} bytes)")?;
-        if args.verbose {
-            for (value, count) in self.returned {
-                writeln!(out, "{count} packets: returned {value}")?;
+        if self.changed > 0 {
+            writeln!(out, "{} packets changed", self.changed)?;
+        }
+        if args.verbose || self.is_hook {
+            for (value, count) in &self.returned {
+                writeln!(out, "{count} packets: {value}")?;
             }
+        }
+        if args.verbose {
             let each = self.elapsed.as_nanos() as f64 / (*packets).max(1) as f64;
             let millis = self.elapsed.as_secs_f64() * 1e3;
             writeln!(out, "{millis:.1} ms, {each:.1} ns a packet, with reading")?;
@@ -129,10 +145,11 @@ impl<'t> Report<'t> {
 
 impl<'t> Part<'t> {
     fn new(tally: &'t Tally) -> Part<'t> {
-        let Tally { name, link_type, packets, matched, bytes, matched_bytes, trapped, matching } = tally;
+        let Tally { name, link_type, packets, matched, bytes, matched_bytes, trapped, changed, matching } =
+            tally;
         let (packets, matched, bytes) = (*packets, *matched, *bytes);
-        let (matched_bytes, trapped) = (*matched_bytes, *trapped);
-        Part { name, link_type, packets, matched, bytes, matched_bytes, trapped, matching }
+        let (matched_bytes, trapped, changed) = (*matched_bytes, *trapped, *changed);
+        Part { name, link_type, packets, matched, bytes, matched_bytes, trapped, changed, matching }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
     pub(super) matched_bytes: u64,
     pub(super) trapped: u64,
+    /// How many packets the program changed.
+    pub(super) changed: u64,
     /// The numbers of those that match, counted from 1.
     pub(super) matching: Ranges,
 }
