@@ -54,6 +54,11 @@ pub trait Host: Send + Sync + 'static {
         0
     }
 
+    /// How many arguments the function has that the program traces.
+    fn function_args(&self) -> u8 {
+        0
+    }
+
     /// A network device by its index. There is one: the loopback device, 1.
     fn device(&self, ifindex: u32) -> Option<Device> {
         (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false })

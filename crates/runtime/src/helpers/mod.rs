@@ -20,6 +20,7 @@
 
 pub mod ancillary;
 mod arg;
+mod call;
 mod checksum;
 pub mod errno;
 mod format;

@@ -70,8 +70,8 @@ crate::helpers! {
     182 fn strncmp(machine, text: Bytes, constant: Scalar) {
         let text = machine.bytes(text.address, text.len)?;
         let constant = machine.read_string(constant.0, text.len().max(1)).unwrap_or_default();
-        for at in 0..text.len() {
-            let (a, b) = (text[at], constant.get(at).copied().unwrap_or(0));
+        let constant = constant.into_iter().chain(std::iter::repeat(0));
+        for (a, b) in text.into_iter().zip(constant) {
             if a != b {
                 return Ok(if a < b { u64::MAX } else { 1 });
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_abi::HelperSpec;
 
-use super::{checksum, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp};
+use super::{call, checksum, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp};
 use crate::{HelperResult, Machine};
 
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
@@ -67,6 +67,7 @@ impl HelperSet {
             print::HELPERS,
             probe::HELPERS,
             task::HELPERS,
+            call::HELPERS,
         ];
         tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
     }
