@@ -94,6 +94,8 @@ enum Outcome {
 enum After {
     /// The plain memory.
     Memory(Vec<u8>),
+    /// The packet, with the metadata before it.
+    Packet(Vec<u8>),
     /// A register at exit.
     Register(sandbpf_isa::Reg, u64),
     /// What is left of the budget.

@@ -159,14 +159,16 @@ fn kind(words: &[&str]) -> Result<(KindName, Option<Dialect>), &'static str> {
         ["socket-filter", "libpcap"] => (KindName::SocketFilter, Some(Dialect::Libpcap)),
         ["socket-filter", "linux"] => (KindName::SocketFilter, Some(Dialect::Linux)),
         ["seccomp"] => (KindName::Seccomp, Some(Dialect::Seccomp)),
-        _ => return Err("buffer, socket-filter, socket-filter libpcap, socket-filter linux or seccomp"),
+        [name] => (name.parse().map_err(|_| "a kind of program")?, None),
+        _ => return Err("a kind of program, for socket-filter perhaps libpcap or linux"),
     })
 }
 
 fn after(words: &[&str]) -> Result<After, &'static str> {
-    const EXPECTED: &str = "memory and bytes, a register and a number, or budget and a number";
+    const EXPECTED: &str = "memory or packet and bytes, a register or budget and a number";
     match words {
         ["memory", rest @ ..] => bytes(rest).map(After::Memory).ok_or("bytes"),
+        ["packet", rest @ ..] => bytes(rest).map(After::Packet).ok_or("bytes"),
         ["budget", left] => number(left).map(After::Budget).ok_or("a number"),
         [register, value] => {
             let register =

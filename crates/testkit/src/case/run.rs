@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use sandbpf::{
-    AnyError, AnyInput, AnyProgram, Engine, FrozenHost, Limits, LoadError, Loader, Packet, Registers,
+    AnyError, AnyInput, AnyProgram, Engine, FrozenHost, KindName, Limits, LoadError, Loader, Packet,
+    Registers, Skb, XdpFrame,
 };
 use sandbpf_classic::{Filter, reference};
 use sandbpf_isa::Program;
@@ -63,6 +64,7 @@ pub struct Difference {
 struct Left {
     outcome: Outcome,
     memory: Vec<u8>,
+    packet: Vec<u8>,
     registers: Option<Registers>,
     budget: u64,
 }
@@ -137,7 +139,7 @@ fn load(case: &Case) -> Result<AnyProgram, LoadError> {
         Code::Extended(text) => match sandbpf_isa::parse(text) {
             Ok(program) => loader.load_any(case.kind, program),
             // The loader's own words.
-            Err(_) => loader.load_any(sandbpf::KindName::Buffer, text.as_str()),
+            Err(_) => loader.load_any(KindName::Buffer, text.as_str()),
         },
         Code::Classic(text) => match sandbpf_classic::parse(text) {
             Ok(insns) => loader.load_any(case.kind, &insns),
@@ -162,12 +164,19 @@ fn by_subject(program: &AnyProgram, given: &Given, subject: Subject) -> Result<L
         found: error.to_string(),
     })?;
     let mut memory = given.memory.clone();
+    let mut frame = XdpFrame::new(&given.packet);
+    let mut skb = match program.kind() {
+        KindName::SchedCls | KindName::SchedAct => Skb::ethernet(&given.packet),
+        _ => Skb::network(&given.packet),
+    };
     let input = match program.kind() {
-        sandbpf::KindName::Seccomp => AnyInput::Syscall(&given.call),
-        sandbpf::KindName::SocketFilter => {
+        KindName::Seccomp => AnyInput::Syscall(&given.call),
+        KindName::SocketFilter => {
             let packet = Packet::from(&given.packet).with_meta(&given.meta);
             AnyInput::Packet(packet.with_wire_len(given.wire_len.unwrap_or(packet.wire_len)))
         }
+        KindName::Xdp => AnyInput::Xdp((&mut frame).into()),
+        kind if kind != KindName::Buffer => AnyInput::Skb((&mut skb).into()),
         _ if given.read_only => AnyInput::Buffer((&given.memory).into()),
         _ => AnyInput::Buffer((&mut memory).into()),
     };
@@ -183,7 +192,11 @@ fn by_subject(program: &AnyProgram, given: &Given, subject: Subject) -> Result<L
         Err(AnyError::Trap(trap)) => Outcome::Traps(trap.to_string()),
         Err(AnyError::Input(kind)) => unreachable!("a {kind} program gets the input of one"),
     };
-    Ok(Left { outcome, memory, registers: left.0, budget: left.1 })
+    let packet = match program.kind() {
+        KindName::Xdp => [frame.metadata(), frame.bytes()].concat(),
+        _ => skb.bytes().to_vec(),
+    };
+    Ok(Left { outcome, memory, packet, registers: left.0, budget: left.1 })
 }
 
 fn by_reference(case: &Case, given: &Given) -> Left {
@@ -195,7 +208,7 @@ fn by_reference(case: &Case, given: &Given) -> Left {
     let filter = filter.and_then(|insns| Filter::check(&insns, dialect).ok());
     let filter = filter.expect("the case loads, and the reference runs classic filters only");
     let bytes = match case.kind {
-        sandbpf::KindName::Seccomp => given.call.to_bytes().to_vec(),
+        KindName::Seccomp => given.call.to_bytes().to_vec(),
         _ => given.packet.clone(),
     };
     let wire_len = given.wire_len.unwrap_or(bytes.len() as u32);
@@ -204,7 +217,7 @@ fn by_reference(case: &Case, given: &Given) -> Left {
         Ok(verdict) => Outcome::Returns(verdict.into()),
         Err(stopped) => Outcome::Traps(stopped.to_string()),
     };
-    Left { outcome, memory: Vec::new(), registers: None, budget: 0 }
+    Left { outcome, memory: Vec::new(), packet: Vec::new(), registers: None, budget: 0 }
 }
 
 impl Left {
@@ -212,6 +225,7 @@ impl Left {
     fn of(&self, after: &After) -> After {
         match after {
             After::Memory(_) => After::Memory(self.memory.clone()),
+            After::Packet(_) => After::Packet(self.packet.clone()),
             After::Register(reg, _) => {
                 After::Register(*reg, self.registers.map_or(0, |registers| registers[reg.index()]))
             }
@@ -242,6 +256,7 @@ impl fmt::Display for After {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             After::Memory(bytes) => write!(f, "after memory {}", hex::encode(bytes)),
+            After::Packet(bytes) => write!(f, "after packet {}", hex::encode(bytes)),
             After::Register(reg, value @ 0..10_000) => write!(f, "after {reg} {value}"),
             After::Register(reg, value) => write!(f, "after {reg} {value:#x}"),
             After::Budget(left) => write!(f, "after budget {left}"),
