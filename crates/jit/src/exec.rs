@@ -14,6 +14,7 @@ use std::sync::Arc;
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use sandbpf_isa::{MAY_GOTO_LIMIT, Pc, Program, Reg};
+use sandbpf_runtime::memory::view::{REGIONS, RegionView};
 use sandbpf_runtime::{Execute, Machine, Trap};
 
 use crate::callbacks::STACK_REGION;
@@ -27,6 +28,8 @@ use crate::{MAX_INSNS, Options, Unsupported};
 pub struct Code {
     program: Arc<Program>,
     memory: ExecutableBuffer,
+    /// Where it is.
+    base: u64,
     len: usize,
     /// Where every instruction's code starts.
     starts: Box<[u32]>,
@@ -58,7 +61,7 @@ impl Code {
         let function =
             |f: &sandbpf_isa::Function| [base + u64::from(starts[f.entry.index()]), u64::from(f.cost)];
         let functions = program.functions().iter().map(function).collect();
-        Ok(Code { memory, len: bytes.len(), starts, functions, options, program })
+        Ok(Code { memory, base, len: bytes.len(), starts, functions, options, program })
     }
 
     /// The code.
@@ -93,13 +96,11 @@ impl Code {
     /// Runs from an instruction where a function starts.
     fn from(&self, machine: &mut Machine<'_>, first: Pc) -> Result<u64, Trap> {
         machine.memory.take_moved();
-        let base = self.memory.ptr(AssemblyOffset(0)) as u64;
-        let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
-        let (packet, packet_len) = (data.as_ptr(), data.len() as u64);
+        let base = self.base;
         let mut state = State {
-            regions: machine.memory.view(),
-            packet,
-            packet_len,
+            regions: [RegionView::ABSENT; REGIONS],
+            packet: std::ptr::null(),
+            packet_len: 0,
             budget: machine.budget,
             may_goto: MAY_GOTO_LIMIT,
             depth: machine.frame as u64,
@@ -116,11 +117,12 @@ impl Code {
             fault_address: 0,
             fault_size: 0,
             fault_write: 0,
-            machine: std::ptr::from_mut(machine).cast(),
+            machine: (&raw mut *machine).cast(),
             program: Arc::as_ptr(&self.program),
             trap: None,
             panic: None,
         };
+        state.look(machine);
         // SAFETY: the buffer starts with the entry, which has this type (the contract above).
         let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
         // SAFETY: the state is whole, its pointers hold until this function returns, and nobody else uses them.

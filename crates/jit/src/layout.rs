@@ -85,7 +85,7 @@ pub(crate) mod status {
 impl State {
     /// Looks where memory is.
     pub(crate) fn look(&mut self, machine: &mut Machine<'_>) {
-        self.regions = machine.memory.view();
+        machine.memory.view_into(&mut self.regions);
         let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
         (self.packet, self.packet_len) = (data.as_ptr(), data.len() as u64);
     }

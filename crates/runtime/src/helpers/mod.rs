@@ -22,6 +22,7 @@ pub mod ancillary;
 mod arg;
 mod call;
 mod checksum;
+mod dynptr;
 pub mod errno;
 mod format;
 mod print;

@@ -4,7 +4,9 @@ use std::fmt;
 
 use sandbpf_abi::HelperSpec;
 
-use super::{call, checksum, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp};
+use super::{
+    call, checksum, dynptr, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp,
+};
 use crate::{HelperResult, Machine};
 
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
@@ -68,6 +70,7 @@ impl HelperSet {
             probe::HELPERS,
             task::HELPERS,
             call::HELPERS,
+            dynptr::HELPERS,
         ];
         tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
     }

@@ -36,6 +36,7 @@ pub enum Region<'run> {
 
 impl Region<'_> {
     /// How many bytes it has.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Region::Absent => 0,
@@ -156,18 +157,21 @@ impl<'run> Memory<'run> {
     }
 
     /// Puts `region` at [`address::CONTEXT`].
+    #[inline(always)]
     pub fn set_context(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
         self.context = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::PACKET`].
+    #[inline(always)]
     pub fn set_packet(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
         self.packet = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::BUFFER`].
+    #[inline(always)]
     pub fn set_buffer(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
         self.buffer = checked(region)?;
         Ok(())
@@ -425,6 +429,7 @@ const REGION_OF_PACKET: u64 = address::PACKET >> REGION_BITS;
 const REGION_OF_BUFFER: u64 = address::BUFFER >> REGION_BITS;
 const REGION_OF_OBJECTS: u64 = address::OBJECTS >> REGION_BITS;
 
+#[inline(always)]
 fn checked(region: Region<'_>) -> Result<Region<'_>, TooLarge> {
     if region.len() as u64 > REGION_SIZE { Err(TooLarge(region.len())) } else { Ok(region) }
 }

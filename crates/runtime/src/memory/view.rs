@@ -23,7 +23,8 @@ pub struct RegionView {
 }
 
 impl RegionView {
-    const ABSENT: RegionView = RegionView { start: core::ptr::null_mut(), readable: 0, writable: 0 };
+    /// No bytes.
+    pub const ABSENT: RegionView = RegionView { start: core::ptr::null_mut(), readable: 0, writable: 0 };
 }
 
 /// The regions by number.
@@ -34,6 +35,13 @@ impl Memory<'_> {
     /// nobody calls a method that changes its regions.
     pub fn view(&mut self) -> View {
         let mut view = [RegionView::ABSENT; REGIONS];
+        self.view_into(&mut view);
+        view
+    }
+
+    /// The same, field by field into its place: a copy of a view that was just made would wait for its parts.
+    #[inline(always)]
+    pub fn view_into(&mut self, view: &mut View) {
         let active = self.frames.bytes as u32;
         let mut put = |address: u64, region: RegionView| view[(address >> REGION_BITS) as usize] = region;
         put(CONTEXT, self.context.view());
@@ -45,11 +53,11 @@ impl Memory<'_> {
             put(OBJECTS, RegionView { start: objects.as_mut_ptr(), readable, writable: 0 });
         }
         put(STACK, RegionView { start: self.stack.0.as_mut_ptr(), readable: active, writable: active });
-        view
     }
 }
 
 impl Region<'_> {
+    #[inline(always)]
     fn view(&mut self) -> RegionView {
         // A region has at most 2^28 bytes: `Memory` refuses more.
         let len = self.len() as u32;

@@ -1,0 +1,129 @@
+//! Dynamic pointers: memory with its length, checked when it is used.
+//!
+//! A dynamic pointer is 16 bytes of the program's stack, which only helpers understand: where the memory is, how long
+//! it is (24 bits, with the type and whether it may be written in the bits above), and an offset into it.
+
+use super::errno::{E2BIG, EINVAL, fail};
+use super::{Bytes, Out, Scalar};
+use crate::{Fault, HelperResult, Machine};
+
+/// The longest memory that one can point to.
+const MAX_SIZE: u64 = (1 << 24) - 1;
+const READ_ONLY: u32 = 1 << 31;
+const TYPE_SHIFT: u32 = 28;
+
+/// What a dynamic pointer points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The program's own memory.
+    Local = 1,
+    /// A record of a ring buffer.
+    Ring = 2,
+}
+
+/// A dynamic pointer, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dynptr {
+    pub(crate) data: u64,
+    size: u32,
+    offset: u32,
+}
+
+impl Dynptr {
+    pub(crate) const NULL: Dynptr = Dynptr { data: 0, size: 0, offset: 0 };
+
+    pub(crate) fn new(data: u64, len: u64, target: Target) -> Option<Dynptr> {
+        let size = u32::try_from(len).ok().filter(|_| len <= MAX_SIZE)?;
+        Some(Dynptr { data, size: size | (target as u32) << TYPE_SHIFT, offset: 0 })
+    }
+
+    pub(crate) fn load(machine: &Machine<'_>, at: u64) -> Result<Dynptr, Fault> {
+        let word = |offset| machine.memory.read::<4>(at.wrapping_add(offset)).map(|word| word as u32);
+        Ok(Dynptr { data: machine.memory.read::<8>(at)?, size: word(8)?, offset: word(12)? })
+    }
+
+    pub(crate) fn store(self, machine: &mut Machine<'_>, at: u64) -> Result<(), Fault> {
+        machine.memory.write::<8>(at, self.data)?;
+        machine.memory.write::<4>(at.wrapping_add(8), self.size.into())?;
+        machine.memory.write::<4>(at.wrapping_add(12), self.offset.into())
+    }
+
+    /// The address of `len` bytes at `offset`; the error if they are not all there.
+    fn slice(self, offset: u64, len: u64) -> Result<u64, i64> {
+        let size = u64::from(self.size) & MAX_SIZE;
+        if self.data == 0 {
+            return Err(EINVAL);
+        }
+        match len <= size && offset <= size - len {
+            true => Ok(self.data.wrapping_add(u64::from(self.offset)).wrapping_add(offset)),
+            false => Err(E2BIG),
+        }
+    }
+
+    fn is_read_only(self) -> bool {
+        self.size & READ_ONLY != 0
+    }
+}
+
+crate::helpers! {
+    pub(super) static HELPERS;
+
+    /// Makes a dynamic pointer to the program's memory.
+    197 fn dynptr_from_mem(machine, data: Bytes, flags: Scalar, to: Scalar) {
+        let made = match Dynptr::new(data.address, data.len, Target::Local) {
+            None => Err(E2BIG),
+            Some(_) if flags.0 != 0 => Err(EINVAL),
+            Some(dynptr) => Ok(dynptr),
+        };
+        made.unwrap_or(Dynptr::NULL).store(machine, to.0)?;
+        done(made.map(|_| ()))
+    }
+
+    /// Copies bytes out of what a dynamic pointer points to.
+    201 fn dynptr_read(machine, to: Out, from: Scalar, offset: Scalar, flags: Scalar) {
+        let dynptr = Dynptr::load(machine, from.0)?;
+        if flags.0 != 0 {
+            return fail(EINVAL);
+        }
+        match dynptr.slice(u64::from(offset.0 as u32), to.len) {
+            Ok(at) => {
+                let bytes = machine.bytes(at, to.len)?;
+                machine.memory.copy_in(to.address, &bytes)?;
+                Ok(0)
+            }
+            Err(errno) => fail(errno),
+        }
+    }
+
+    /// Copies bytes into what a dynamic pointer points to.
+    202 fn dynptr_write(machine, to: Scalar, offset: Scalar, from: Bytes, flags: Scalar) {
+        let dynptr = Dynptr::load(machine, to.0)?;
+        if flags.0 != 0 || dynptr.is_read_only() {
+            return fail(EINVAL);
+        }
+        match dynptr.slice(u64::from(offset.0 as u32), from.len) {
+            Ok(at) => {
+                let bytes = machine.bytes(from.address, from.len)?;
+                machine.memory.copy_in(at, &bytes)?;
+                Ok(0)
+            }
+            Err(errno) => fail(errno),
+        }
+    }
+
+    /// The address of what a dynamic pointer points to, or null.
+    203 fn dynptr_data(machine, from: Scalar, offset: Scalar, len: Scalar) {
+        let dynptr = Dynptr::load(machine, from.0)?;
+        match dynptr.slice(u64::from(offset.0 as u32), u64::from(len.0 as u32)) {
+            Ok(at) if !dynptr.is_read_only() => Ok(at),
+            _ => Ok(0),
+        }
+    }
+}
+
+fn done(result: Result<(), i64>) -> HelperResult {
+    match result {
+        Ok(()) => Ok(0),
+        Err(errno) => fail(errno),
+    }
+}
