@@ -59,6 +59,29 @@ pub trait Host: Send + Sync + 'static {
         0
     }
 
+    /// What a program does to the world outside. Nothing happens unless somebody makes it happen.
+    fn act(&self, act: Act) {
+        let _ = act;
+    }
+
+    /// The return addresses on the kernel's stack, or on the task's, innermost first.
+    fn stack(&self, space: Space) -> Vec<u64> {
+        let _ = space;
+        Vec::new()
+    }
+
+    /// The address of a symbol of the kernel.
+    fn symbol(&self, name: &str) -> Option<u64> {
+        let _ = name;
+        None
+    }
+
+    /// The name of the file whose `struct path` is at this address.
+    fn path(&self, address: u64) -> Option<String> {
+        let _ = address;
+        None
+    }
+
     /// A network device by its index. There is one: the loopback device, 1.
     fn device(&self, ifindex: u32) -> Option<Device> {
         (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false })
@@ -106,6 +129,8 @@ pub struct Task {
     pub pid_namespace: (u64, u64),
     /// Where its `struct task_struct` is.
     pub address: u64,
+    /// Where its registers are (`struct pt_regs`), 0 if nowhere.
+    pub registers: u64,
 }
 
 impl Default for Task {
@@ -119,8 +144,53 @@ impl Default for Task {
             cgroups: vec![1],
             pid_namespace: (4, 0xefff_fffc),
             address: 0xffff_8881_0000_0000,
+            registers: 0,
         }
     }
+}
+
+/// What a program does to the world outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Act {
+    /// The traced function returns this and does not run (`bpf_override_return`).
+    OverrideReturn(u64),
+    /// A signal to the running process, or to the thread alone.
+    Signal {
+        /// Its number.
+        signal: u32,
+        /// Whether it is for the thread alone.
+        thread: bool,
+    },
+    /// Bytes for the file of an iterator.
+    Output(Vec<u8>),
+    /// A socket is bound to this `struct sockaddr`.
+    Bind(Vec<u8>),
+    /// An acknowledgement is sent.
+    TcpAck {
+        /// The next expected sequence number.
+        sequence: u32,
+    },
+    /// The program that is about to run is (not) treated as one with more rights than its caller.
+    SecureExec(bool),
+    /// A key of an infrared remote control is still down.
+    RcRepeat,
+    /// A key of an infrared remote control.
+    RcKey {
+        /// Its protocol.
+        protocol: u32,
+        /// Its code.
+        scancode: u64,
+        /// The toggle bit.
+        toggle: bool,
+    },
+    /// A movement of an infrared remote control.
+    RcPointer {
+        /// To the right.
+        x: i32,
+        /// Downwards.
+        y: i32,
+    },
 }
 
 /// What helpers know of a network device.

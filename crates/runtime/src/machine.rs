@@ -31,6 +31,8 @@ pub struct Machine<'run> {
     ///
     /// [`Execute::execute`]: crate::Execute::execute
     pub registers: Registers,
+    /// What the hooked system call returns, for helpers that read and set it.
+    pub retval: i64,
     /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers.
     pub frame: usize,
     helpers: &'run HelperSet,
@@ -82,6 +84,7 @@ impl<'run> Machine<'run> {
             packet_state: None,
             budget,
             registers,
+            retval: 0,
             frame: 0,
             helpers,
             host,

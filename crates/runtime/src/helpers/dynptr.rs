@@ -14,6 +14,7 @@ const TYPE_SHIFT: u32 = 28;
 
 /// What a dynamic pointer points into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "ring buffers come with maps")]
 pub(crate) enum Target {
     /// The program's own memory.
     Local = 1,

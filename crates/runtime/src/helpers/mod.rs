@@ -18,6 +18,7 @@
 //! assert_eq!(helpers.get(1000).unwrap().spec().name, "sum_bytes");
 //! ```
 
+mod acts;
 pub mod ancillary;
 mod arg;
 mod call;
@@ -32,7 +33,9 @@ mod room;
 mod route;
 mod set;
 mod skb;
+mod socket;
 mod task;
+mod trace;
 mod tunnel;
 mod vlan;
 mod world;

@@ -5,7 +5,8 @@ use std::fmt;
 use sandbpf_abi::HelperSpec;
 
 use super::{
-    call, checksum, dynptr, print, probe, redirect, room, route, skb, task, tunnel, vlan, world, xdp,
+    acts, call, checksum, dynptr, print, probe, redirect, room, route, skb, socket, task, trace, tunnel,
+    vlan, world, xdp,
 };
 use crate::{HelperResult, Machine};
 
@@ -70,6 +71,9 @@ impl HelperSet {
             probe::HELPERS,
             task::HELPERS,
             call::HELPERS,
+            acts::HELPERS,
+            socket::HELPERS,
+            trace::HELPERS,
             dynptr::HELPERS,
         ];
         tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
