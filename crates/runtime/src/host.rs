@@ -64,6 +64,23 @@ pub trait Host: Send + Sync + 'static {
         let _ = act;
     }
 
+    /// The value of a socket option, by its level and name.
+    fn socket_option(&self, level: i32, name: i32) -> Option<Vec<u8>> {
+        let _ = (level, name);
+        None
+    }
+
+    /// Sets a socket option; `false` if there is none.
+    fn set_socket_option(&self, level: i32, name: i32, value: &[u8]) -> bool {
+        let _ = (level, name, value);
+        false
+    }
+
+    /// The `sysctl` that is read or written.
+    fn sysctl(&self) -> Option<Sysctl> {
+        None
+    }
+
     /// The return addresses on the kernel's stack, or on the task's, innermost first.
     fn stack(&self, space: Space) -> Vec<u64> {
         let _ = space;
@@ -149,6 +166,17 @@ impl Default for Task {
     }
 }
 
+/// A `sysctl` that is read or written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its name, with slashes.
+    pub name: String,
+    /// Its value.
+    pub current: Vec<u8>,
+    /// The value that is written, if one is.
+    pub new: Option<Vec<u8>>,
+}
+
 /// What a program does to the world outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -166,6 +194,10 @@ pub enum Act {
     Output(Vec<u8>),
     /// A socket is bound to this `struct sockaddr`.
     Bind(Vec<u8>),
+    /// The events of a TCP connection that the program is called for (`BPF_SOCK_OPS_*_CB_FLAG`).
+    SockOpsFlags(u32),
+    /// This is written into the `sysctl` instead.
+    SysctlValue(Vec<u8>),
     /// An acknowledgement is sent.
     TcpAck {
         /// The next expected sequence number.

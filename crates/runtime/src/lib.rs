@@ -21,7 +21,7 @@ pub mod net;
 mod trap;
 
 pub use execute::Execute;
-pub use host::{Act, Device, FrozenHost, Host, Space, SystemHost, Task};
+pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
 pub use machine::{
     Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,
 };

@@ -87,7 +87,7 @@ pub use sandbpf_isa::{Pc, Reserved};
 pub use sandbpf_runtime::memory::shared::SharedBytes;
 pub use sandbpf_runtime::net::{Redirect, Tunnel};
 pub use sandbpf_runtime::{
-    Act, Device, Fault, FrozenHost, Host, Machine, Registers, Space, SystemHost, Task, Trap, helpers,
+    Act, Device, Fault, FrozenHost, Host, Machine, Registers, Space, Sysctl, SystemHost, Task, Trap, helpers,
 };
 
 /// Classic BPF: instructions, dialects, text forms.

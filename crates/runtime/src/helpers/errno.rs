@@ -18,6 +18,8 @@ errnos! {
     ESRCH = 3;
     /// Argument list too long.
     E2BIG = 7;
+    /// Bad file descriptor.
+    EBADF = 9;
     /// Try again.
     EAGAIN = 11;
     /// Out of memory.
@@ -44,6 +46,8 @@ errnos! {
     EOPNOTSUPP = 95;
     /// No such address family.
     EAFNOSUPPORT = 97;
+    /// No message of the kind.
+    ENOMSG = 42;
     /// Protocol error.
     EPROTO = 71;
     /// Already in progress.

@@ -5,8 +5,8 @@ use std::fmt;
 use sandbpf_abi::HelperSpec;
 
 use super::{
-    acts, call, checksum, dynptr, print, probe, redirect, room, route, skb, socket, task, trace, tunnel,
-    vlan, world, xdp,
+    acts, call, checksum, dynptr, option, print, probe, redirect, refused, room, route, skb, socket, task,
+    trace, tunnel, vlan, world, xdp,
 };
 use crate::{HelperResult, Machine};
 
@@ -71,6 +71,8 @@ impl HelperSet {
             probe::HELPERS,
             task::HELPERS,
             call::HELPERS,
+            option::HELPERS,
+            refused::HELPERS,
             acts::HELPERS,
             socket::HELPERS,
             trace::HELPERS,
