@@ -84,6 +84,27 @@ impl Program {
         Ok(Program { insns, functions, slots: slots.into(), stack })
     }
 
+    /// The same program with the numbers that a loader puts where it names maps and variables; what `number` does not
+    /// know stays.
+    ///
+    /// ```
+    /// use sandbpf_isa::{Imm64, parse};
+    /// let program = parse("r1 = map[fd:3]\nexit")?;
+    /// let loaded = program.with_numbers(|value| matches!(value, Imm64::Map(_)).then_some(0x1000));
+    /// assert_eq!(loaded, parse("r1 = 0x1000 ll\nexit")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_numbers(mut self, number: impl Fn(Imm64) -> Option<u64>) -> Program {
+        for insn in &mut self.insns {
+            if let Insn::LoadImm { value, .. } = insn
+                && let Some(number) = number(*value)
+            {
+                *value = Imm64::Number(number);
+            }
+        }
+        self
+    }
+
     /// The instructions.
     pub fn insns(&self) -> &[Insn] {
         &self.insns
