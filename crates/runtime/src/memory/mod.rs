@@ -4,8 +4,10 @@
 //! borrowed slice, and an access is slice indexing. Machine code reads the same regions through a
 //! [`View`](view::View).
 
-pub mod shared;
 pub mod view;
+
+pub use sandbpf_maps::shared;
+
 
 use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 

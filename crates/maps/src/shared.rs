@@ -6,7 +6,7 @@
 //! x86-64 agree with these.
 //!
 //! ```
-//! use sandbpf_runtime::memory::shared::SharedBytes;
+//! use sandbpf_maps::SharedBytes;
 //! let shared = SharedBytes::from(&[1u8, 2, 3][..]);
 //! shared.store(1, 2, 0xbbaa);
 //! assert_eq!(shared.to_vec(), [1, 0xaa, 0xbb]);
@@ -87,7 +87,8 @@ impl SharedBytes {
     }
 
     /// The words, for machine code.
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
+    #[doc(hidden)]
+    pub fn as_ptr(&self) -> *mut u8 {
         self.words.as_ptr().cast_mut().cast()
     }
 
