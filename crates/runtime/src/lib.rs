@@ -19,6 +19,7 @@ mod machine;
 pub mod memory;
 pub mod net;
 mod trap;
+mod world;
 
 pub use execute::Execute;
 pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
@@ -26,6 +27,7 @@ pub use machine::{
     Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,
 };
 pub use trap::{Fault, Trap};
+pub use world::{TooManyMaps, World};
 
 /// The helper after which engines ask [`Machine::take_ended`].
 pub use sandbpf_abi::helper::TAIL_CALL;

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::memory::{Memory, Stack};
 use crate::net::PacketState;
 use crate::trap::{Fault, Trap};
+use crate::world::World;
 
 /// The registers `r0`…`r10`.
 pub type Registers = [u64; Reg::COUNT];
@@ -31,12 +32,16 @@ pub struct Machine<'run> {
     ///
     /// [`Execute::execute`]: crate::Execute::execute
     pub registers: Registers,
+    /// How many tail calls the run has made.
+    pub tail_calls: u32,
     /// What the hooked system call returns, for helpers that read and set it.
     pub retval: i64,
     /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers.
     pub frame: usize,
     helpers: &'run HelperSet,
     host: &'run dyn Host,
+    /// Maps and programs.
+    world: Option<&'run World>,
     /// What runs, for helpers that call back into it.
     code: Option<&'run dyn Execute>,
     /// Whether a helper ended the function that called it.
@@ -84,13 +89,26 @@ impl<'run> Machine<'run> {
             packet_state: None,
             budget,
             registers,
+            tail_calls: 0,
             retval: 0,
             frame: 0,
             helpers,
             host,
+            world: None,
             code,
             ended: false,
         }
+    }
+
+    /// Gives the program maps, and other programs to call.
+    pub fn set_world(&mut self, world: &'run World) {
+        self.world = Some(world);
+        self.memory.set_far(world);
+    }
+
+    /// Maps and programs.
+    pub fn world(&self) -> Option<&'run World> {
+        self.world
     }
 
     /// The world outside.

@@ -114,7 +114,7 @@ pub enum AnyInput<'i> {
 #[derive(Clone, Debug)]
 pub struct AnyProgram {
     kind: KindName,
-    image: Arc<Image>,
+    pub(crate) image: Arc<Image>,
 }
 
 /// Why a run of an [`AnyProgram`] gave no answer.

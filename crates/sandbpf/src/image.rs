@@ -9,14 +9,15 @@ use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
 
-use crate::{Engine, Limits};
+use crate::{Engine, Limits, Maps};
 
 /// A program with its engine and its world. Immutable, shared by all clones and threads.
 #[derive(Debug)]
 pub struct Image {
     pub(crate) program: Arc<isa::Program>,
     pub(crate) engine: Engine,
-    pub(crate) code: Box<dyn Execute>,
+    pub(crate) code: Arc<dyn Execute>,
+    pub(crate) maps: Option<Maps>,
     pub(crate) helpers: Arc<HelperSet>,
     pub(crate) host: HostRef,
     pub(crate) limits: Limits,
@@ -68,7 +69,17 @@ impl Image {
     /// A machine for one run of this program.
     #[inline]
     pub(crate) fn machine<'run>(&'run self, stack: &'run mut Stack) -> Machine<'run> {
-        Machine::running(Some(&*self.code), stack, &self.helpers, &*self.host.0, self.limits.instructions)
+        let mut machine = Machine::running(
+            Some(&*self.code),
+            stack,
+            &self.helpers,
+            &*self.host.0,
+            self.limits.instructions,
+        );
+        if let Some(maps) = &self.maps {
+            machine.set_world(maps.world());
+        }
+        machine
     }
 
     /// Runs in the chosen engine.

@@ -63,6 +63,7 @@ mod error;
 mod image;
 mod kinds;
 mod loader;
+mod map_set;
 mod program;
 mod runner;
 
@@ -77,6 +78,7 @@ pub use kinds::skb::{
 };
 pub use kinds::xdp::{Xdp, XdpAction, XdpFrame, XdpInput};
 pub use loader::{Code, Engine, Limits, Loader};
+pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
 
@@ -89,6 +91,9 @@ pub use sandbpf_runtime::net::{Redirect, Tunnel};
 pub use sandbpf_runtime::{
     Act, Device, Fault, FrozenHost, Host, Machine, Registers, Space, Sysctl, SystemHost, Task, Trap, helpers,
 };
+
+/// Maps: types, specifications, operations.
+pub use sandbpf_maps as maps;
 
 /// Classic BPF: instructions, dialects, text forms.
 pub use sandbpf_classic as classic;

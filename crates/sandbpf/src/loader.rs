@@ -8,7 +8,7 @@ use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
 
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
-use crate::{AnyProgram, Kind, KindName, LoadError, Program};
+use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program};
 
 /// Turns code into a [`Program`]. The default compiles to machine code where it can.
 ///
@@ -29,6 +29,7 @@ pub struct Loader {
     limits: Limits,
     dialect: Option<Dialect>,
     reserved: Reserved,
+    maps: Option<Maps>,
 }
 
 /// What runs a program. All give the same results, to the bit.
@@ -71,6 +72,7 @@ impl Default for Loader {
             limits: Limits::default(),
             dialect: None,
             reserved: Reserved::Linux,
+            maps: None,
         }
     }
 }
@@ -94,6 +96,11 @@ impl Loader {
     /// Chooses the world that helpers ask: time, random numbers, processors.
     pub fn host(self, host: impl Host) -> Self {
         Loader { host: HostRef(Arc::new(host)), ..self }
+    }
+
+    /// Chooses the maps that programs name by number, in the order in which they were created.
+    pub fn maps(self, maps: &Maps) -> Self {
+        Loader { maps: Some(maps.clone()), ..self }
     }
 
     /// Chooses what a run may use.
@@ -128,12 +135,17 @@ impl Loader {
 
     fn image(&self, kind: KindName, code: Code<'_>) -> Result<Arc<Image>, LoadError> {
         let (program, traits) = self.prepare(kind, code)?;
+        let program = match &self.maps {
+            Some(maps) => program.with_numbers(|value| maps.number(value)),
+            None => program,
+        };
         let program = Arc::new(program);
         let (engine, code) = self.compile(&program)?;
         Ok(Arc::new(Image {
             program,
             engine,
             code,
+            maps: self.maps.clone(),
             helpers: Arc::clone(&self.helpers),
             host: self.host.clone(),
             limits: self.limits,
@@ -203,12 +215,12 @@ impl Loader {
         Ok((lowered.program, traits))
     }
 
-    fn compile(&self, program: &Arc<isa::Program>) -> Result<(Engine, Box<dyn Execute>), LoadErrorKind> {
-        let interpreter = || Box::new(sandbpf_interp::Code::new(Arc::clone(program)));
+    fn compile(&self, program: &Arc<isa::Program>) -> Result<(Engine, Arc<dyn Execute>), LoadErrorKind> {
+        let interpreter = || Arc::new(sandbpf_interp::Code::new(Arc::clone(program)));
         match self.engine {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
             Engine::Step => {
-                Ok((Engine::Step, Box::new(sandbpf_interp::Step::new(isa::Program::clone(program)))))
+                Ok((Engine::Step, Arc::new(sandbpf_interp::Step::new(isa::Program::clone(program)))))
             }
             Engine::Jit => match jit(program) {
                 Ok(code) => Ok((Engine::Jit, code)),
@@ -223,15 +235,15 @@ impl Loader {
 }
 
 #[cfg(feature = "jit")]
-fn jit(program: &Arc<isa::Program>) -> Result<Box<dyn Execute>, String> {
+fn jit(program: &Arc<isa::Program>) -> Result<Arc<dyn Execute>, String> {
     match sandbpf_jit::Code::compile(Arc::clone(program)) {
-        Ok(code) => Ok(Box::new(code)),
+        Ok(code) => Ok(Arc::new(code)),
         Err(error) => Err(error.to_string()),
     }
 }
 
 #[cfg(not(feature = "jit"))]
-fn jit(_program: &Arc<isa::Program>) -> Result<Box<dyn Execute>, String> {
+fn jit(_program: &Arc<isa::Program>) -> Result<Arc<dyn Execute>, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }
 

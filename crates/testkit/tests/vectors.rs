@@ -80,6 +80,12 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
         "b70f",
     ),
     (
+        "map-create",
+        r#"{"name":"m","type":"lru_hash","key_size":4,"value_size":4,"max_entries":4,"map_flags":1,"verdict":"reject","errno":"ENOTSUPP"}"#,
+        "ENOTSUPP",
+        "EINVAL",
+    ),
+    (
         "edge-libpcap",
         r#"{"name":"lsh","prog":[[0,0,0,1],[1,0,0,32],[108,0,0,0],[22,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":0,"runs":[{"pkt":"00","pcap":0,"klen":1,"kret":1}]}"#,
         "\"pcap\":0",

@@ -26,6 +26,7 @@ mod checksum;
 mod dynptr;
 pub mod errno;
 mod format;
+mod map;
 mod option;
 mod print;
 mod probe;

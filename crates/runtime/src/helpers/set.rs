@@ -5,8 +5,8 @@ use std::fmt;
 use sandbpf_abi::HelperSpec;
 
 use super::{
-    acts, call, checksum, dynptr, option, print, probe, redirect, refused, room, route, skb, socket, task,
-    trace, tunnel, vlan, world, xdp,
+    acts, call, checksum, dynptr, map, option, print, probe, redirect, refused, room, route, skb, socket,
+    task, trace, tunnel, vlan, world, xdp,
 };
 use crate::{HelperResult, Machine};
 
@@ -71,6 +71,7 @@ impl HelperSet {
             probe::HELPERS,
             task::HELPERS,
             call::HELPERS,
+            map::HELPERS,
             option::HELPERS,
             refused::HELPERS,
             acts::HELPERS,

@@ -1,6 +1,6 @@
 //! Helpers about who is running: tasks, users, cgroups, clocks.
 
-use super::errno::{EINVAL, ENOENT, fail};
+use super::errno::{EINVAL, fail};
 use super::{Context, Out, Scalar};
 
 crate::helpers! {
@@ -118,10 +118,5 @@ crate::helpers! {
     /// The address of the traced function.
     173 fn get_func_ip(machine, _ctx: Context) {
         Ok(machine.host().function())
-    }
-
-    /// Whether a cgroup of an array holds the running task.
-    37 fn current_task_under_cgroup(_machine, _map: Scalar, _index: Scalar) {
-        fail(ENOENT)
     }
 }

@@ -7,8 +7,9 @@
 
 pub mod far;
 pub mod frame;
-pub mod shared;
 pub mod view;
+
+pub use sandbpf_maps::shared;
 
 use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 

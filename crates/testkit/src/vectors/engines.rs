@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sandbpf::{
     AnyError, AnyInput, AnyProgram, ClassicInsn, Code, Dialect, Engine, FrozenHost, KindName, Limits,
-    LoadError, Loader, Machine, Program, Reserved, SocketFilter, Trap,
+    LoadError, Loader, Machine, Maps, Program, Reserved, SocketFilter, Trap,
 };
 
 use super::VectorsError;
@@ -118,6 +118,21 @@ impl Engines {
     ) -> Result<Vec<Loaded>, LoadError> {
         let load = |&engine: &Engine| {
             let program = settings.loader(engine).load_any(kind, code())?;
+            Ok(Loaded { engine: label(engine), program })
+        };
+        self.engines.iter().map(load).collect()
+    }
+
+    /// [`Engines::load`] with maps of its own for each engine.
+    pub(crate) fn load_with<'c, E: From<LoadError>>(
+        &self,
+        kind: KindName,
+        code: impl Fn() -> Code<'c>,
+        settings: Settings,
+        maps: impl Fn() -> Result<Maps, E>,
+    ) -> Result<Vec<Loaded>, E> {
+        let load = |&engine: &Engine| {
+            let program = settings.loader(engine).maps(&maps()?).load_any(kind, code())?;
             Ok(Loaded { engine: label(engine), program })
         };
         self.engines.iter().map(load).collect()

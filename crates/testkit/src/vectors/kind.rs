@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     FilterAttach,
     /// One encoding that the kernel accepts or refuses.
     Encoding,
+    /// A map that the kernel makes or refuses.
+    MapCreate,
     /// What libpcap makes of a capture with a filter.
     Verdict,
     /// The same for `DLT_NULL`, with the program in the record.
@@ -60,7 +62,7 @@ const ROWS: &[(&[&str], Kind)] = &[
     (&["map_type", "helper"], Kind::Skipped("needs the verifier")),
     (&["tried", "accepted"], Kind::Skipped("needs the verifier")),
     (&["processed", "verification_usec_median"], Kind::Skipped("needs the verifier")),
-    (&["key_size", "value_size"], Kind::Skipped("needs maps")),
+    (&["key_size", "value_size"], Kind::MapCreate),
     (&["object", "loader"], Kind::Skipped("needs object files")),
     (&["group", "cpu_feature"], Kind::Conformance),
     (&["body", "rows"], Kind::Semantics),
@@ -109,6 +111,7 @@ impl fmt::Display for Kind {
             Kind::FilterPasses => "socket filter and packets",
             Kind::FilterAttach => "socket filter attached",
             Kind::Encoding => "encoding",
+            Kind::MapCreate => "map created",
             Kind::Verdict => "libpcap verdicts",
             Kind::OfflineNull => "libpcap verdicts, DLT_NULL",
             Kind::Filter => "filter listings",

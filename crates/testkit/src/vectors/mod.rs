@@ -23,6 +23,7 @@ mod judge;
 mod kernel;
 mod kind;
 mod library;
+mod maps;
 mod record;
 mod work;
 
@@ -203,6 +204,7 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::FilterPasses => kernel::filter_passes::judge(record, context, &mut judged),
         Kind::FilterAttach => kernel::filter_attach::judge(record, &mut judged),
         Kind::Encoding => kernel::encoding::judge(record, &mut judged),
+        Kind::MapCreate => kernel::map_create::judge(record, &mut judged),
         Kind::Verdict => classic::verdict::judge(record, context, &mut judged),
         Kind::OfflineNull => classic::verdict::judge_compiled(record, context, &mut judged),
         Kind::Filter => classic::filter::judge(record, context, &mut judged),

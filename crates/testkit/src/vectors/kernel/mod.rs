@@ -5,6 +5,7 @@ pub(crate) mod encoding;
 pub(crate) mod filter_attach;
 pub(crate) mod filter_passes;
 pub(crate) mod filter_run;
+pub(crate) mod map_create;
 pub(crate) mod packet_runs;
 pub(crate) mod semantics;
 pub(crate) mod test_bpf;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::vectors::Context;
 use crate::vectors::engines::{LONG, Loaded, Settings};
 use crate::vectors::judge::Judged;
+use crate::vectors::maps::{self, NoMaps};
 use crate::vectors::record::{Malformed, Record, bytes};
 
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
@@ -22,36 +23,12 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         judged.leave_out("a second run differed");
         return Ok(());
     }
-    if record.value()["maps"].as_array().is_some_and(|maps| !maps.is_empty()) {
-        judged.leave_out("needs maps");
+    let name = record.str("prog_type")?;
+    let Some(kind) = kind(name) else {
+        judged.leave_out(format!("programs of type {name}"));
         return Ok(());
-    }
-    let kind = match record.str("prog_type")? {
-        "socket_filter" => KindName::SocketFilter,
-        "xdp" => KindName::Xdp,
-        "sched_cls" => KindName::SchedCls,
-        "sched_act" => KindName::SchedAct,
-        "cgroup_skb" => KindName::CgroupSkb,
-        "lwt_in" => KindName::LwtIn,
-        "lwt_out" => KindName::LwtOut,
-        "lwt_xmit" => KindName::LwtXmit,
-        other => {
-            judged.leave_out(format!("programs of type {other}"));
-            return Ok(());
-        }
     };
-    let code = record.code()?;
-    let loaded = match context.engines.load(
-        kind,
-        || Code::Bytes(&code),
-        Settings { budget: LONG, ..Settings::default() },
-    ) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            judged.fail(|| format!("not loaded: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(loaded) = load(record, kind, context, judged)? else { return Ok(()) };
     let packets = context.library.packets()?;
     for result in record.array("results")? {
         let name = result["packet"].as_str().ok_or(Malformed::field("results"))?;
@@ -87,6 +64,41 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         }
     }
     Ok(())
+}
+
+/// What sandbpf calls a type of packet programs.
+pub(crate) fn kind(prog_type: &str) -> Option<KindName> {
+    Some(match prog_type {
+        "socket_filter" => KindName::SocketFilter,
+        "xdp" => KindName::Xdp,
+        "sched_cls" => KindName::SchedCls,
+        "sched_act" => KindName::SchedAct,
+        "cgroup_skb" => KindName::CgroupSkb,
+        "lwt_in" => KindName::LwtIn,
+        "lwt_out" => KindName::LwtOut,
+        "lwt_xmit" => KindName::LwtXmit,
+        _ => return None,
+    })
+}
+
+/// Loads the record's program on every engine, each with maps of its own.
+pub(crate) fn load(
+    record: &Record,
+    kind: KindName,
+    context: &Context<'_>,
+    judged: &mut Judged,
+) -> Result<Option<Vec<Loaded>>, Malformed> {
+    let code = maps::code(record)?;
+    let settings = Settings { budget: LONG, ..Settings::default() };
+    let make = || maps::of(record, kind);
+    match context.engines.load_with(kind, || Code::Bytes(&code), settings, make) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(NoMaps::Malformed(malformed)) => Err(malformed),
+        Err(NoMaps::Refused(why)) => {
+            judged.fail(|| why);
+            Ok(None)
+        }
+    }
 }
 
 /// Runs as the kernel's test run does: the result and the packet afterwards.

@@ -1,0 +1,80 @@
+//! What programs share and keep between runs: maps, and the programs that tail calls reach.
+
+use std::sync::Arc;
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use sandbpf_maps::Map;
+use sandbpf_maps::flags::{RDONLY_PROG, WRONLY_PROG};
+
+use crate::address;
+use crate::execute::Execute;
+use crate::memory::far::{Far, Piece};
+
+/// Maps and programs, by number. Both only become more, so what is borrowed stays where it is.
+#[derive(Debug, Default)]
+pub struct World {
+    maps: boxcar::Vec<Arc<Map>>,
+    programs: boxcar::Vec<Arc<dyn Execute>>,
+    /// Numbers of maps by their identifiers.
+    numbers: RwLock<HashMap<u32, u32>>,
+}
+
+/// There are as many maps as addresses can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are {} maps, and no more can be told apart", address::MAX_MAPS)]
+pub struct TooManyMaps;
+
+impl World {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        World::default()
+    }
+
+    /// Adds a map, if it is new, and gives its number.
+    pub fn add_map(&self, map: Arc<Map>) -> Result<u32, TooManyMaps> {
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = numbers.get(&map.id()) {
+            return Ok(number);
+        }
+        if self.maps.count() as u64 >= address::MAX_MAPS {
+            return Err(TooManyMaps);
+        }
+        let id = map.id();
+        let number = self.maps.push(map) as u32;
+        numbers.insert(id, number);
+        Ok(number)
+    }
+
+    /// How many maps there are.
+    pub fn maps(&self) -> u32 {
+        self.maps.count() as u32
+    }
+
+    /// A map by its number.
+    pub fn map(&self, number: u32) -> Option<&Arc<Map>> {
+        self.maps.get(number as usize)
+    }
+
+    /// Adds a program for tail calls and gives its number.
+    pub fn add_program(&self, code: Arc<dyn Execute>) -> u32 {
+        self.programs.push(code) as u32
+    }
+
+    /// A program by its number.
+    pub fn program(&self, number: u32) -> Option<&dyn Execute> {
+        self.programs.get(number as usize).map(|code| &**code)
+    }
+}
+
+impl Far for World {
+    fn piece(&self, address: u64) -> Option<Piece<'_>> {
+        let (map, place) = address::as_map_value(address)?;
+        let map = self.map(map)?;
+        let (bytes, at, left) = map.bytes(place)?;
+        let flags = map.spec().map_flags;
+        let (readable, writable) = (flags & WRONLY_PROG == 0, flags & RDONLY_PROG == 0);
+        Some(Piece { bytes, at, end: at + left, readable, writable })
+    }
+}

@@ -1,0 +1,164 @@
+//! Maps: what programs keep between runs, and share with each other and with the embedder.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sandbpf_isa::{Imm64, MapRef};
+use sandbpf_maps::{Environment, Errno, Map, MapSpec, Object};
+use sandbpf_runtime::{World, address};
+
+use crate::{AnyProgram, Kind, Program};
+
+/// Maps by name and by number. Clones are the same maps.
+///
+/// ```
+/// use sandbpf::maps::{MapSpec, MapType};
+/// use sandbpf::{Buffer, Loader, Maps, Program};
+/// let maps = Maps::new();
+/// let counts = maps.create(MapSpec::new(MapType::Array, 4, 8, 1).with_name("counts"))?;
+/// let program: Program<Buffer> = Loader::new().maps(&maps).load(
+///     "*(u32 *)(r10 - 4) = 0
+///      r1 = map[fd:0]
+///      r2 = r10
+///      r2 += -4
+///      call 1
+///      if r0 == 0 goto end
+///      r1 = 1
+///      lock *(u64 *)(r0 + 0) += r1
+///      r0 = 0
+///      end: exit",
+/// )?;
+/// program.run(&[])?;
+/// program.run(&[])?;
+/// let place = counts.lookup(&0u32.to_ne_bytes(), 0).unwrap();
+/// let (bytes, at, _) = counts.bytes(place).unwrap();
+/// assert_eq!(bytes.load(at, 8), Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Maps {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    world: World,
+    names: RwLock<HashMap<String, u32>>,
+    environment: Environment,
+}
+
+/// Why there is no such map.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// Linux would not create it.
+    #[error("map `{name}` ({map_type}): {errno}")]
+    Create {
+        /// Its name.
+        name: String,
+        /// Its type.
+        map_type: &'static str,
+        /// What `bpf(2)` would answer.
+        errno: Errno,
+    },
+    /// There are too many.
+    #[error(transparent)]
+    TooMany(#[from] sandbpf_runtime::TooManyMaps),
+    /// None has this name.
+    #[error("there is no map `{0}`")]
+    Unknown(String),
+    /// The map does not take it.
+    #[error("map `{name}`: {errno}")]
+    Set {
+        /// Its name.
+        name: String,
+        /// What `bpf(2)` would answer.
+        errno: Errno,
+    },
+}
+
+impl Maps {
+    /// None yet; one CPU.
+    pub fn new() -> Maps {
+        Maps::default()
+    }
+
+    /// None yet, for so many CPUs, with so much memory for each.
+    pub fn with_environment(environment: Environment) -> Maps {
+        Maps { inner: Arc::new(Inner { environment, ..Inner::default() }) }
+    }
+
+    /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
+    pub fn create(&self, spec: MapSpec) -> Result<Arc<Map>, MapError> {
+        let (name, map_type) = (spec.name.clone(), spec.map_type.name());
+        let map = Map::create(spec, &self.inner.environment).map_err(|errno| MapError::Create {
+            name: name.clone(),
+            map_type,
+            errno,
+        })?;
+        let number = self.inner.world.add_map(Arc::clone(&map))?;
+        if !name.is_empty() {
+            let mut names = self.inner.names.write().unwrap_or_else(PoisonError::into_inner);
+            names.entry(name).or_insert(number);
+        }
+        Ok(map)
+    }
+
+    /// The map with this number.
+    pub fn at(&self, number: u32) -> Option<&Arc<Map>> {
+        self.inner.world.map(number)
+    }
+
+    /// The map with this name.
+    pub fn named(&self, name: &str) -> Result<&Arc<Map>, MapError> {
+        let names = self.inner.names.read().unwrap_or_else(PoisonError::into_inner);
+        let number = names.get(name).copied();
+        number.and_then(|number| self.at(number)).ok_or_else(|| MapError::Unknown(name.into()))
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Map>> {
+        (0..self.inner.world.maps()).filter_map(|number| self.at(number))
+    }
+
+    /// Puts a program into an array of programs, for tail calls.
+    pub fn set_program<K: Kind>(&self, map: &Map, index: u32, program: &Program<K>) -> Result<(), MapError> {
+        self.set_code(map, index, Arc::clone(&program.image.code))
+    }
+
+    /// [`Maps::set_program`], for a program whose kind is known only at run time.
+    pub fn set_any(&self, map: &Map, index: u32, program: &AnyProgram) -> Result<(), MapError> {
+        self.set_code(map, index, Arc::clone(&program.image.code))
+    }
+
+    pub(crate) fn set_code(
+        &self,
+        map: &Map,
+        index: u32,
+        code: Arc<dyn sandbpf_runtime::Execute>,
+    ) -> Result<(), MapError> {
+        let number = self.inner.world.add_program(code);
+        map.set_object(&index.to_ne_bytes(), Object::Program(number), 0)
+            .map_err(|errno| MapError::Set { name: map.spec().name.clone(), errno })
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.inner.world
+    }
+
+    /// What a program loads where it names a map or a place in one.
+    pub(crate) fn number(&self, value: Imm64) -> Option<u64> {
+        let number = |map| match map {
+            MapRef::Fd(number) | MapRef::Index(number) => u32::try_from(number).ok(),
+        };
+        match value {
+            Imm64::Map(map) => number(map).filter(|&number| self.at(number).is_some()).map(address::map),
+            Imm64::MapValue(map, at) => {
+                let number = number(map)?;
+                let place = self.at(number)?.direct(at).ok()?;
+                Some(address::map_value(number, place))
+            }
+            Imm64::Number(_) | Imm64::Variable { .. } | Imm64::Function(_) => None,
+        }
+    }
+}
