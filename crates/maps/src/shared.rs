@@ -86,6 +86,57 @@ impl SharedBytes {
         }
     }
 
+    /// Copies bytes out, from `at` on; `None` outside the bytes. Whole words are read in one step.
+    pub fn read(&self, at: usize, to: &mut [u8]) -> Option<()> {
+        at.checked_add(to.len()).filter(|&end| end <= self.len)?;
+        let (mut at, mut to) = (at, to);
+        while !to.is_empty() {
+            let skip = at % 8;
+            let count = to.len().min(8 - skip);
+            let word = self.words[at / 8].load(Ordering::Acquire).to_le_bytes();
+            let (now, rest) = to.split_at_mut(count);
+            now.copy_from_slice(&word[skip..skip + count]);
+            (at, to) = (at + count, rest);
+        }
+        Some(())
+    }
+
+    /// Copies bytes in, from `at` on; `None` outside the bytes. Whole words are written in one step.
+    pub fn write(&self, at: usize, from: &[u8]) -> Option<()> {
+        at.checked_add(from.len()).filter(|&end| end <= self.len)?;
+        let (mut at, mut from) = (at, from);
+        while !from.is_empty() {
+            let skip = at % 8;
+            let count = from.len().min(8 - skip);
+            let (now, rest) = from.split_at(count);
+            match now.first_chunk() {
+                Some(word) => self.words[at / 8].store(u64::from_le_bytes(*word), Ordering::Release),
+                None => {
+                    let mut word = [0; 8];
+                    word[..count].copy_from_slice(now);
+                    self.store(at, count, u64::from_le_bytes(word))?;
+                }
+            }
+            (at, from) = (at + count, rest);
+        }
+        Some(())
+    }
+
+    /// Writes `len` zeros from `at` on; `None` outside the bytes.
+    pub fn clear(&self, at: usize, len: usize) -> Option<()> {
+        at.checked_add(len).filter(|&end| end <= self.len)?;
+        let (mut at, end) = (at, at + len);
+        while at < end {
+            let count = (8 - at % 8).min(end - at);
+            match count {
+                8 => self.words[at / 8].store(0, Ordering::Release),
+                _ => self.store(at, count, 0)?,
+            }
+            at += count;
+        }
+        Some(())
+    }
+
     /// The words, for machine code.
     #[doc(hidden)]
     pub fn as_ptr(&self) -> *mut u8 {
@@ -140,6 +191,31 @@ mod tests {
                 assert_eq!(old, Some(u64::from_le_bytes(expected)));
                 plain[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
                 assert_eq!(shared.to_vec(), plain, "{size} bytes at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn copies_agree_with_plain_bytes() {
+        for at in 0..20 {
+            for len in 0..=24 {
+                let shared = SharedBytes::from(&(0..20).collect::<Vec<u8>>()[..]);
+                let mut plain = shared.to_vec();
+                let from: Vec<u8> = (100..100 + len as u8).collect();
+                let mut to = vec![0; len];
+                if at + len > 20 {
+                    assert_eq!((shared.read(at, &mut to), shared.write(at, &from)), (None, None));
+                    assert_eq!(shared.clear(at, len), None);
+                    continue;
+                }
+                assert_eq!(shared.read(at, &mut to), Some(()));
+                assert_eq!(to, plain[at..at + len]);
+                shared.write(at, &from);
+                plain[at..at + len].copy_from_slice(&from);
+                assert_eq!(shared.to_vec(), plain, "{len} bytes at {at}");
+                shared.clear(at, len);
+                plain[at..at + len].fill(0);
+                assert_eq!(shared.to_vec(), plain, "{len} bytes at {at}");
             }
         }
     }
