@@ -42,6 +42,7 @@ errnos! {
     E2BIG      7   "Too big, or the map is full.";
     EOPNOTSUPP 95  "Not supported by this type of map.";
     ENODATA    61  "No data.";
+    EOVERFLOW  75  "Value too large.";
     ENOTSUPP   524 "Not supported; a number that Linux keeps to itself and lets out here.";
 }
 

@@ -1,7 +1,30 @@
-//! Maps.
+//! Every BPF map type of Linux 6.18, in safe Rust.
+//!
+//! ```text
+//!   program ── lookup, update, … ──► Map ◄── User: lookup, update, … ── embedder
+//!      │                              │            (what bpf(2) answers)
+//!      └── loads, stores, atomics ──► value space: offset → SharedBytes
+//! ```
+//!
+//! A [`MapSpec`] says what a map is asked to be, [`MapSpec::check`] whether Linux would make it. A
+//! [`Map`] is shared between threads as the kernel's are between CPUs. Programs hold *offsets* of values;
+//! [`Map::bytes`] gives the storage behind one, so that their loads, stores and atomics go straight to
+//! it. The user's side, with its own layouts, flags and error numbers, is [`User`], and typed views for
+//! Rust are in [`typed`].
+//!
+//! ```
+//! use sandbpf_maps::{Environment, MapSpec, MapType, Maps, typed};
+//! let mut maps = Maps::new(Environment::default());
+//! maps.create(MapSpec::new(MapType::Hash, 4, 8, 1024).with_name("opens"))?;
+//! let opens = maps.get::<typed::HashMap<u32, u64>>("opens")?;
+//! opens.insert(7, 1)?;
+//! assert_eq!(opens.get(7)?, Some(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod arena;
+mod batch;
 mod errno;
 pub mod flags;
 mod hash;
@@ -10,22 +33,33 @@ mod lpm;
 mod lru;
 mod map;
 mod map_type;
+mod maps;
 mod objects;
 mod paged;
 mod perf;
+mod plain;
 mod queue;
 mod ring;
 pub mod shared;
 mod spec;
+mod special;
 mod stacks;
 mod storage;
+pub mod typed;
+mod user;
 mod values;
 
+pub use batch::{Batch, Changed};
 pub use errno::{Errno, UnknownErrno};
 pub use map::{Environment, Map};
 pub use map_type::{MapType, ValueKind};
+pub use maps::{MapError, Maps};
 pub use objects::Object;
 pub use perf::PerfRecord;
-pub use ring::RingQuery;
+pub use plain::{Key, Value};
+pub use ring::{BUSY_BIT, DISCARD_BIT, HEADER as RING_HEADER, MAX_USER_SAMPLES, RingQuery};
 pub use shared::SharedBytes;
 pub use spec::{BtfSizes, FieldKind, MapSpec, SpecialField};
+pub use special::{Drain, Elements};
+pub use stacks::{FAST_STACK_CMP, REUSE_STACKID};
+pub use user::User;

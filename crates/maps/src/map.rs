@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::arena::Arena;
 use crate::errno::Errno;
-use crate::flags::{self, EXIST, F_LOCK, NO_COMMON_LRU, NOEXIST, ZERO_SEED};
+use crate::flags::{EXIST, F_LOCK, NO_COMMON_LRU, NOEXIST, ZERO_SEED};
 use crate::hash::{Hash, Hashing, Shape, Source};
 use crate::lpm::Lpm;
 use crate::map_type::MapType;
@@ -478,10 +478,6 @@ impl Map {
         }
     }
 
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.environment
-    }
-
     pub(crate) fn check_sizes(&self, key: &[u8], value: &[u8], value_size: usize) -> Result<(), Errno> {
         // An owner's key is the embedder's; the key size of a storage is that of a descriptor.
         let any_key = matches!(self.body, Body::Storage(_));
@@ -552,5 +548,3 @@ impl Body {
         }
     }
 }
-
-const _: () = assert!(flags::ANY == 0);

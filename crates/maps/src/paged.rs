@@ -40,23 +40,6 @@ impl<T> Paged<T> {
         let entry = leaf.get((at & ((1 << self.leaf_bits) - 1)) as usize)?;
         Some(entry.get_or_init(make))
     }
-
-    /// The first entry at or after `at` that exists, looking at no more than the leaves there are.
-    pub(crate) fn next_from(&self, at: u64) -> Option<(u64, &T)> {
-        let mut at = at;
-        while at < self.len {
-            let (first, index) = (at >> self.leaf_bits, at & ((1 << self.leaf_bits) - 1));
-            if let Some(leaf) = self.root.get(first as usize)?.get() {
-                let found =
-                    leaf.iter().enumerate().skip(index as usize).find_map(|(i, e)| Some((i, e.get()?)));
-                if let Some((i, entry)) = found {
-                    return Some(((first << self.leaf_bits) + i as u64, entry));
-                }
-            }
-            at = (first + 1) << self.leaf_bits;
-        }
-        None
-    }
 }
 
 #[cfg(test)]
@@ -73,9 +56,6 @@ mod tests {
             }
             assert_eq!(table.get(len), None);
             assert_eq!(table.get_or(len, || 1), None);
-            assert_eq!(table.next_from(0), Some((0, &7)));
-            assert_eq!(table.next_from(len - 1), Some((len - 1, &(len + 6))));
-            assert_eq!(table.next_from(len), None);
         }
     }
 }
