@@ -91,6 +91,7 @@ impl Maps {
     /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
     pub fn create(&self, spec: MapSpec) -> Result<Arc<Map>, MapError> {
         let (name, map_type) = (spec.name.clone(), spec.map_type.name());
+        let spec = spec.with_name(&kernel_name(&name));
         let map = Map::create(spec, &self.inner.environment).map_err(|errno| MapError::Create {
             name: name.clone(),
             map_type,
@@ -161,4 +162,10 @@ impl Maps {
             Imm64::Number(_) | Imm64::Variable { .. } | Imm64::Function(_) => None,
         }
     }
+}
+
+/// The name as loaders give it to the kernel: 15 bytes, letters, digits, `_` and `.`.
+fn kernel_name(name: &str) -> String {
+    let known = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' };
+    name.chars().take(15).map(known).collect()
 }

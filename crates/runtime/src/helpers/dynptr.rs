@@ -14,7 +14,6 @@ const TYPE_SHIFT: u32 = 28;
 
 /// What a dynamic pointer points into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "ring buffers come with maps")]
 pub(crate) enum Target {
     /// The program's own memory.
     Local = 1,
@@ -36,6 +35,14 @@ impl Dynptr {
     pub(crate) fn new(data: u64, len: u64, target: Target) -> Option<Dynptr> {
         let size = u32::try_from(len).ok().filter(|_| len <= MAX_SIZE)?;
         Some(Dynptr { data, size: size | (target as u32) << TYPE_SHIFT, offset: 0 })
+    }
+
+    /// Its 16 bytes.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let words = [self.data, u64::from(self.size) | u64::from(self.offset) << 32];
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(words.map(u64::to_le_bytes).as_flattened());
+        bytes
     }
 
     pub(crate) fn load(machine: &Machine<'_>, at: u64) -> Result<Dynptr, Fault> {

@@ -5,8 +5,8 @@ use std::fmt;
 use sandbpf_abi::HelperSpec;
 
 use super::{
-    acts, call, checksum, dynptr, map, option, print, probe, redirect, refused, room, route, skb, socket,
-    task, trace, tunnel, vlan, world, xdp,
+    acts, call, checksum, dynptr, map, option, output, print, probe, redirect, refused, room, route, skb,
+    socket, sockmap, storage, task, trace, tunnel, vlan, walk, world, xdp,
 };
 use crate::{HelperResult, Machine};
 
@@ -72,6 +72,10 @@ impl HelperSet {
             task::HELPERS,
             call::HELPERS,
             map::HELPERS,
+            output::HELPERS,
+            storage::HELPERS,
+            walk::HELPERS,
+            sockmap::HELPERS,
             option::HELPERS,
             refused::HELPERS,
             acts::HELPERS,

@@ -413,6 +413,16 @@ impl<'run> Memory<'run> {
         Some(address::OBJECTS + at as u64)
     }
 
+    /// Takes back what [`Memory::add_object`] handed out last.
+    pub fn drop_object(&mut self, address: u64) {
+        if let (Some(objects), Some(at)) =
+            (self.objects.as_deref_mut(), address.checked_sub(address::OBJECTS))
+        {
+            objects.truncate(at as usize);
+            self.moved = true;
+        }
+    }
+
     /// The bytes from an address of [`Memory::add_object`] on, to change them.
     pub fn object_mut(&mut self, address: u64) -> Option<&mut [u8]> {
         self.objects.as_deref_mut()?.get_mut(address.checked_sub(address::OBJECTS)? as usize..)
