@@ -11,7 +11,7 @@
 //!   0x2000_0000   stack: frame i occupies 512 bytes from 512 * i
 //!   0x3000_0000   packet
 //!   0x4000_0000   buffer: the memory of programs that have neither packet nor context
-//!   0x5000_0000   maps themselves: not readable, what a map pointer holds
+//!   0x5000_0000   maps themselves: what a map pointer holds; a few fields of `struct bpf_map` can be read
 //!   0x6000_0000   objects: structures that helpers hand out, a socket for example
 //!   2^56 + 2^40 i values of map i
 //! ```
@@ -45,7 +45,7 @@ pub const PACKET: u64 = 0x3000_0000;
 /// The first byte of a plain buffer.
 pub const BUFFER: u64 = 0x4000_0000;
 
-/// A pointer to map `i` is `MAPS + i`.
+/// A pointer to map `i` is `MAPS + 4096 i`.
 pub const MAPS: u64 = 0x5000_0000;
 
 /// The first byte of what helpers hand out.
@@ -74,15 +74,24 @@ pub fn as_function(address: u64) -> Option<Pc> {
     (pc < CONTEXT - FUNCTIONS).then_some(Pc(pc as u32))
 }
 
+/// Bits of an address within a map's structure.
+pub const MAP_BITS: u32 = 12;
+
 /// A pointer to map `map`.
 pub const fn map(map: u32) -> u64 {
-    MAPS + map as u64
+    MAPS + ((map as u64) << MAP_BITS)
 }
 
 /// The map that a pointer to one points to, if the number can be one.
 pub fn as_map(address: u64) -> Option<u32> {
-    let map = address.checked_sub(MAPS)?;
-    (map < MAX_MAPS).then_some(map as u32)
+    as_map_field(address).filter(|&(_, field)| field == 0).map(|(map, _)| map)
+}
+
+/// The map whose structure an address lies in, and where in it.
+pub fn as_map_field(address: u64) -> Option<(u32, usize)> {
+    let at = address.checked_sub(MAPS)?;
+    let map = at >> MAP_BITS;
+    (map < MAX_MAPS).then_some((map as u32, (at & ((1 << MAP_BITS) - 1)) as usize))
 }
 
 /// The address of a value of a map, from its place among the map's values.

@@ -77,4 +77,39 @@ impl Far for World {
         let (readable, writable) = (flags & WRONLY_PROG == 0, flags & RDONLY_PROG == 0);
         Some(Piece { bytes, at, end: at + left, readable, writable })
     }
+
+    fn foreign(&self, address: u64, to: &mut [u8]) -> bool {
+        let Some((map, at)) = address::as_map_field(address) else { return false };
+        let Some(map) = self.map(map) else { return false };
+        let structure = structure(map);
+        let field = at.checked_add(to.len()).and_then(|end| structure.get(at..end));
+        field.map(|field| to.copy_from_slice(field)).is_some()
+    }
 }
+
+/// What programs read of a map itself: `struct bpf_map` of Linux 6.18, with the fields that say what the map is.
+fn structure(map: &Map) -> [u8; STRUCTURE] {
+    let spec = map.spec();
+    let mut bytes = [0; STRUCTURE];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    // The kernel's table of operations, one for each type.
+    let operations = 0xffff_ffff_8200_0000u64 + 0x100 * u64::from(spec.map_type.number());
+    put(40, &operations.to_le_bytes());
+    for (at, value) in [
+        (64, spec.map_type.number()),
+        (68, spec.key_size),
+        (72, spec.value_size),
+        (76, spec.max_entries),
+        (88, spec.map_flags),
+        (92, map.id()),
+    ] {
+        put(at, &value.to_le_bytes());
+    }
+    put(80, &spec.map_extra.to_le_bytes());
+    let name = &spec.name.as_bytes()[..spec.name.len().min(15)];
+    put(136, name);
+    bytes
+}
+
+/// The bytes of `struct bpf_map` that can be read.
+const STRUCTURE: usize = 320;

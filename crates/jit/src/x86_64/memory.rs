@@ -14,7 +14,7 @@
 //!                                     and  r11d, 0x0fffffff   where in it?
 //!                                     add  r11d, size
 //!                                     cmp  r11d, [r12 + r10 + readable]
-//!                                     ja   fault
+//!                                     ja   far
 //!                                     and  r9d, 0x0fffffff
 //!                                     add  r9, [r12 + r10 + start]
 //!                                     ret
@@ -139,7 +139,7 @@ pub(crate) fn stubs(e: &mut Emitter<'_>) {
 }
 
 fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
-    let (fault, far) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
+    let far = e.asm.new_dynamic_label();
     let inside = (REGION_SIZE - 1) as i32;
     let start = region(0) + offset_of!(RegionView, start) as i32;
     let len = region(0)
@@ -159,27 +159,22 @@ fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
         ; and r11d, inside
         ; add r11d, BYTE bytes
         ; cmp r11d, [r12 + r10 + len]
-        ; ja =>fault
+        ; ja =>far
         ; and r9d, inside
         ; add r9, [r12 + r10 + start]
         ; ret
     );
-    for (label, is_far) in [(far, true), (fault, false)] {
-        dynasm!(e.asm
-            ; .arch x64
-            ; =>label
-            ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
-            ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
-        );
-        match is_far {
-            true => dynasm!(e.asm ; .arch x64 ; jmp ->far),
-            false => dynasm!(e.asm ; .arch x64 ; jmp ->fault),
-        }
-    }
+    dynasm!(e.asm
+        ; .arch x64
+        ; =>far
+        ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
+        ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
+        ; jmp ->far
+    );
     const { assert!(size_of::<RegionView>() == 1 << 4) };
 }
 
-/// What lies behind the regions is Rust's to find.
+/// What is in no region, or not within one, is Rust's to find, or to refuse.
 fn far(e: &mut Emitter<'_>) {
     dynasm!(e.asm ; .arch x64 ; ->far: ; mov [r12 + field!(fault_address)], r9);
     e.spill();
@@ -194,7 +189,6 @@ fn far(e: &mut Emitter<'_>) {
         ; ret
         ; absent:
         ; mov r9, [r12 + field!(fault_address)]
-        ; ->fault:
         ; pop r10
         ; mov [r12 + field!(fault_at)], r10
         ; mov [r12 + field!(fault_address)], r9
