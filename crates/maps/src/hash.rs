@@ -50,8 +50,8 @@ pub(crate) struct Shape {
     pub(crate) max_entries: u32,
     pub(crate) cpus: u32,
     pub(crate) hashing: Hashing,
-    /// Whether an update of an element of a map with a value for each CPU happens in place.
-    pub(crate) per_cpu: bool,
+    /// Whether a value is replaced where it is: values of each CPU, and maps in a map.
+    pub(crate) in_place: bool,
     /// Whether elements are evicted, and if so whether each CPU has its own lists.
     pub(crate) lru: Option<bool>,
 }
@@ -159,7 +159,7 @@ impl Hash {
             return Ok(slot);
         };
         let slot = shard.nodes[old as usize].slot;
-        if self.shape.per_cpu || flags & F_LOCK != 0 {
+        if self.shape.in_place || flags & F_LOCK != 0 {
             self.write(slot, from, cpu, false)?;
             return Ok(slot);
         }
@@ -187,23 +187,23 @@ impl Hash {
         cpu: u32,
     ) -> Result<u32, Errno> {
         let mut new = None;
-        if !(self.shape.per_cpu && flags == EXIST) {
+        if !(self.shape.in_place && flags == EXIST) {
             let slot = lru.pop(cpu, hash, &|slot, hash| self.evict(slot, hash)).ok_or(Errno::ENOMEM)?;
             new = Some(slot);
-            if !self.shape.per_cpu {
+            if !self.shape.in_place {
                 self.write(slot, from, cpu, true).inspect_err(|_| lru.push(slot))?;
             }
         }
         let mut shard = self.shard(hash).lock();
         let old = shard.find(self.local(hash), hash, key);
         let done = allowed(old.is_some(), flags).and_then(|()| match (old, new) {
-            (Some(old), _) if self.shape.per_cpu => {
+            (Some(old), _) if self.shape.in_place => {
                 let slot = shard.nodes[old as usize].slot;
                 lru.mark(slot);
                 self.write(slot, from, cpu, false).map(|()| (slot, new))
             }
             (old, Some(slot)) => {
-                if self.shape.per_cpu {
+                if self.shape.in_place {
                     self.write(slot, from, cpu, true)?;
                 }
                 let replaced = old.map(|old| shard.nodes[old as usize].slot);

@@ -441,16 +441,12 @@ impl Map {
             | (Object::Device { .. }, Devmap | DevmapHash)
             | (Object::Cpu { .. }, Cpumap)
             | (Object::Socket(_), Xskmap | Sockmap | Sockhash | ReuseportSockarray) => {}
-            (Object::Map(inner), ArrayOfMaps | HashOfMaps) => {
-                let pattern = self.spec.inner.as_deref().ok_or(Errno::EINVAL)?;
-                if !inner.spec.fits(pattern) {
-                    return Err(Errno::EINVAL);
-                }
-            }
+            (Object::Map(_), ArrayOfMaps | HashOfMaps) => {}
             _ => return Err(Errno::EINVAL),
         }
         match &self.body {
             Body::ObjectHash(objects) => {
+                self.check_inner(&object)?;
                 if flags > EXIST {
                     return Err(Errno::EINVAL);
                 }
@@ -472,9 +468,19 @@ impl Map {
                     },
                     _ => {}
                 }
+                self.check_inner(&object)?;
                 objects.set(index, Some(object)).map(drop)
             }
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// A map inside is what the pattern promises to programs.
+    fn check_inner(&self, object: &Object) -> Result<(), Errno> {
+        match (object, self.spec.inner.as_deref()) {
+            (Object::Map(inner), Some(pattern)) if inner.spec.fits(pattern) => Ok(()),
+            (Object::Map(_), _) => Err(Errno::EINVAL),
+            _ => Ok(()),
         }
     }
 
@@ -508,10 +514,13 @@ impl Body {
             max_entries: len,
             cpus,
             hashing: Hashing::Jenkins(seed),
-            per_cpu: copies > 1 || spec.map_type.is_per_cpu(),
+            in_place: spec.map_type.is_per_cpu(),
             lru,
         };
-        let objects = |hashing| Body::ObjectHash(ObjectHash::new(spec.key_size, len, hashing, values));
+        let objects = |hashing| {
+            let shape = Shape { cpus: 1, hashing, in_place: spec.map_type == HashOfMaps, ..hash(None) };
+            Body::ObjectHash(ObjectHash::new(shape, values))
+        };
         match spec.map_type {
             Array | PercpuArray => Body::Array(values(len.into())),
             Hash | PercpuHash => Body::Hash(crate::hash::Hash::new(hash(None), values)),
@@ -535,7 +544,8 @@ impl Body {
             Sockhash => objects(Hashing::Jenkins(0)),
             DevmapHash => {
                 let values = |slots| Values::new(slots, 8, 1, memory, &[]);
-                Body::ObjectHash(ObjectHash::new(spec.key_size, len, Hashing::Identity, values))
+                let shape = Shape { cpus: 1, hashing: Hashing::Identity, ..hash(None) };
+                Body::ObjectHash(ObjectHash::new(shape, values))
             }
             CgroupStorage | PercpuCgroupStorage | SkStorage | InodeStorage | TaskStorage | CgrpStorage => {
                 Body::Storage(Storage::new(values))

@@ -220,7 +220,8 @@ impl<'m> User<'m> {
                 if position >= objects.len() {
                     return Err(Errno::E2BIG);
                 }
-                Err(socket_descriptor(value))
+                // Four bytes are a signed descriptor here and an unsigned one in maps of sockets.
+                Err(if value.len() == 4 { Errno::EBADF } else { socket_descriptor(value) })
             }
             (_, Sockmap | Sockhash) => Err(socket_descriptor(value)),
             (Body::Objects(objects) | Body::Perf(objects, _), _) => {
@@ -327,7 +328,7 @@ impl<'m> User<'m> {
         }
     }
 
-    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`: pops of queues and stacks, takes out of hashes.
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`: pops of queues and stacks, takes out of hashes and stack traces.
     pub fn lookup_and_delete(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
         if flags & !F_LOCK != 0 {
             return Err(Errno::EINVAL);
@@ -347,6 +348,11 @@ impl<'m> User<'m> {
                     true => hash.values.read_copies(slot.into(), &mut value),
                     false => hash.values.read(slot.into(), 0, &mut value),
                 })?;
+            }
+            Body::Stacks(stacks) => {
+                let id = index(key).unwrap_or_default();
+                stacks.read(id, &mut value)?;
+                stacks.delete(id)?;
             }
             _ => return Err(Errno::ENOTSUPP),
         }
