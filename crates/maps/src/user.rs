@@ -9,10 +9,11 @@
 
 use std::sync::Arc;
 
+use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST, RDONLY, WRONLY};
 use crate::hash::Source;
-use crate::map::{Body, Map, index};
+use crate::map::{Map, index};
 use crate::map_type::MapType;
 use crate::objects::{Object, ObjectArray, array_update_allowed};
 
@@ -92,6 +93,8 @@ impl<'m> User<'m> {
         self.may_read()?;
         self.check_lock(flags)?;
         self.check_sizes(key, value)?;
+        let found = if flags & F_LOCK != 0 { self.map.find(key, false) } else { None };
+        let _guard = found.map(|(values, slot)| values.lock(slot, 0)).transpose()?;
         self.copy(key, value)
     }
 
@@ -139,7 +142,14 @@ impl<'m> User<'m> {
                 values.read_copies(position.into(), value);
                 Ok(())
             }
-            Body::Hash(_) | Body::Lpm(_) | Body::Storage(_) | Body::StructOps(_) => {
+            Body::Hash(hash) => {
+                let read = |slot: u32| match self.map.map_type().is_per_cpu() {
+                    true => hash.values.read_copies(slot.into(), value),
+                    false => hash.values.read(slot.into(), 0, value),
+                };
+                hash.look(key, read).ok_or(Errno::ENOENT)
+            }
+            Body::Lpm(_) | Body::Storage(_) | Body::StructOps(_) => {
                 let (values, slot) = self.map.find(key, false).ok_or(Errno::ENOENT)?;
                 match values.copies() > 1 || self.map.map_type().is_per_cpu() {
                     true => values.read_copies(slot, value),
