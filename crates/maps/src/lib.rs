@@ -25,6 +25,7 @@
 
 mod arena;
 mod batch;
+mod body;
 mod errno;
 pub mod flags;
 mod hash;
@@ -34,6 +35,7 @@ mod lru;
 mod map;
 mod map_type;
 mod maps;
+mod object_map;
 mod objects;
 mod paged;
 mod perf;

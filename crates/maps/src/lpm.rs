@@ -4,6 +4,8 @@
 //! trie branches only where prefixes differ: a node that no entry stands at is there because it has two
 //! children. A walk meets more specific prefixes before less specific ones.
 
+use std::collections::VecDeque;
+
 use parking_lot::RwLock;
 
 use crate::errno::Errno;
@@ -11,6 +13,9 @@ use crate::flags::{EXIST, NOEXIST};
 use crate::values::Values;
 
 type Link = Option<u32>;
+
+/// How many slots rest before the first is used again.
+const RESTING: usize = 64;
 
 /// The trie.
 #[derive(Debug)]
@@ -28,7 +33,8 @@ struct Trie {
     unused: Vec<u32>,
     entries: u32,
     fresh: u32,
-    free: Vec<u32>,
+    /// Slots of values that went, the oldest first: who still looks at one should not see another.
+    free: VecDeque<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,8 +62,8 @@ enum Place {
 
 impl Lpm {
     pub(crate) fn new(key_size: u32, most: u32, values: impl FnOnce(u64) -> Values) -> Self {
-        // A replaced value moves, so one more than there can be entries.
-        let values = values(u64::from(most) + 1);
+        // A replaced value moves, so one more than there can be entries, and some rest.
+        let values = values(u64::from(most) + 1 + RESTING as u64);
         Lpm { data_size: key_size as usize - 4, most, trie: RwLock::default(), values }
     }
 
@@ -121,10 +127,18 @@ impl Lpm {
             None => {}
         }
         let slot = trie.take();
-        self.values
-            .clear(slot.into(), 0)
-            .and_then(|()| self.values.write(slot.into(), 0, value))
-            .inspect_err(|_| trie.free.push(slot))?;
+        let nodes = match here {
+            _ if replaced.is_some() => 0,
+            Some(_) if shared != key.bits => 2,
+            _ => 1usize,
+        };
+        let nodes = nodes.saturating_sub(trie.unused.len()) as u64;
+        let charged = self.values.charge(nodes * (self.data_size as u64 + 64));
+        let cleared = charged.and_then(|()| self.values.clear(slot.into(), 0));
+        if let Err(errno) = cleared.and_then(|()| self.values.write(slot.into(), 0, value)) {
+            trie.free.push_front(slot);
+            return Err(errno);
+        }
         trie.entries += u32::from(old_slot.is_none());
         let mut new = Node { bits: key.bits, data: key.data.into(), children: [None; 2], slot: Some(slot) };
         if let Some(at) = replaced {
@@ -177,7 +191,7 @@ impl Lpm {
         let Node { bits, children, slot, .. } = trie.nodes[at as usize].clone();
         let slot = slot.filter(|_| bits == key.bits && bits == shared).ok_or(Errno::ENOENT)?;
         trie.entries -= 1;
-        trie.free.push(slot);
+        trie.free.push_back(slot);
         trie.nodes[at as usize].slot = None;
         if children[0].is_some() && children[1].is_some() {
             return Ok(());
@@ -238,7 +252,8 @@ impl Lpm {
 
 impl Trie {
     fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
+        let rested = if self.free.len() > RESTING { self.free.pop_front() } else { None };
+        rested.unwrap_or_else(|| {
             self.fresh += 1;
             self.fresh - 1
         })

@@ -7,19 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::arena::Arena;
+use crate::body::Body;
 use crate::errno::Errno;
-use crate::flags::{EXIST, F_LOCK, NO_COMMON_LRU, NOEXIST, ZERO_SEED};
-use crate::hash::{Hash, Hashing, Shape, Source};
-use crate::lpm::Lpm;
+use crate::flags::{EXIST, F_LOCK, NOEXIST};
+use crate::hash::Source;
 use crate::map_type::MapType;
-use crate::objects::{Object, ObjectArray, ObjectHash};
-use crate::perf::PerfRecords;
-use crate::queue::{Bloom, Queue};
-use crate::ring::Ring;
 use crate::shared::SharedBytes;
 use crate::spec::{MapSpec, PAGE_SIZE};
-use crate::stacks::Stacks;
 use crate::storage::Storage;
 use crate::values::Values;
 
@@ -62,26 +56,6 @@ pub struct Map {
     pub(crate) body: Body,
 }
 
-/// What a map consists of.
-#[derive(Debug)]
-pub(crate) enum Body {
-    Array(Values),
-    Hash(Hash),
-    Lpm(Lpm),
-    Queue(Queue),
-    Bloom(Bloom),
-    Objects(ObjectArray),
-    Perf(ObjectArray, PerfRecords),
-    ObjectHash(ObjectHash),
-    Storage(Storage),
-    Stacks(Stacks),
-    Ring(Ring),
-    UserRing(Ring),
-    Arena(Arena),
-    /// The structure, copied at once.
-    StructOps(Values),
-}
-
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl Map {
@@ -91,7 +65,7 @@ impl Map {
         if environment.cpus == 0 || environment.cpus > 1 << 16 {
             return Err(Errno::EINVAL);
         }
-        let body = Body::new(&spec, environment);
+        let body = Body::new(&spec, environment)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Map { id, spec, environment: *environment, frozen: AtomicBool::new(false), body }))
     }
@@ -273,7 +247,7 @@ impl Map {
                 if flags & NOEXIST != 0 {
                     return Err(Errno::EEXIST);
                 }
-                values.write(index.into(), self.copy(values, cpu), value)
+                values.put(index.into(), self.copy(values, cpu), value, flags & F_LOCK != 0)
             }
             Body::Hash(hash) => {
                 self.check_hash_flags(flags)?;
@@ -347,23 +321,6 @@ impl Map {
         }
     }
 
-    fn delete_object(&self, objects: &ObjectArray, index: u32) -> Result<(), Errno> {
-        use MapType::*;
-        // Tables of devices, CPUs and sockets have their own answers to what cannot be.
-        let (beyond, absent) = match self.map_type() {
-            Devmap | Cpumap | Xskmap => (Errno::EINVAL, Ok(())),
-            Sockmap => (Errno::EINVAL, Err(Errno::EINVAL)),
-            _ => (Errno::E2BIG, Err(Errno::ENOENT)),
-        };
-        if index >= objects.len() {
-            return Err(beyond);
-        }
-        match objects.set(index, None)? {
-            Some(_) => Ok(()),
-            None => absent,
-        }
-    }
-
     /// `bpf_map_push_elem`: queues, stacks, Bloom filters.
     pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
         self.check_sizes(&[], value, self.spec.value_size as usize)?;
@@ -394,90 +351,6 @@ impl Map {
         }
     }
 
-    /// What the element stands for, in maps of objects.
-    pub fn object(&self, key: &[u8]) -> Option<Object> {
-        match &self.body {
-            Body::Objects(objects) | Body::Perf(objects, _) => objects.get(index(key)?),
-            Body::ObjectHash(objects) => objects.get(key),
-            _ => None,
-        }
-    }
-
-    /// `bpf_map_lookup_elem` on a map of maps.
-    pub fn inner(&self, key: &[u8]) -> Option<Arc<Map>> {
-        match self.object(key)? {
-            Object::Map(map) => Some(map),
-            _ => None,
-        }
-    }
-
-    /// The program that `bpf_tail_call` would go to.
-    pub fn program(&self, index: u32) -> Option<u32> {
-        match self.object(&index.to_ne_bytes())? {
-            Object::Program(id) => Some(id),
-            _ => None,
-        }
-    }
-
-    /// Puts a thing outside into a map of such things, as `bpf(2)` does with its descriptor.
-    ///
-    /// ```
-    /// use sandbpf_maps::{Environment, Map, MapSpec, MapType, Object};
-    /// let calls = Map::create(MapSpec::new(MapType::ProgArray, 4, 4, 2), &Environment::default())?;
-    /// calls.set_object(&1u32.to_ne_bytes(), Object::Program(12), 0)?;
-    /// assert_eq!((calls.program(0), calls.program(1)), (None, Some(12)));
-    /// # Ok::<(), sandbpf_maps::Errno>(())
-    /// ```
-    pub fn set_object(&self, key: &[u8], object: Object, flags: u64) -> Result<(), Errno> {
-        use MapType::*;
-        if key.len() != self.spec.key_size as usize {
-            return Err(Errno::EINVAL);
-        }
-        let map_type = self.map_type();
-        match (&object, map_type) {
-            (Object::Program(_), ProgArray)
-            | (Object::PerfEvent, PerfEventArray)
-            | (Object::Cgroup(_), CgroupArray)
-            | (Object::Device { .. }, Devmap | DevmapHash)
-            | (Object::Cpu { .. }, Cpumap)
-            | (Object::Socket(_), Xskmap | Sockmap | Sockhash | ReuseportSockarray) => {}
-            (Object::Map(inner), ArrayOfMaps | HashOfMaps) => {
-                let pattern = self.spec.inner.as_deref().ok_or(Errno::EINVAL)?;
-                if !inner.spec.fits(pattern) {
-                    return Err(Errno::EINVAL);
-                }
-            }
-            _ => return Err(Errno::EINVAL),
-        }
-        match &self.body {
-            Body::ObjectHash(objects) => {
-                if flags > EXIST {
-                    return Err(Errno::EINVAL);
-                }
-                objects.set(key, object, flags)
-            }
-            Body::Objects(objects) | Body::Perf(objects, _) => {
-                let index = index(key).ok_or(Errno::EINVAL)?;
-                match map_type {
-                    ProgArray | PerfEventArray | CgroupArray | ArrayOfMaps if flags != 0 => {
-                        return Err(Errno::EINVAL);
-                    }
-                    Devmap | Cpumap => crate::objects::array_update_allowed(index, objects.len(), flags)?,
-                    _ if flags > EXIST => return Err(Errno::EINVAL),
-                    _ if index >= objects.len() => return Err(Errno::E2BIG),
-                    Xskmap | Sockmap | ReuseportSockarray => match (objects.get(index), flags) {
-                        (Some(_), NOEXIST) => return Err(Errno::EEXIST),
-                        (None, EXIST) => return Err(Errno::ENOENT),
-                        _ => {}
-                    },
-                    _ => {}
-                }
-                objects.set(index, Some(object)).map(drop)
-            }
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
     pub(crate) fn check_sizes(&self, key: &[u8], value: &[u8], value_size: usize) -> Result<(), Errno> {
         // An owner's key is the embedder's; the key size of a storage is that of a descriptor.
         let any_key = matches!(self.body, Body::Storage(_));
@@ -493,58 +366,4 @@ impl Map {
 /// An array's key.
 pub(crate) fn index(key: &[u8]) -> Option<u32> {
     <[u8; 4]>::try_from(key).ok().map(u32::from_ne_bytes)
-}
-
-impl Body {
-    fn new(spec: &MapSpec, environment: &Environment) -> Body {
-        use MapType::*;
-        let Environment { cpus, memory, seed } = *environment;
-        let seed = if spec.map_flags & ZERO_SEED != 0 { 0 } else { seed };
-        let copies = if spec.map_type.is_per_cpu() { cpus } else { 1 };
-        let values = |slots: u64| Values::new(slots, spec.value_size, copies, memory, &spec.fields);
-        let len = spec.max_entries;
-        let hash = |lru| Shape {
-            key_size: spec.key_size,
-            max_entries: len,
-            cpus,
-            hashing: Hashing::Jenkins(seed),
-            per_cpu: copies > 1 || spec.map_type.is_per_cpu(),
-            lru,
-        };
-        let objects = |hashing| Body::ObjectHash(ObjectHash::new(spec.key_size, len, hashing, values));
-        match spec.map_type {
-            Array | PercpuArray => Body::Array(values(len.into())),
-            Hash | PercpuHash => Body::Hash(crate::hash::Hash::new(hash(None), values)),
-            LruHash | LruPercpuHash => {
-                let own = spec.map_flags & NO_COMMON_LRU != 0;
-                Body::Hash(crate::hash::Hash::new(hash(Some(own)), values))
-            }
-            LpmTrie => Body::Lpm(Lpm::new(spec.key_size, len, values)),
-            Queue | Stack => Body::Queue(crate::queue::Queue::new(spec.map_type == Stack, len, values)),
-            BloomFilter => Body::Bloom(Bloom::new(len, spec.map_extra as u32, seed)),
-            PerfEventArray => Body::Perf(ObjectArray::new(len, None), PerfRecords::new(memory)),
-            Devmap | Cpumap => {
-                // Programs read whole structures, whatever part of them the user writes.
-                let values = Values::new(len.into(), 8, 1, memory, &[]);
-                Body::Objects(ObjectArray::new(len, Some(values)))
-            }
-            ProgArray | CgroupArray | ArrayOfMaps | Sockmap | Xskmap | ReuseportSockarray => {
-                Body::Objects(ObjectArray::new(len, None))
-            }
-            HashOfMaps => objects(Hashing::Jenkins(seed)),
-            Sockhash => objects(Hashing::Jenkins(0)),
-            DevmapHash => {
-                let values = |slots| Values::new(slots, 8, 1, memory, &[]);
-                Body::ObjectHash(ObjectHash::new(spec.key_size, len, Hashing::Identity, values))
-            }
-            CgroupStorage | PercpuCgroupStorage | SkStorage | InodeStorage | TaskStorage | CgrpStorage => {
-                Body::Storage(Storage::new(values))
-            }
-            StackTrace => Body::Stacks(Stacks::new(len, spec.value_size)),
-            Ringbuf => Body::Ring(Ring::new(len)),
-            UserRingbuf => Body::UserRing(Ring::new(len)),
-            Arena => Body::Arena(crate::arena::Arena::new(len, memory)),
-            StructOps => Body::StructOps(values(1)),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::errno::Errno;
 use crate::flags::{EXIST, NOEXIST};
-use crate::hash::{Hash, Hashing, Shape, Source};
+use crate::hash::{Hash, Shape, Source};
 use crate::map::Map;
 use crate::paged::Paged;
 use crate::values::Values;
@@ -115,13 +115,7 @@ pub(crate) struct ObjectHash {
 }
 
 impl ObjectHash {
-    pub(crate) fn new(
-        key_size: u32,
-        max_entries: u32,
-        hashing: Hashing,
-        values: impl FnOnce(u64) -> Values,
-    ) -> Self {
-        let shape = Shape { key_size, max_entries, cpus: 1, hashing, per_cpu: false, lru: None };
+    pub(crate) fn new(shape: Shape, values: impl FnOnce(u64) -> Values) -> Self {
         ObjectHash { hash: Hash::new(shape, values), objects: RwLock::default(), writers: Mutex::default() }
     }
 

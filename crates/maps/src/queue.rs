@@ -81,7 +81,7 @@ const WORDS: u64 = 1024;
 
 impl Bloom {
     /// A filter for `entries` values with so many hash functions; 0 stands for 5.
-    pub(crate) fn new(entries: u32, functions: u32, seed: u32) -> Self {
+    pub(crate) fn new(entries: u32, functions: u32, seed: u32, memory: u64) -> Result<Self, Errno> {
         let functions = if functions == 0 { 5 } else { functions };
         // `n * k / ln(2)` bits, nearly, as a power of two.
         let bits = entries.checked_mul(functions).and_then(|bits| (bits / 5).checked_mul(7));
@@ -90,7 +90,10 @@ impl Bloom {
             None => u32::MAX,
         };
         let words = (u64::from(mask) + 1) / 64;
-        Bloom { functions, mask, seed, words: Paged::new(words.div_ceil(WORDS)) }
+        if words * 8 > memory {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(Bloom { functions, mask, seed, words: Paged::new(words.div_ceil(WORDS)) })
     }
 
     pub(crate) fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {

@@ -2,9 +2,10 @@
 //!
 //! They are methods of [`Map`] that answer `EINVAL` (or nothing) on any other type.
 
+use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{LOCAL_STORAGE_GET_F_CREATE, RB_FORCE_WAKEUP, RB_NO_WAKEUP};
-use crate::map::{Body, Map};
+use crate::map::Map;
 use crate::map_type::MapType;
 use crate::perf::PerfRecord;
 use crate::ring::{Consuming, Ring, RingQuery};

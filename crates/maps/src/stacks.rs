@@ -19,6 +19,7 @@ pub(crate) struct Stacks {
     buckets: u32,
     most: u32,
     value_size: usize,
+    memory: u64,
     stacks: Mutex<std::collections::BTreeMap<u32, Kept>>,
 }
 
@@ -29,11 +30,12 @@ struct Kept {
 }
 
 impl Stacks {
-    pub(crate) fn new(max_entries: u32, value_size: u32) -> Self {
+    pub(crate) fn new(max_entries: u32, value_size: u32, memory: u64) -> Self {
         Stacks {
             buckets: max_entries.next_power_of_two(),
             most: max_entries,
             value_size: value_size as usize,
+            memory,
             stacks: Mutex::default(),
         }
     }
@@ -55,7 +57,8 @@ impl Stacks {
             }
         }
         // The new stack needs a place of its own before the old one's is free.
-        if stacks.len() as u64 >= u64::from(self.most) {
+        let count = stacks.len() as u64;
+        if count >= u64::from(self.most) || count * self.value_size as u64 >= self.memory {
             return Err(Errno::ENOMEM);
         }
         stacks.insert(id, Kept { hash, entries: entries.into() });

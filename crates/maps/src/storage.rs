@@ -4,13 +4,20 @@
 //! of attachments, eight bytes of the embedder's choice for the others. See
 //! `kernel/bpf/local_storage.c` and `kernel/bpf/bpf_local_storage.c`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parking_lot::RwLock;
 
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST};
 use crate::values::Values;
+
+/// How many slots rest before the first is used again.
+const RESTING: usize = 64;
+/// Bytes of an owner's key, at most.
+const LONGEST_OWNER: usize = 32;
+/// What an owner costs besides the value.
+const OWNER: u64 = 160;
 
 /// Values by owner.
 #[derive(Debug)]
@@ -27,7 +34,8 @@ struct Owners {
     order: BTreeMap<u64, Box<[u8]>>,
     came: u64,
     fresh: u32,
-    free: Vec<u32>,
+    /// Slots of values that went, the oldest first: who still looks at one should not see another.
+    free: VecDeque<u32>,
 }
 
 impl Storage {
@@ -59,13 +67,13 @@ impl Storage {
             _ => {}
         }
         if let (Some((slot, _)), true) = (old, flags & F_LOCK != 0) {
-            return self.values.write(slot.into(), 0, value);
+            return self.values.put(slot.into(), 0, value, true);
         }
         self.add(&mut owners, owner, Some(value))?;
         if let Some((slot, came)) = old {
             owners.order.remove(&came);
             self.values.clear_fields(slot.into());
-            owners.free.push(slot);
+            owners.free.push_back(slot);
         }
         Ok(())
     }
@@ -75,7 +83,7 @@ impl Storage {
         let (slot, came) = owners.slots.remove(owner).ok_or(Errno::ENOENT)?;
         owners.order.remove(&came);
         self.values.clear_fields(slot.into());
-        owners.free.push(slot);
+        owners.free.push_back(slot);
         Ok(())
     }
 
@@ -91,21 +99,25 @@ impl Storage {
     }
 
     fn add(&self, owners: &mut Owners, owner: &[u8], value: Option<&[u8]>) -> Result<u32, Errno> {
-        let slot = match owners.free.pop() {
+        if owner.len() > LONGEST_OWNER {
+            return Err(Errno::EINVAL);
+        }
+        let rested = if owners.free.len() > RESTING { owners.free.pop_front() } else { None };
+        let slot = match rested {
             Some(slot) => slot,
             None => {
+                self.values.charge(OWNER)?;
                 let next = owners.fresh.checked_add(1).ok_or(Errno::ENOMEM)?;
                 std::mem::replace(&mut owners.fresh, next)
             }
         };
-        let copies = 0..self.values.copies();
-        let cleared = copies.into_iter().try_for_each(|copy| self.values.clear(slot.into(), copy));
+        let cleared = (0..self.values.copies()).try_for_each(|copy| self.values.clear(slot.into(), copy));
         let written = cleared.and_then(|()| match value {
             Some(value) => self.values.write(slot.into(), 0, value),
             None => Ok(()),
         });
         if let Err(errno) = written {
-            owners.free.push(slot);
+            owners.free.push_front(slot);
             return Err(errno);
         }
         owners.came += 1;

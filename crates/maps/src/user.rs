@@ -9,10 +9,11 @@
 
 use std::sync::Arc;
 
+use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST, RDONLY, WRONLY};
 use crate::hash::Source;
-use crate::map::{Body, Map, index};
+use crate::map::{Map, index};
 use crate::map_type::MapType;
 use crate::objects::{Object, ObjectArray, array_update_allowed};
 
@@ -92,6 +93,8 @@ impl<'m> User<'m> {
         self.may_read()?;
         self.check_lock(flags)?;
         self.check_sizes(key, value)?;
+        let found = if flags & F_LOCK != 0 { self.map.find(key, false) } else { None };
+        let _guard = found.map(|(values, slot)| values.lock(slot, 0)).transpose()?;
         self.copy(key, value)
     }
 
@@ -139,7 +142,14 @@ impl<'m> User<'m> {
                 values.read_copies(position.into(), value);
                 Ok(())
             }
-            Body::Hash(_) | Body::Lpm(_) | Body::Storage(_) | Body::StructOps(_) => {
+            Body::Hash(hash) => {
+                let read = |slot: u32| match self.map.map_type().is_per_cpu() {
+                    true => hash.values.read_copies(slot.into(), value),
+                    false => hash.values.read(slot.into(), 0, value),
+                };
+                hash.look(key, read).ok_or(Errno::ENOENT)
+            }
+            Body::Lpm(_) | Body::Storage(_) | Body::StructOps(_) => {
                 let (values, slot) = self.map.find(key, false).ok_or(Errno::ENOENT)?;
                 match values.copies() > 1 || self.map.map_type().is_per_cpu() {
                     true => values.read_copies(slot, value),
@@ -220,7 +230,8 @@ impl<'m> User<'m> {
                 if position >= objects.len() {
                     return Err(Errno::E2BIG);
                 }
-                Err(socket_descriptor(value))
+                // Four bytes are a signed descriptor here and an unsigned one in maps of sockets.
+                Err(if value.len() == 4 { Errno::EBADF } else { socket_descriptor(value) })
             }
             (_, Sockmap | Sockhash) => Err(socket_descriptor(value)),
             (Body::Objects(objects) | Body::Perf(objects, _), _) => {
@@ -327,7 +338,7 @@ impl<'m> User<'m> {
         }
     }
 
-    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`: pops of queues and stacks, takes out of hashes.
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`: pops of queues and stacks, takes out of hashes and stack traces.
     pub fn lookup_and_delete(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
         if flags & !F_LOCK != 0 {
             return Err(Errno::EINVAL);
@@ -347,6 +358,11 @@ impl<'m> User<'m> {
                     true => hash.values.read_copies(slot.into(), &mut value),
                     false => hash.values.read(slot.into(), 0, &mut value),
                 })?;
+            }
+            Body::Stacks(stacks) => {
+                let id = index(key).unwrap_or_default();
+                stacks.read(id, &mut value)?;
+                stacks.delete(id)?;
             }
             _ => return Err(Errno::ENOTSUPP),
         }

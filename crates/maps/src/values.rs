@@ -14,10 +14,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::errno::Errno;
 use crate::paged::Paged;
 use crate::shared::SharedBytes;
-use crate::spec::SpecialField;
+use crate::spec::{FieldKind, SpecialField};
 
 /// A chunk has at least one slot and, where slots are smaller, about this many bytes.
 const CHUNK: u64 = 64 << 10;
+
+/// How often somebody who waits for a spin lock tries.
+const PATIENCE: u32 = 1 << 20;
+
+/// A spin lock of a value, held: one in its word, as `bpf_spin_lock` has it.
+pub(crate) struct Locked<'v> {
+    bytes: &'v SharedBytes,
+    at: usize,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let _ = self.bytes.store(self.at, 4, 0);
+    }
+}
 
 /// The values of a map, by slot.
 #[derive(Debug)]
@@ -80,7 +95,9 @@ impl Values {
     pub(crate) fn bytes(&self, offset: u64) -> Option<(&SharedBytes, usize, usize)> {
         let chunk = self.chunks.get(offset >> self.shift)?;
         let at = (offset & ((1 << self.shift) - 1)) as usize;
-        let left = self.size.checked_sub(at % self.padded).filter(|&left| left > 0)?;
+        // A division costs more than all the rest.
+        let within = if self.padded.is_power_of_two() { at & (self.padded - 1) } else { at % self.padded };
+        let left = self.size.checked_sub(within).filter(|&left| left > 0)?;
         (at < chunk.len()).then_some((chunk, at, left))
     }
 
@@ -94,11 +111,7 @@ impl Values {
         // The last chunk has no more slots than there are.
         let slots = (self.slots.saturating_sub(chunk << self.slot_bits)).min(1 << self.slot_bits);
         let bytes = stride * slots;
-        let before = self.allocated.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.memory {
-            self.allocated.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Errno::ENOMEM);
-        }
+        self.charge(bytes)?;
         let mut made = false;
         let chunk = self.chunks.get_or(chunk, || {
             made = true;
@@ -144,6 +157,39 @@ impl Values {
         }
         if let Some(bytes) = from.get(at..) {
             let _ = chunk.write(base + at, bytes);
+        }
+        Ok(())
+    }
+
+    /// [`Values::write`], under the value's spin lock if `lock` says so.
+    pub(crate) fn put(&self, slot: u64, copy: u32, from: &[u8], lock: bool) -> Result<(), Errno> {
+        let _guard = if lock { Some(self.lock(slot, copy)?) } else { None };
+        self.write(slot, copy, from)
+    }
+
+    /// Takes the value's spin lock; `EBUSY` if nobody gives it back.
+    pub(crate) fn lock(&self, slot: u64, copy: u32) -> Result<Locked<'_>, Errno> {
+        let field =
+            self.fields.iter().find(|field| field.kind == FieldKind::SpinLock).ok_or(Errno::EINVAL)?;
+        let at = self.at(slot, copy) + field.offset as usize;
+        let locked = Locked { bytes: self.touch(slot)?, at };
+        for _ in 0..PATIENCE {
+            if locked.bytes.update(at, 4, |_| 1) == Some(0) {
+                return Ok(locked);
+            }
+            std::thread::yield_now();
+        }
+        // It is not ours to give back.
+        std::mem::forget(locked);
+        Err(Errno::EBUSY)
+    }
+
+    /// Accounts for bytes that the map needs besides its values.
+    pub(crate) fn charge(&self, bytes: u64) -> Result<(), Errno> {
+        let before = self.allocated.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.memory {
+            self.allocated.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Errno::ENOMEM);
         }
         Ok(())
     }

@@ -9,11 +9,13 @@
 //! | [`subject`] | who is asked? |
 //!
 //! Nothing here is published; the command `sandbpf vectors` is a thin skin over [`vectors::run`].
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "kernel"), forbid(unsafe_code))]
 
 mod agree;
 pub mod case;
 pub mod generate;
+#[cfg(feature = "kernel")]
+pub mod kernel_maps;
 mod reference;
 pub mod subject;
 pub mod vectors;

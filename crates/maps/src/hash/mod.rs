@@ -8,7 +8,8 @@
 //! Bucket numbers, the hash function and the order in a chain are the kernel's, so a table without a
 //! random seed is walked in the kernel's order, and a batch ends where the kernel's would.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+mod chains;
+mod slots;
 
 use parking_lot::Mutex;
 
@@ -17,13 +18,11 @@ use crate::flags::{EXIST, F_LOCK, NOEXIST};
 use crate::jhash;
 use crate::lru::Lru;
 use crate::values::Values;
+use chains::{Chains, NONE};
+use slots::Slots;
 
-/// No node, no slot.
-const NONE: u32 = u32::MAX;
 /// Locks of a large table.
 const SHARDS: u32 = 64;
-/// Buckets whose heads are allocated together.
-const PAGE: usize = 256;
 
 /// How keys become bucket numbers.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +49,8 @@ pub(crate) struct Shape {
     pub(crate) max_entries: u32,
     pub(crate) cpus: u32,
     pub(crate) hashing: Hashing,
-    /// Whether an update of an element of a map with a value for each CPU happens in place.
-    pub(crate) per_cpu: bool,
+    /// Whether a value is replaced where it is: values of each CPU, and maps in a map.
+    pub(crate) in_place: bool,
     /// Whether elements are evicted, and if so whether each CPU has its own lists.
     pub(crate) lru: Option<bool>,
 }
@@ -61,38 +60,12 @@ pub(crate) struct Shape {
 pub(crate) struct Hash {
     shape: Shape,
     buckets: u32,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Mutex<Chains>]>,
     /// Buckets of a shard, as a power of two.
     shard_bits: u32,
     slots: Slots,
     lru: Option<Lru>,
     pub(crate) values: Values,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    heads: Vec<Option<Box<[u32; PAGE]>>>,
-    nodes: Vec<Node>,
-    keys: Vec<u8>,
-    unused: Vec<u32>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    hash: u32,
-    next: u32,
-    slot: u32,
-}
-
-/// Which slots are free.
-#[derive(Debug)]
-struct Slots {
-    count: AtomicU32,
-    most: u32,
-    fresh: AtomicU32,
-    free: Mutex<Vec<u32>>,
-    /// A slot for each CPU, into which the next replaced value goes.
-    spare: Box<[AtomicU32]>,
 }
 
 impl Hash {
@@ -128,6 +101,15 @@ impl Hash {
         Some(slot)
     }
 
+    /// Lets `look` see an element's slot while nobody can remove it.
+    pub(crate) fn look(&self, key: &[u8], look: impl FnOnce(u32)) -> Option<()> {
+        let hash = self.hash(key)?;
+        let shard = self.shard(hash).lock();
+        let at = shard.find(self.local(hash), hash, key)?;
+        look(shard.nodes[at as usize].slot);
+        Some(())
+    }
+
     /// Inserts or replaces an element and returns its slot.
     pub(crate) fn update(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
         let cpu = cpu % self.shape.cpus;
@@ -155,12 +137,19 @@ impl Hash {
                 self.slots.give(slot);
                 return Err(errno);
             }
-            shard.insert(self.local(hash), hash, key, slot);
+            if let Err(errno) = self.insert(&mut shard, hash, key, slot) {
+                self.slots.give(slot);
+                return Err(errno);
+            }
             return Ok(slot);
         };
         let slot = shard.nodes[old as usize].slot;
-        if self.shape.per_cpu || flags & F_LOCK != 0 {
+        if self.shape.in_place {
             self.write(slot, from, cpu, false)?;
+            return Ok(slot);
+        }
+        if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0) {
+            self.values.put(slot.into(), 0, bytes, true)?;
             return Ok(slot);
         }
         let new = self.slots.replacement(cpu);
@@ -168,6 +157,7 @@ impl Hash {
             self.slots.replaced(new, cpu);
             return Err(errno);
         }
+        // The node that goes is the one that comes.
         shard.unlink(self.local(hash), old);
         shard.insert(self.local(hash), hash, key, new);
         drop(shard);
@@ -187,23 +177,23 @@ impl Hash {
         cpu: u32,
     ) -> Result<u32, Errno> {
         let mut new = None;
-        if !(self.shape.per_cpu && flags == EXIST) {
+        if !(self.shape.in_place && flags == EXIST) {
             let slot = lru.pop(cpu, hash, &|slot, hash| self.evict(slot, hash)).ok_or(Errno::ENOMEM)?;
             new = Some(slot);
-            if !self.shape.per_cpu {
+            if !self.shape.in_place {
                 self.write(slot, from, cpu, true).inspect_err(|_| lru.push(slot))?;
             }
         }
         let mut shard = self.shard(hash).lock();
         let old = shard.find(self.local(hash), hash, key);
         let done = allowed(old.is_some(), flags).and_then(|()| match (old, new) {
-            (Some(old), _) if self.shape.per_cpu => {
+            (Some(old), _) if self.shape.in_place => {
                 let slot = shard.nodes[old as usize].slot;
                 lru.mark(slot);
                 self.write(slot, from, cpu, false).map(|()| (slot, new))
             }
             (old, Some(slot)) => {
-                if self.shape.per_cpu {
+                if self.shape.in_place {
                     self.write(slot, from, cpu, true)?;
                 }
                 let replaced = old.map(|old| shard.nodes[old as usize].slot);
@@ -211,7 +201,7 @@ impl Hash {
                     lru.mark(slot);
                     shard.unlink(self.local(hash), old);
                 }
-                shard.insert(self.local(hash), hash, key, slot);
+                self.insert(&mut shard, hash, key, slot)?;
                 Ok((slot, replaced))
             }
             (_, None) => Err(Errno::ENOENT),
@@ -227,6 +217,15 @@ impl Hash {
                 Err(errno)
             }
         }
+    }
+
+    /// Links a new element; one more node than ever before needs memory.
+    fn insert(&self, shard: &mut Chains, hash: u32, key: &[u8], slot: u32) -> Result<(), Errno> {
+        if shard.is_full() {
+            self.values.charge(key.len() as u64 + 12)?;
+        }
+        shard.insert(self.local(hash), hash, key, slot);
+        Ok(())
     }
 
     fn give(&self, lru: &Lru, slot: Option<u32>) {
@@ -363,7 +362,7 @@ impl Hash {
         })
     }
 
-    fn shard(&self, hash: u32) -> &Mutex<Shard> {
+    fn shard(&self, hash: u32) -> &Mutex<Chains> {
         &self.shards[((hash & (self.buckets - 1)) >> self.shard_bits) as usize]
     }
 
@@ -379,126 +378,5 @@ fn allowed(exists: bool, flags: u64) -> Result<(), Errno> {
         NOEXIST if exists => Err(Errno::EEXIST),
         EXIST if !exists => Err(Errno::ENOENT),
         _ => Ok(()),
-    }
-}
-
-impl Shard {
-    fn head(&self, bucket: u32) -> u32 {
-        let page = self.heads.get(bucket as usize / PAGE).and_then(Option::as_ref);
-        page.map_or(NONE, |page| page[bucket as usize % PAGE])
-    }
-
-    fn set_head(&mut self, bucket: u32, at: u32) {
-        let page = bucket as usize / PAGE;
-        if self.heads.len() <= page {
-            self.heads.resize_with(page + 1, || None);
-        }
-        self.heads[page].get_or_insert_with(|| Box::new([NONE; PAGE]))[bucket as usize % PAGE] = at;
-    }
-
-    fn next_bucket(&self, bucket: u32) -> Option<u32> {
-        let mut skip = bucket as usize % PAGE;
-        for (number, page) in self.heads.iter().enumerate().skip(bucket as usize / PAGE) {
-            let found = page.as_ref().and_then(|page| page[skip..].iter().position(|&at| at != NONE));
-            if let Some(found) = found {
-                return Some((number * PAGE + skip + found) as u32);
-            }
-            skip = 0;
-        }
-        None
-    }
-
-    fn key(&self, at: u32, size: usize) -> &[u8] {
-        &self.keys[at as usize * size..][..size]
-    }
-
-    fn find(&self, bucket: u32, hash: u32, key: &[u8]) -> Option<u32> {
-        let mut at = self.head(bucket);
-        while at != NONE {
-            let node = self.nodes[at as usize];
-            if node.hash == hash && self.key(at, key.len()) == key {
-                return Some(at);
-            }
-            at = node.next;
-        }
-        None
-    }
-
-    fn insert(&mut self, bucket: u32, hash: u32, key: &[u8], slot: u32) {
-        let node = Node { hash, next: self.head(bucket), slot };
-        let at = match self.unused.pop() {
-            Some(at) => {
-                self.nodes[at as usize] = node;
-                self.keys[at as usize * key.len()..][..key.len()].copy_from_slice(key);
-                at
-            }
-            None => {
-                self.nodes.push(node);
-                self.keys.extend_from_slice(key);
-                self.nodes.len() as u32 - 1
-            }
-        };
-        self.set_head(bucket, at);
-    }
-
-    fn unlink(&mut self, bucket: u32, at: u32) {
-        let next = self.nodes[at as usize].next;
-        let mut before = self.head(bucket);
-        if before == at {
-            self.set_head(bucket, next);
-        } else {
-            while before != NONE && self.nodes[before as usize].next != at {
-                before = self.nodes[before as usize].next;
-            }
-            if before != NONE {
-                self.nodes[before as usize].next = next;
-            }
-        }
-        self.unused.push(at);
-    }
-}
-
-impl Slots {
-    fn new(most: u32, cpus: u32) -> Self {
-        Slots {
-            count: AtomicU32::new(0),
-            most,
-            fresh: AtomicU32::new(0),
-            free: Mutex::default(),
-            spare: (0..cpus).map(|_| AtomicU32::new(NONE)).collect(),
-        }
-    }
-
-    /// A slot for a new element.
-    fn take(&self) -> Result<u32, Errno> {
-        let more = |count| (count < self.most).then_some(count + 1);
-        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).map_err(|_| Errno::E2BIG)?;
-        Ok(self.any())
-    }
-
-    fn any(&self) -> u32 {
-        self.free.lock().pop().unwrap_or_else(|| self.fresh.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The slot of a deleted element.
-    fn give(&self, slot: u32) {
-        self.free.lock().push(slot);
-        self.count.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// A slot that a value moves to.
-    fn replacement(&self, cpu: u32) -> u32 {
-        match self.spare[cpu as usize].swap(NONE, Ordering::AcqRel) {
-            NONE => self.any(),
-            slot => slot,
-        }
-    }
-
-    /// The slot that the value was in.
-    fn replaced(&self, slot: u32, cpu: u32) {
-        let spare = &self.spare[cpu as usize];
-        if spare.compare_exchange(NONE, slot, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.free.lock().push(slot);
-        }
     }
 }
