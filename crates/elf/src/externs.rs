@@ -135,7 +135,8 @@ fn classify(btf: &Btf, sections: &HashMap<TypeId, TypeId>, name: &str) -> Result
             let typed = btf.strip(ty).is_some_and(|(id, _)| id != 0);
             Ok(ExternKind::Ksym { typed, function, outcome: Ok(Ksym::Unasked) })
         }
-        _ => Err(ObjectError::external(name, "expected it in .kconfig (a variable) or .ksyms")),
+        // Nobody provides what is in no section: the programs that use it have to live with that.
+        _ => Ok(ExternKind::Unknown),
     }
 }
 
@@ -225,9 +226,9 @@ fn fill(btf: &Btf, externs: &mut [Extern], options: &Options, bytes: &mut [u8]) 
         }
         let number = match name {
             "LINUX_KERNEL_VERSION" => Some(u64::from(options.kernel_version)),
-            // Both are there since 5.15 and 4.17.
+            // It is there since 5.15.
             "LINUX_HAS_BPF_COOKIE" => Some(u64::from(options.kernel_version >= 0x05_0f_00)),
-            "LINUX_HAS_SYSCALL_WRAPPER" => Some(u64::from(options.kernel_version >= 0x04_11_00)),
+            "LINUX_HAS_SYSCALL_WRAPPER" => Some(u64::from(options.syscall_wrapper)),
             _ if name.starts_with("LINUX_") && entry.weak => Some(0),
             _ => None,
         };

@@ -24,6 +24,7 @@ pub struct Options {
     pub(crate) target: Option<Arc<Btf>>,
     pub(crate) kconfig: String,
     pub(crate) kernel_version: u32,
+    pub(crate) syscall_wrapper: bool,
     pub(crate) processors: Option<u32>,
     pub(crate) kernel_symbols: Option<Symbols>,
 }
@@ -51,6 +52,7 @@ impl Options {
             target: None,
             kconfig: String::new(),
             kernel_version: 0x06_12_00,
+            syscall_wrapper: true,
             processors: None,
             kernel_symbols: None,
         }
@@ -85,6 +87,14 @@ impl Options {
     /// The kernel's version, what programs read as `LINUX_KERNEL_VERSION`.
     pub fn kernel_version(mut self, major: u8, minor: u8, patch: u8) -> Self {
         self.kernel_version = u32::from(major) << 16 | u32::from(minor) << 8 | u32::from(patch);
+        self
+    }
+
+    /// Whether system calls take their arguments from saved registers, what programs read as
+    /// `LINUX_HAS_SYSCALL_WRAPPER`. They do on x86-64 since 4.17; loaders find out by trying, and where probes are locked
+    /// they find that they do not.
+    pub fn syscall_wrapper(mut self, wrapped: bool) -> Self {
+        self.syscall_wrapper = wrapped;
         self
     }
 

@@ -85,6 +85,8 @@ fn tail(map: &mut MapDef, words: &[u32], all: &[MapDef], tails: &[Vec<u32>]) {
         [] => return,
     };
     if map.is_outer() {
+        // Definitions say nothing or zero; what the kernel stores is a descriptor.
+        map.value_size = 4;
         map.inner = all.get(inner).filter(|inner| !inner.is_outer()).cloned().map(Box::new);
     }
 }
