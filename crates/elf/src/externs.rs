@@ -329,11 +329,7 @@ fn resolve(btf: &Btf, entry: &mut Extern, options: &Options) {
         Some(&Kind::Func { proto, .. }) => Some(proto),
         _ => None,
     });
-    let name = if function {
-        std::str::from_utf8(essential_name(entry.name.as_bytes())).unwrap_or(&entry.name)
-    } else {
-        &entry.name
-    };
+    let name = kernel_name(&entry.name, function);
     let found = target.find(name, |kind| match kind {
         Kind::Func { .. } => function,
         Kind::Var { .. } => !function,
@@ -355,7 +351,18 @@ fn resolve(btf: &Btf, entry: &mut Extern, options: &Options) {
     };
 }
 
+/// A function's name in the kernel is the one without flavour.
+fn kernel_name(name: &str, function: bool) -> &str {
+    let essential = std::str::from_utf8(essential_name(name.as_bytes())).unwrap_or(name);
+    if function { essential } else { name }
+}
+
 impl Extern {
+    /// Its name in the kernel.
+    pub(crate) fn kernel_name(&self) -> &str {
+        kernel_name(&self.name, matches!(self.kind, ExternKind::Ksym { function: true, .. }))
+    }
+
     /// It must be left out of what the object may use.
     pub(crate) fn error(&self) -> Option<&ObjectError> {
         match &self.kind {

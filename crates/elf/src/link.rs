@@ -90,7 +90,9 @@ fn adapt(
     budget: &CoreBudget,
 ) -> HashMap<usize, Vec<(usize, Result<Answer, String>)>> {
     let mut answers: HashMap<usize, Vec<_>> = HashMap::new();
-    let (Some(local), Some(target)) = (object.btf.as_deref(), object.options.target.as_deref()) else {
+    let options = &object.options;
+    let target = options.core_target.as_deref().or(options.target.as_deref());
+    let (Some(local), Some(target)) = (object.btf.as_deref(), target) else {
         return answers;
     };
     let mut core = Core::new(local, target, budget);
@@ -125,6 +127,12 @@ impl Linker<'_> {
         for (insn, answer) in self.answers.get(&index).into_iter().flatten() {
             let patched = answer.clone().and_then(|answer| patch(&mut code, *insn, &answer));
             patched.map_err(|what| ObjectError::relocation(&*function.name, *insn, what))?;
+            if let Ok(Answer { target: Some(id), .. }) = answer {
+                let target =
+                    self.object.options.core_target.as_deref().or(self.object.options.target.as_deref());
+                let name = target.map_or("", |target| target.name(*id)).to_owned();
+                self.fixups.push(Fixup { insn: at + insn, kind: FixupKind::TypeId { name, id: *id } });
+            }
         }
         self.code.extend_from_slice(&code);
         self.placed.push(Placed { function: index, at });
@@ -341,7 +349,7 @@ impl Linker<'_> {
 
     fn call_extern(&mut self, at: usize, mut slot: Slot, external: usize) -> Result<(), ObjectError> {
         let entry = &self.object.externs[external];
-        let name = entry.name.clone();
+        let name = entry.kernel_name().to_owned();
         let kind = match &entry.kind {
             ExternKind::Unknown => FixupKind::Unresolved { name },
             ExternKind::Kconfig { .. } => {
@@ -371,7 +379,7 @@ impl Linker<'_> {
 
     fn load_extern(&mut self, at: usize, mut slot: Slot, external: usize) -> Result<(), ObjectError> {
         let entry = &self.object.externs[external];
-        let name = entry.name.clone();
+        let name = entry.kernel_name().to_owned();
         let mut second = self.second(at).map_err(|what| ObjectError::external(&*name, what))?;
         let kind = match &entry.kind {
             ExternKind::Unknown => FixupKind::Unresolved { name },

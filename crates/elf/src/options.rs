@@ -22,6 +22,7 @@ type Symbols = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
 pub struct Options {
     pub(crate) name: String,
     pub(crate) target: Option<Arc<Btf>>,
+    pub(crate) core_target: Option<Arc<Btf>>,
     pub(crate) kconfig: String,
     pub(crate) kernel_version: u32,
     pub(crate) syscall_wrapper: bool,
@@ -50,6 +51,7 @@ impl Options {
         Self {
             name: String::new(),
             target: None,
+            core_target: None,
             kconfig: String::new(),
             kernel_version: 0x06_12_00,
             syscall_wrapper: true,
@@ -70,6 +72,12 @@ impl Options {
     /// have no number.
     pub fn target(mut self, types: Arc<Btf>) -> Self {
         self.target = Some(types);
+        self
+    }
+
+    /// Other types than the kernel's for CO-RE alone, as for a kernel that carries none.
+    pub fn core_target(mut self, types: Arc<Btf>) -> Self {
+        self.core_target = Some(types);
         self
     }
 

@@ -76,6 +76,13 @@ pub enum FixupKind {
         /// The number, if the kernel's types were given.
         id: Option<TypeId>,
     },
+    /// The number of a type in the kernel's types, adapted by CO-RE; it is in the instruction.
+    TypeId {
+        /// The type's name.
+        name: String,
+        /// The number.
+        id: TypeId,
+    },
     /// A symbol of the kernel by its address: the two immediates are that address.
     KernelAddress {
         /// Its name.

@@ -146,12 +146,22 @@ fn compare(corpus: &Path, kernel: &Kernel, file: &str, counts: &mut Counts) {
             counts.absent += 1;
             continue;
         }
+        // Some tests bring the types of a kernel along.
+        let types = record["expected"]["btf_path"].as_str().and_then(|name| name.split('.').next());
+        let types = types.map(|name| path.with_file_name(format!("{name}.o"))).map(|path| {
+            [path.clone(), corpus.join("objects/selftests-progs").join(path.file_name().unwrap_or_default())]
+        });
+        let types = types.and_then(|paths| paths.iter().find_map(|path| std::fs::read(path).ok()));
+        let core = types.map(|bytes| Object::parse(&bytes).expect("types").btf().expect("types").clone());
         let object = counts.objects.entry((path.clone(), compat)).or_insert_with(|| {
             let bytes = std::fs::read(&path).expect("an object file");
             let mut options =
                 Options::new().name(object_name).kconfig(&*kernel.config).processors(PROCESSORS);
             // Probes were locked, and so libbpf found no wrapper.
             options = options.syscall_wrapper(false).kernel_version(6, 18, 44).kernel_symbols(|_| Some(0));
+            if let Some(types) = core {
+                options = options.core_target(Arc::new(types));
+            }
             if let Some(types) = &kernel.types {
                 options = options.target(Arc::clone(types));
             }
@@ -237,6 +247,10 @@ fn instructions_equal(
             FixupKind::KernelAddress { .. } => 2,
             FixupKind::KernelType { name, id } => {
                 numbers.add(false, name, *id, immediate)?;
+                1
+            }
+            FixupKind::TypeId { name, id } => {
+                numbers.add(false, name, Some(*id), immediate)?;
                 1
             }
             FixupKind::Kfunc { name, id } => {

@@ -80,6 +80,8 @@ pub(crate) struct Answer {
     wrong_size: bool,
     original_size: u32,
     new_size: u32,
+    /// The type of the kernel whose number was asked for.
+    pub(crate) target: Option<TypeId>,
 }
 
 /// What one side's types say.
@@ -218,6 +220,7 @@ fn calculate(kind: ReloKind, local: &Spec<'_>, target: Option<&Spec<'_>>) -> Res
         wrong_size,
         original_size: original.size,
         new_size: new.size,
+        target: target.filter(|_| kind == ReloKind::TypeIdTarget).map(|target| target.root),
     })
 }
 
