@@ -101,7 +101,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// A network device by its index. There is one: the loopback device, 1.
     fn device(&self, ifindex: u32) -> Option<Device> {
-        (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false })
+        (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false, forwarding_v6: true })
     }
 
     /// Where a packet would be forwarded to: fills the results of `struct bpf_fib_lookup` and gives a
@@ -232,8 +232,10 @@ pub struct Device {
     pub mtu: u32,
     /// How long its link headers are, in bytes.
     pub header_len: u16,
-    /// Whether packets that come through it may be forwarded.
+    /// Whether IPv4 packets that come through it may be forwarded.
     pub forwarding: bool,
+    /// Whether IPv6 packets may.
+    pub forwarding_v6: bool,
 }
 
 /// A host in which time stands still and dice are loaded: for tests and fuzzing.

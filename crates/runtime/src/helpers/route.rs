@@ -34,7 +34,8 @@ crate::helpers! {
         }
         let ifindex = machine.memory.read::<4>(params.address.wrapping_add(fib::IFINDEX))? as u32;
         let Some(device) = machine.host().device(ifindex) else { return fail(ENODEV) };
-        if !device.forwarding {
+        let forwards = if family == AF_INET { device.forwarding } else { device.forwarding_v6 };
+        if !forwards {
             return Ok(fib::FWD_DISABLED);
         }
         let mut bytes = machine.bytes(params.address, fib::SIZE)?;
