@@ -1,0 +1,127 @@
+//! Availability: which helpers a program has.
+//!
+//! Linux answers with a chain of functions, each of which knows some helpers and asks another for the
+//! rest (`get_func_proto`). The chains here are the same, as tables: a chain offers helpers, some only
+//! under a condition, and hands the question on.
+
+use crate::{AttachType as At, HelperSpec, Program, ProgramType};
+
+/// What offers helpers.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// What it is called in documents.
+    pub(crate) name: &'static str,
+    /// What it offers, the first rule that knows a number counting.
+    pub(crate) rules: &'static [Rule],
+    /// Who is asked for the rest, in this order.
+    pub(crate) then: &'static [&'static Chain],
+}
+
+/// What a chain says of some helpers.
+#[derive(Debug)]
+pub(crate) enum Rule {
+    /// They are there.
+    Give(&'static [&'static HelperSpec]),
+    /// They are there if that holds; if not, others may know them.
+    When(Condition, &'static [&'static HelperSpec]),
+    /// They are not there, whoever else offers them.
+    Hide(&'static [&'static HelperSpec]),
+}
+
+/// What a helper may depend on.
+#[derive(Debug)]
+pub(crate) enum Condition {
+    /// Where the program is attached.
+    AttachedTo(&'static [At]),
+    /// Where it is not attached.
+    NotAttachedTo(&'static [At]),
+    /// That it may sleep.
+    Sleepable,
+    /// That it is entered through a trampoline: functions and hooks, not tracepoints.
+    Trampoline,
+    /// That what it is attached to starts with one of these names.
+    Target(&'static [&'static str]),
+    /// The loader's capability to load programs.
+    Bpf,
+    /// The loader's capability to look into the kernel.
+    Perfmon,
+    /// That the kernel was built to let programs replace functions.
+    OverrideReturn,
+    /// That the kernel lets programs write the memory of processes.
+    ProbeWriteUser,
+}
+
+use Condition::*;
+use Rule::*;
+
+impl Condition {
+    fn holds(&self, program: &Program<'_>) -> bool {
+        let at = program.attach_type;
+        match self {
+            AttachedTo(all) => all.contains(&at),
+            NotAttachedTo(all) => !all.contains(&at),
+            Sleepable => program.sleepable,
+            Trampoline => match program.program_type {
+                ProgramType::Tracing => [At::TRACE_FENTRY, At::TRACE_FEXIT, At::MODIFY_RETURN].contains(&at),
+                ProgramType::Lsm => at == At::LSM_MAC,
+                _ => false,
+            },
+            Target(names) => names.iter().any(|name| program.target.starts_with(name)),
+            Bpf => program.powers.bpf,
+            Perfmon => program.powers.perfmon,
+            OverrideReturn => program.powers.override_return,
+            ProbeWriteUser => program.powers.probe_write_user,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn describe(&self, f: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        let mut list = |start: &str, all: &[At]| {
+            f.write_str(start)?;
+            for (at, one) in all.iter().enumerate() {
+                write!(f, "{}`{one}`", if at > 0 { ", " } else { " " })?;
+            }
+            Ok(())
+        };
+        match self {
+            AttachedTo(all) => list("attached to", all),
+            NotAttachedTo(all) => list("not attached to", all),
+            Sleepable => f.write_str("may sleep"),
+            Trampoline => f.write_str("attached to a function or a hook"),
+            Target(names) => {
+                f.write_str("attached to")?;
+                for (at, name) in names.iter().enumerate() {
+                    write!(f, "{}`{name}`", if at > 0 { ", " } else { " " })?;
+                }
+                Ok(())
+            }
+            Bpf => f.write_str("the loader has CAP_BPF"),
+            Perfmon => f.write_str("the loader has CAP_PERFMON"),
+            OverrideReturn => f.write_str("the kernel is built with CONFIG_BPF_KPROBE_OVERRIDE"),
+            ProbeWriteUser => f.write_str("the kernel is not locked down"),
+        }
+    }
+}
+
+impl Chain {
+    /// The helper that this number means to the program.
+    pub(crate) fn find(&self, program: &Program<'_>, id: i32) -> Option<&'static HelperSpec> {
+        self.ask(program, id).flatten()
+    }
+
+    /// `None` if nobody knows the number, `Some(None)` if it is hidden.
+    fn ask(&self, program: &Program<'_>, id: i32) -> Option<Option<&'static HelperSpec>> {
+        for rule in self.rules {
+            let (holds, helpers) = match rule {
+                Give(helpers) => (true, *helpers),
+                When(condition, helpers) => (condition.holds(program), *helpers),
+                Hide(helpers) if helpers.iter().any(|helper| helper.id == id) => return Some(None),
+                Hide(_) => continue,
+            };
+            if holds && let Some(helper) = helpers.iter().find(|helper| helper.id == id) {
+                return Some(Some(helper));
+            }
+        }
+        self.then.iter().find_map(|chain| chain.ask(program, id))
+    }
+}
