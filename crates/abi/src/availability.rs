@@ -24,8 +24,6 @@ pub(crate) enum Rule {
     Give(&'static [&'static HelperSpec]),
     /// They are there if that holds; if not, others may know them.
     When(Condition, &'static [&'static HelperSpec]),
-    /// They are not there, whoever else offers them.
-    Hide(&'static [&'static HelperSpec]),
 }
 
 /// What a helper may depend on.
@@ -41,6 +39,8 @@ pub(crate) enum Condition {
     Trampoline,
     /// That what it is attached to starts with one of these names.
     Target(&'static [&'static str]),
+    /// That it starts with the first and does not end with the second.
+    TargetBut(&'static str, &'static str),
     /// The loader's capability to load programs.
     Bpf,
     /// The loader's capability to look into the kernel.
@@ -67,6 +67,7 @@ impl Condition {
                 _ => false,
             },
             Target(names) => names.iter().any(|name| program.target.starts_with(name)),
+            TargetBut(name, end) => program.target.starts_with(name) && !program.target.ends_with(end),
             Bpf => program.powers.bpf,
             Perfmon => program.powers.perfmon,
             OverrideReturn => program.powers.override_return,
@@ -95,6 +96,7 @@ impl Condition {
                 }
                 Ok(())
             }
+            TargetBut(name, end) => write!(f, "attached to `{name}` but `{end}`"),
             Bpf => f.write_str("the loader has CAP_BPF"),
             Perfmon => f.write_str("the loader has CAP_PERFMON"),
             OverrideReturn => f.write_str("the kernel is built with CONFIG_BPF_KPROBE_OVERRIDE"),
@@ -106,22 +108,14 @@ impl Condition {
 impl Chain {
     /// The helper that this number means to the program.
     pub(crate) fn find(&self, program: &Program<'_>, id: i32) -> Option<&'static HelperSpec> {
-        self.ask(program, id).flatten()
+        let own = self.rules.iter().find_map(|rule| match rule {
+            Give(helpers) => numbered(helpers, id),
+            When(condition, helpers) => numbered(helpers, id).filter(|_| condition.holds(program)),
+        });
+        own.or_else(|| self.then.iter().find_map(|chain| chain.find(program, id)))
     }
+}
 
-    /// `None` if nobody knows the number, `Some(None)` if it is hidden.
-    fn ask(&self, program: &Program<'_>, id: i32) -> Option<Option<&'static HelperSpec>> {
-        for rule in self.rules {
-            let (holds, helpers) = match rule {
-                Give(helpers) => (true, *helpers),
-                When(condition, helpers) => (condition.holds(program), *helpers),
-                Hide(helpers) if helpers.iter().any(|helper| helper.id == id) => return Some(None),
-                Hide(_) => continue,
-            };
-            if holds && let Some(helper) = helpers.iter().find(|helper| helper.id == id) {
-                return Some(Some(helper));
-            }
-        }
-        self.then.iter().find_map(|chain| chain.ask(program, id))
-    }
+fn numbered(helpers: &'static [&'static HelperSpec], id: i32) -> Option<&'static HelperSpec> {
+    helpers.iter().copied().find(|helper| helper.id == id)
 }

@@ -148,18 +148,6 @@ static CGROUP_COMMON: Chain = Chain {
     then: &[],
 };
 
-/// What control groups offer where a task is known to be the cause.
-static CGROUP_CURRENT: Chain = Chain {
-    name: "control groups with a task",
-    rules: &[Give(&[
-        GET_CURRENT_UID_GID,
-        GET_CURRENT_COMM,
-        GET_CGROUP_CLASSID_CURRENT,
-        CURRENT_TASK_UNDER_CGROUP,
-    ])],
-    then: &[&CGROUP_COMMON],
-};
-
 pub(crate) static SOCKET_FILTER: Chain = Chain {
     name: "socket filters",
     rules: &[Give(&[
@@ -214,7 +202,7 @@ pub(crate) static CGROUP_SOCK: Chain = Chain {
         SK_STORAGE_GET_CGROUP_SOCK,
         KTIME_GET_COARSE_NS,
     ])],
-    then: &[&CGROUP_CURRENT, &BASE],
+    then: &[&CGROUP_COMMON, &BASE],
 };
 
 pub(crate) static CGROUP_SOCK_ADDR: Chain = Chain {
@@ -229,19 +217,17 @@ pub(crate) static CGROUP_SOCK_ADDR: Chain = Chain {
             SK_LOOKUP_UDP_SOCK_ADDR,
             SK_RELEASE,
             SKC_LOOKUP_TCP_SOCK_ADDR,
+            SETSOCKOPT,
+            GETSOCKOPT,
             SK_STORAGE_GET,
             SK_STORAGE_DELETE,
         ]),
-        When(
-            NotAttachedTo(&[At::CGROUP_UNIX_GETPEERNAME, At::CGROUP_UNIX_GETSOCKNAME]),
-            &[SETSOCKOPT, GETSOCKOPT],
-        ),
     ],
-    then: &[&CGROUP_CURRENT, &SOCKET_BASE],
+    then: &[&CGROUP_COMMON, &SOCKET_BASE],
 };
 
 pub(crate) static CGROUP_DEVICE: Chain =
-    Chain { name: "devices", rules: &[Give(&[PERF_EVENT_OUTPUT])], then: &[&CGROUP_CURRENT, &BASE] };
+    Chain { name: "devices", rules: &[Give(&[PERF_EVENT_OUTPUT])], then: &[&CGROUP_COMMON, &BASE] };
 
 pub(crate) static CGROUP_SYSCTL: Chain = Chain {
     name: "variables of the kernel",
@@ -253,7 +239,7 @@ pub(crate) static CGROUP_SYSCTL: Chain = Chain {
         KTIME_GET_COARSE_NS,
         PERF_EVENT_OUTPUT,
     ])],
-    then: &[&CGROUP_CURRENT, &BASE],
+    then: &[&CGROUP_COMMON, &BASE],
 };
 
 pub(crate) static CGROUP_SOCKOPT: Chain = Chain {
@@ -262,7 +248,7 @@ pub(crate) static CGROUP_SOCKOPT: Chain = Chain {
         Give(&[GET_NETNS_COOKIE, SK_STORAGE_GET, SK_STORAGE_DELETE, TCP_SOCK, PERF_EVENT_OUTPUT]),
         When(AttachedTo(&[At::CGROUP_SETSOCKOPT]), &[SETSOCKOPT_SK, GETSOCKOPT_SK]),
     ],
-    then: &[&CGROUP_CURRENT, &BASE],
+    then: &[&CGROUP_COMMON, &BASE],
 };
 
 pub(crate) static CLASSIFIER: Chain = Chain {
@@ -459,7 +445,7 @@ pub(crate) static LWT_XMIT: Chain = Chain {
 
 pub(crate) static LWT_SEG6LOCAL: Chain = Chain {
     name: "segment routing",
-    rules: &[Hide(&[SKB_PULL_DATA]), Give(&[LWT_SEG6_STORE_BYTES, LWT_SEG6_ACTION, LWT_SEG6_ADJUST_SRH])],
+    rules: &[Give(&[LWT_SEG6_STORE_BYTES, LWT_SEG6_ACTION, LWT_SEG6_ADJUST_SRH])],
     then: &[&LWT_OUT],
 };
 
@@ -553,11 +539,15 @@ pub(crate) static PERF_EVENT: Chain = Chain {
     then: &[&TRACING_BASE],
 };
 
-pub(crate) static RAW_TRACEPOINT: Chain = Chain {
-    name: "raw tracepoints",
-    rules: &[Give(&[PERF_EVENT_OUTPUT, GET_STACKID, GET_STACK_RAW_TRACEPOINT, GET_ATTACH_COOKIE])],
+/// What tracepoints without a record have.
+static RAW_BASE: Chain = Chain {
+    name: "raw tracing",
+    rules: &[Give(&[PERF_EVENT_OUTPUT, GET_STACKID, GET_STACK_RAW_TRACEPOINT])],
     then: &[&TRACING_BASE],
 };
+
+pub(crate) static RAW_TRACEPOINT: Chain =
+    Chain { name: "raw tracepoints", rules: &[Give(&[GET_ATTACH_COOKIE])], then: &[&RAW_BASE] };
 
 pub(crate) static TRACING: Chain = Chain {
     name: "typed tracing",
@@ -578,7 +568,7 @@ pub(crate) static TRACING: Chain = Chain {
         When(AttachedTo(&[At::TRACE_RAW_TP]), &[GET_ATTACH_COOKIE]),
         When(Target(&["bpf_iter_tcp", "bpf_iter_unix"]), &[SETSOCKOPT_SK, GETSOCKOPT_SK]),
     ],
-    then: &[&RAW_TRACEPOINT],
+    then: &[&RAW_BASE],
 };
 
 pub(crate) static LSM: Chain = Chain {
@@ -616,9 +606,13 @@ static LSM_SOCKETS: Chain = Chain {
 
 pub(crate) static STRUCT_OPS: Chain = Chain {
     name: "tables of the kernel",
-    rules: &[When(
-        Target(&["tcp_congestion_ops"]),
-        &[TCP_SEND_ACK, SK_STORAGE_GET, SK_STORAGE_DELETE, KTIME_GET_COARSE_NS],
-    )],
+    rules: &[
+        When(
+            Target(&["tcp_congestion_ops"]),
+            &[TCP_SEND_ACK, SK_STORAGE_GET, SK_STORAGE_DELETE, KTIME_GET_COARSE_NS],
+        ),
+        // A socket that is being released has no options any more.
+        When(TargetBut("tcp_congestion_ops", ".release"), &[SETSOCKOPT_SK, GETSOCKOPT_SK]),
+    ],
     then: &[&BASE],
 };

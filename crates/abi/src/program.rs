@@ -33,7 +33,7 @@ pub struct Program<'t> {
     /// What the loader and the kernel allow.
     pub powers: Powers,
     /// The name of what it will be attached to, if that is known: the function of an iterator
-    /// (`bpf_iter_tcp`), a hook (`sock_graft`), a table of functions (`tcp_congestion_ops`).
+    /// (`bpf_iter_tcp`), a hook (`sock_graft`), a function of a table (`tcp_congestion_ops.release`).
     pub target: &'t str,
 }
 

@@ -21,7 +21,7 @@ context! {
         /// Whether it is being written.
         write: u32 = WRITE @ 0 [load NARROW],
         /// Where in the file.
-        file_pos: u32 = FILE_POS @ 4,
+        file_pos: u32 = FILE_POS @ 4 [load NARROW],
     }
 }
 
