@@ -191,13 +191,16 @@ impl<'t> Program<'t> {
 
     /// The helper with this number.
     pub fn helper(&self, id: i32) -> Result<&'static HelperSpec, Unavailable> {
-        if helpers::numbered(id).next().is_none() {
-            // Zero has a name, and so every type just does not have it.
-            return Err(if id == 0 { Unavailable::NotForType } else { Unavailable::Unknown });
-        }
         let row = self.program_type.row();
+        if id == 0 {
+            // Zero has a name, and nobody has it.
+            return Err(Unavailable::NotForType);
+        }
         if row.needs_gpl && !self.gpl {
             return Err(Unavailable::GplOnly);
+        }
+        if helpers::numbered(id).next().is_none() {
+            return Err(Unavailable::Unknown);
         }
         let here = Program { attach_type: self.at(), ..*self };
         let helper = row.helpers.find(&here, id).ok_or(Unavailable::NotForType)?;

@@ -23,6 +23,12 @@ pub(crate) enum Kind {
     FilterAttach,
     /// One encoding that the kernel accepts or refuses.
     Encoding,
+    /// The helpers that a type of program has.
+    HelperMatrix,
+    /// The offsets of a context that accesses of one size may have.
+    ContextAccess,
+    /// The values that a type of program may return.
+    ReturnValues,
     /// What libpcap makes of a capture with a filter.
     Verdict,
     /// The same for `DLT_NULL`, with the program in the record.
@@ -53,10 +59,10 @@ pub(crate) enum Kind {
 const ROWS: &[(&[&str], Kind)] = &[
     (&["maps", "results"], Kind::Skipped("needs maps, helpers and contexts that are not there yet")),
     (&["maps", "kernel"], Kind::Skipped("needs the verifier")),
-    (&["range", "accepted_offsets"], Kind::Skipped("needs the verifier")),
-    (&["available", "unknown"], Kind::Skipped("needs the verifier")),
+    (&["range", "accepted_offsets"], Kind::ContextAccess),
+    (&["available", "unknown"], Kind::HelperMatrix),
     (&["map_type", "helper"], Kind::Skipped("needs the verifier")),
-    (&["tried", "accepted"], Kind::Skipped("needs the verifier")),
+    (&["tried", "accepted"], Kind::ReturnValues),
     (&["processed", "verification_usec_median"], Kind::Skipped("needs the verifier")),
     (&["key_size", "value_size"], Kind::Skipped("needs maps")),
     (&["object", "loader"], Kind::Skipped("needs object files")),
@@ -107,6 +113,9 @@ impl fmt::Display for Kind {
             Kind::FilterPasses => "socket filter and packets",
             Kind::FilterAttach => "socket filter attached",
             Kind::Encoding => "encoding",
+            Kind::HelperMatrix => "helpers of a program type",
+            Kind::ContextAccess => "context accesses",
+            Kind::ReturnValues => "return values",
             Kind::Verdict => "libpcap verdicts",
             Kind::OfflineNull => "libpcap verdicts, DLT_NULL",
             Kind::Filter => "filter listings",
