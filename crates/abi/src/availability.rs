@@ -4,6 +4,8 @@
 //! rest (`get_func_proto`). The chains here are the same, as tables: a chain offers helpers, some only
 //! under a condition, and hands the question on.
 
+use core::fmt;
+
 use crate::{AttachType as At, HelperSpec, Program, ProgramType};
 
 /// What offers helpers.
@@ -74,35 +76,31 @@ impl Condition {
             ProbeWriteUser => program.powers.probe_write_user,
         }
     }
+}
 
-    /// In words.
-    pub(crate) fn describe(&self, f: &mut dyn core::fmt::Write) -> core::fmt::Result {
-        let mut list = |start: &str, all: &[At]| {
-            f.write_str(start)?;
-            for (at, one) in all.iter().enumerate() {
-                write!(f, "{}`{one}`", if at > 0 { ", " } else { " " })?;
-            }
-            Ok(())
-        };
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AttachedTo(all) => list("attached to", all),
-            NotAttachedTo(all) => list("not attached to", all),
-            Sleepable => f.write_str("may sleep"),
+            AttachedTo(all) => list(f, "attached to", all),
+            NotAttachedTo(all) => list(f, "not attached to", all),
+            Sleepable => f.write_str("it may sleep"),
             Trampoline => f.write_str("attached to a function or a hook"),
-            Target(names) => {
-                f.write_str("attached to")?;
-                for (at, name) in names.iter().enumerate() {
-                    write!(f, "{}`{name}`", if at > 0 { ", " } else { " " })?;
-                }
-                Ok(())
-            }
-            TargetBut(name, end) => write!(f, "attached to `{name}` but `{end}`"),
-            Bpf => f.write_str("the loader has CAP_BPF"),
-            Perfmon => f.write_str("the loader has CAP_PERFMON"),
-            OverrideReturn => f.write_str("the kernel is built with CONFIG_BPF_KPROBE_OVERRIDE"),
+            Target(names) => list(f, "attached to", names),
+            TargetBut(name, end) => write!(f, "attached to `{name}` but not to `{end}`"),
+            Bpf => f.write_str("the loader has `CAP_BPF`"),
+            Perfmon => f.write_str("the loader has `CAP_PERFMON`"),
+            OverrideReturn => f.write_str("the kernel is built with `CONFIG_BPF_KPROBE_OVERRIDE`"),
             ProbeWriteUser => f.write_str("the kernel is not locked down"),
         }
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, start: &str, all: &[impl fmt::Display]) -> fmt::Result {
+    f.write_str(start)?;
+    for (at, one) in all.iter().enumerate() {
+        write!(f, "{} `{one}`", if at > 0 { "," } else { "" })?;
+    }
+    Ok(())
 }
 
 impl Chain {
