@@ -1,21 +1,55 @@
-//! What a program may assume: the layout of its context, the signatures of its helpers.
+//! What a program may assume of Linux 6.18: what its context looks like and what it may do with it, which
+//! helpers it has and what they take and return, what it may return itself.
 //!
-//! Declarations only. How a context is filled and a helper implemented is the runtime's business.
+//! Declarations only, as tables that everybody reads. How a context is filled and a helper implemented is
+//! the runtime's business; that a program keeps to all this, the verifier's.
 //!
 //! ```
-//! use sandbpf_abi::SkBuff;
+//! use sandbpf_abi::{Program, ProgramType, SkBuff};
 //! let skb = SkBuff { len: 60, mark: 7, ..SkBuff::default() };
 //! let bytes = skb.to_bytes();
 //! assert_eq!(bytes[SkBuff::MARK], 7);
 //! assert_eq!(SkBuff::FIELDS[0].name, "len");
+//!
+//! let filter = Program::new(ProgramType::SocketFilter);
+//! assert!(filter.helpers().any(|helper| helper.name == "skb_load_bytes"));
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod access;
+mod attach_type;
+mod availability;
+mod chains;
 mod context;
 mod contexts;
 pub mod helper;
+pub mod helpers;
+pub mod pointers;
+mod program;
+mod program_type;
+pub mod reference;
+mod returns;
 
-pub use context::Field;
-pub use contexts::{seccomp::SeccompData, skb::SkBuff, xdp::XdpMd};
-pub use helper::{ArgSpec, HelperSpec, RetSpec};
+pub use access::{Access, Direction, Sizes, Value};
+pub use attach_type::AttachType;
+pub use context::{Field, Layout, View};
+pub use contexts::{
+    cgroup::{CgroupDevice, Sockopt, Sysctl},
+    flow_keys::FlowKeys,
+    seccomp::SeccompData,
+    sk_lookup::{SkLookup, SkReuseport},
+    sk_msg::SkMsg,
+    skb::SkBuff,
+    sock::{Sock, TcpSock, XdpSock},
+    sock_addr::SockAddr,
+    sock_ops::SockOps,
+    tracing::{LircSample, Netfilter, PerfEventData, RawTracepoint, RawTracepointWritable, Registers},
+    xdp::XdpMd,
+};
+pub use helper::{ArgSpec, DynptrKind, Effect, HelperSpec, RetSpec};
+pub use program::{AccessError, FieldAccess, Powers, Program, Unavailable};
+pub use program_type::{Attach, Context, PacketAccess, ProgramType, Row, Sleeping};
+pub use returns::{ASYNC_CALLBACK, Returns};

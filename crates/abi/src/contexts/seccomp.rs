@@ -4,7 +4,7 @@ use crate::context::context;
 
 context! {
     /// A system call (`struct seccomp_data` of `linux/seccomp.h`).
-    pub struct SeccompData, 64 bytes {
+    pub struct SeccompData, "seccomp_data", 64 bytes {
         /// The number of the system call.
         nr: i32 = NR @ 0,
         /// The calling convention (`AUDIT_ARCH_*`).

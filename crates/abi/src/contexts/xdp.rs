@@ -1,21 +1,27 @@
-//! The context of XDP programs.
+//! `struct xdp_md`: a frame as it comes from the device.
 
-use crate::context::context;
+use crate::Value;
+use crate::context::{View, context};
 
 context! {
-    /// A frame before the stack has seen it (`struct xdp_md`).
-    pub struct XdpMd, 24 bytes {
+    /// A frame before the kernel has looked at it (`struct xdp_md` of `linux/bpf.h`).
+    pub struct XdpMd, "xdp_md", 24 bytes {
         /// Where the frame starts.
-        data: u32 = DATA @ 0,
+        data: u32 = DATA @ 0 [gives Value::Packet],
         /// Where it ends.
-        data_end: u32 = DATA_END @ 4,
-        /// Where metadata before it start.
-        data_meta: u32 = DATA_META @ 8,
-        /// The index of the device that it came through.
+        data_end: u32 = DATA_END @ 4 [gives Value::PacketEnd],
+        /// Where the metadata before it starts.
+        data_meta: u32 = DATA_META @ 8 [gives Value::PacketMeta],
+        /// The interface that received it.
         ingress_ifindex: u32 = INGRESS_IFINDEX @ 12,
-        /// The receive queue.
+        /// The queue that received it.
         rx_queue_index: u32 = RX_QUEUE_INDEX @ 16,
-        /// The index of the device that it leaves through.
+        /// The interface that will send it; only programs of a device map know.
         egress_ifindex: u32 = EGRESS_IFINDEX @ 20,
     }
 }
+
+/// A received frame.
+pub(crate) const RECEIVED: View = View::readable(XdpMd::LAYOUT).hides(&["egress_ifindex"]);
+/// A frame on its way out through a device map.
+pub(crate) const REDIRECTED: View = View::readable(XdpMd::LAYOUT);

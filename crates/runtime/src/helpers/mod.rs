@@ -69,6 +69,7 @@ macro_rules! helpers {
                         ARGS
                     },
                     ret: $crate::abi::RetSpec::Scalar,
+                    ..$crate::abi::HelperSpec::PLAIN
                 },
                 {
                     fn $name($machine: &mut $crate::Machine<'_>, raw: [u64; 5]) -> $crate::HelperResult {

@@ -1,7 +1,7 @@
 //! The judgement of one record: what was compared, what differed, what could not be compared.
 
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display};
 
 /// What is known of a record so far.
 #[derive(Debug, Default)]
@@ -10,6 +10,35 @@ pub(crate) struct Judged {
     failures: Vec<String>,
     suppressed: u64,
     left_out: BTreeMap<String, u64>,
+    accepts: Accepts,
+}
+
+/// What was accepted by whom, where a record has many questions and most answers are no.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Accepts {
+    both: u64,
+    ours: u64,
+    theirs: u64,
+}
+
+impl Accepts {
+    pub(crate) fn add(&mut self, other: Accepts) {
+        self.both += other.both;
+        self.ours += other.ours;
+        self.theirs += other.theirs;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.both + self.ours + self.theirs == 0
+    }
+}
+
+impl fmt::Display for Accepts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |of: u64| if of == 0 { 100.0 } else { 100.0 * self.both as f64 / of as f64 };
+        let (precision, recall) = (percent(self.both + self.ours), percent(self.both + self.theirs));
+        write!(f, "{} accepts, precision {precision:.2} %, recall {recall:.2} %", self.both + self.theirs)
+    }
 }
 
 /// How a record came out.
@@ -40,6 +69,23 @@ impl Judged {
             self.fail(|| format!("expected {expected:?}, found {found:?}: {}", about()));
         }
         equal
+    }
+
+    /// Compares the answer to one of many questions: yes or no.
+    pub(crate) fn answer<D: Display>(&mut self, theirs: bool, ours: bool, about: impl FnOnce() -> D) {
+        match (theirs, ours) {
+            (true, true) => self.accepts.both += 1,
+            (false, true) => self.accepts.ours += 1,
+            (true, false) => self.accepts.theirs += 1,
+            (false, false) => {}
+        }
+        let word = |yes| if yes { "accepted" } else { "refused" };
+        self.equal(word(theirs), word(ours), about);
+    }
+
+    /// What was accepted by whom so far.
+    pub(crate) fn accepts(&self) -> Accepts {
+        self.accepts
     }
 
     /// Something was compared and is as recorded.

@@ -25,6 +25,12 @@ pub(crate) enum Kind {
     Encoding,
     /// A map that the kernel makes or refuses.
     MapCreate,
+    /// The helpers that a type of program has.
+    HelperMatrix,
+    /// The offsets of a context that accesses of one size may have.
+    ContextAccess,
+    /// The values that a type of program may return.
+    ReturnValues,
     /// What libpcap makes of a capture with a filter.
     Verdict,
     /// The same for `DLT_NULL`, with the program in the record.
@@ -57,10 +63,10 @@ pub(crate) enum Kind {
 const ROWS: &[(&[&str], Kind)] = &[
     (&["maps", "results"], Kind::PacketRuns),
     (&["maps", "kernel"], Kind::Skipped("needs the verifier")),
-    (&["range", "accepted_offsets"], Kind::Skipped("needs the verifier")),
-    (&["available", "unknown"], Kind::Skipped("needs the verifier")),
+    (&["range", "accepted_offsets"], Kind::ContextAccess),
+    (&["available", "unknown"], Kind::HelperMatrix),
     (&["map_type", "helper"], Kind::Skipped("needs the verifier")),
-    (&["tried", "accepted"], Kind::Skipped("needs the verifier")),
+    (&["tried", "accepted"], Kind::ReturnValues),
     (&["processed", "verification_usec_median"], Kind::Skipped("needs the verifier")),
     (&["key_size", "value_size"], Kind::MapCreate),
     (&["object", "loader"], Kind::Skipped("needs object files")),
@@ -112,6 +118,9 @@ impl fmt::Display for Kind {
             Kind::FilterAttach => "socket filter attached",
             Kind::Encoding => "encoding",
             Kind::MapCreate => "map created",
+            Kind::HelperMatrix => "helpers of a program type",
+            Kind::ContextAccess => "context accesses",
+            Kind::ReturnValues => "return values",
             Kind::Verdict => "libpcap verdicts",
             Kind::OfflineNull => "libpcap verdicts, DLT_NULL",
             Kind::Filter => "filter listings",

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 pub use engines::{EngineChoice, UnknownEngine};
 
 use engines::Engines;
-use judge::{Judged, Outcome};
+use judge::{Accepts, Judged, Outcome};
 use kind::Kind;
 use library::Library;
 use record::Record;
@@ -156,10 +156,14 @@ struct Tally {
     summary: Summary,
     skipped: BTreeMap<String, u64>,
     left_out: BTreeMap<String, u64>,
+    accepts: BTreeMap<String, Accepts>,
 }
 
 impl Tally {
     fn add(&mut self, record: &Record, judged: Judged, report: &mut dyn Report) {
+        if !judged.accepts().is_empty() {
+            self.accepts.entry(record.kind().to_string()).or_default().add(judged.accepts());
+        }
         match judged.outcome() {
             Outcome::Passed(left_out) => {
                 self.summary.passed += 1;
@@ -188,6 +192,9 @@ impl Tally {
         for (reason, count) in &self.left_out {
             report.line(&format!("left out {count} of what passed records ask: {reason}"));
         }
+        for (kind, accepts) in &self.accepts {
+            report.line(&format!("{kind}: {accepts}"));
+        }
         report.line(&self.summary.to_string());
     }
 }
@@ -205,6 +212,9 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::FilterAttach => kernel::filter_attach::judge(record, &mut judged),
         Kind::Encoding => kernel::encoding::judge(record, &mut judged),
         Kind::MapCreate => kernel::map_create::judge(record, &mut judged),
+        Kind::HelperMatrix => kernel::helper_matrix::judge(record, &mut judged),
+        Kind::ContextAccess => kernel::context_access::judge(record, &mut judged),
+        Kind::ReturnValues => kernel::return_values::judge(record, &mut judged),
         Kind::Verdict => classic::verdict::judge(record, context, &mut judged),
         Kind::OfflineNull => classic::verdict::judge_compiled(record, context, &mut judged),
         Kind::Filter => classic::filter::judge(record, context, &mut judged),

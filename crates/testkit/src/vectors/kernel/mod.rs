@@ -1,11 +1,15 @@
 //! Records that a kernel answered.
 
 pub(crate) mod conformance;
+pub(crate) mod context_access;
 pub(crate) mod encoding;
 pub(crate) mod filter_attach;
 pub(crate) mod filter_passes;
 pub(crate) mod filter_run;
 pub(crate) mod map_create;
 pub(crate) mod packet_runs;
+pub(crate) mod helper_matrix;
+mod program;
+pub(crate) mod return_values;
 pub(crate) mod semantics;
 pub(crate) mod test_bpf;

@@ -1,0 +1,24 @@
+//! `docs/helpers.md` and `docs/contexts.md` are what the tables say.
+
+use std::{fs, path::Path};
+
+use sandbpf_abi::reference;
+
+fn is_current(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, page).expect("the page can be written");
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert!(found == page, "docs/{name} is not what the tables say; BLESS=1 rewrites it");
+}
+
+#[test]
+fn helpers_are_current() {
+    is_current("helpers.md", &reference::helpers());
+}
+
+#[test]
+fn contexts_are_current() {
+    is_current("contexts.md", &reference::contexts());
+}
