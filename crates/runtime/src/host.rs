@@ -101,7 +101,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// A network device by its index. There is one: the loopback device, 1.
     fn device(&self, ifindex: u32) -> Option<Device> {
-        (ifindex == 1).then_some(Device { mtu: 65536, header_len: 14, forwarding: false, forwarding_v6: true })
+        (ifindex == 1).then_some(Device {
+            mtu: 65536,
+            header_len: 14,
+            forwarding: false,
+            forwarding_v6: true,
+        })
     }
 
     /// Where a packet would be forwarded to: fills the results of `struct bpf_fib_lookup` and gives a
