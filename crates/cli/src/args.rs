@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Disasm(Disasm),
     /// Assemble text to bytes or numbers
     Asm(Asm),
+    /// Show what an object file holds: programs, maps, helpers
+    Object(ObjectFile),
     /// Run recorded answers of real kernels and of libpcap
     #[command(after_help = EXIT_CODES)]
     Vectors(Vectors),
@@ -182,6 +184,25 @@ pub(crate) struct Run {
     /// What the program is for: socket-filter, seccomp or buffer; by what it runs on if not given
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Option<KindName>,
+    /// The bytes of a context in hexadecimal, for programs that are given one: tracing, sockets, control groups
+    #[arg(long, value_name = "HEX")]
+    pub(crate) context: Option<String>,
+    /// Which program of an object file
+    #[arg(long = "program", id = "program-name", value_name = "NAME")]
+    pub(crate) program_name: Option<String>,
+    /// Set a global variable of an object file before it is loaded: a number, or bytes as hex:…; may be given often
+    #[arg(long, value_name = "NAME=VALUE", value_parser = global)]
+    pub(crate) set_global: Vec<(String, String)>,
+    /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
+    /// Write what the maps hold afterwards into a file, as JSON; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) maps: Option<PathBuf>,
+    /// Write the records of ring buffers and perf event arrays into a file, a line of JSON each; `-` is the standard
+    /// output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
     /// Write the packets that match into a capture, whole as they were. It appears when all went well; `-` is the
     /// standard output
     #[arg(short, long, value_name = "FILE")]
@@ -317,6 +338,18 @@ pub(crate) enum Made {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct ObjectFile {
+    /// The object file, or `-` for the standard input
+    pub(crate) object: PathBuf,
+    /// The types of the kernel that it is loaded for, as /sys/kernel/btf/vmlinux has them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct Vectors {
     /// Files of records, one JSON object a line
     #[arg(required = true, value_name = "FILE")]
@@ -333,6 +366,11 @@ pub(crate) struct Vectors {
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
+}
+
+fn global(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a name, `=` and a value")?;
+    Ok((name.into(), value.into()))
 }
 
 fn link_type(text: &str) -> Result<LinkType, String> {

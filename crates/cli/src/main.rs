@@ -10,11 +10,13 @@ mod args;
 mod bytes;
 mod commands;
 mod failure;
+mod object;
 mod output;
 mod program;
 mod ranges;
 mod source;
 mod syscall;
+mod types;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -60,6 +62,7 @@ fn perform(command: &Command, out: &mut impl Write) -> Result<Answer, Failure> {
         Command::Check(args) => commands::check::run(args, out),
         Command::Disasm(args) => commands::disasm::run(args, out),
         Command::Asm(args) => commands::asm::run(args, out),
+        Command::Object(args) => commands::object::run(args, out),
         Command::Vectors(args) => commands::vectors::run(args, out),
         Command::Completions { shell } => commands::completions(*shell, out),
     }

@@ -26,7 +26,10 @@ fn names_and_registers_are_those_of_the_prototypes() {
         let Some(helper) = set.get(id) else { continue };
         let (ours, known) = (helper.spec(), helpers::numbered(id));
         let name = ours.name.trim_end_matches('_');
-        if !known.into_iter().any(|spec| spec.name == name && (spec.args.len() >= ours.args.len() || more.contains(&id))) {
+        if !known
+            .into_iter()
+            .any(|spec| spec.name == name && (spec.args.len() >= ours.args.len() || more.contains(&id)))
+        {
             let specs: Vec<_> =
                 helpers::numbered(id).map(|spec| format!("{}/{}", spec.name, spec.args.len())).collect();
             wrong.push(format!("{id}: {name}/{} but {specs:?}", ours.args.len()));

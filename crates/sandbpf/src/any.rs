@@ -9,9 +9,14 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::{Machine, Trap};
 
 use crate::image::{Image, Scratch, with_scratch};
+use crate::kinds::raw::{
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, FlowDissector, Kprobe,
+    LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup,
+    SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
+};
 use crate::{
-    Action, Buffer, BufferInput, CgroupSkb, Classifier, Engine, Kind, LwtIn, LwtOut, LwtXmit, Packet,
-    Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
+    Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, Kind, LwtIn, LwtOut, LwtXmit,
+    Packet, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
 };
 
 macro_rules! kinds {
@@ -35,6 +40,14 @@ macro_rules! kinds {
                 match self {
                     $( KindName::$Name => $text, )*
                 }
+            }
+
+            /// The kind of a type of program, by its name in the kernel's header without its prefix, in lower case.
+            pub fn of_program_type(name: &str) -> Option<KindName> {
+                Self::ALL.iter().copied().find(|kind| {
+                    let own = kind.as_str().bytes().map(|byte| if byte == b'-' { b'_' } else { byte });
+                    *kind != KindName::Buffer && *kind != KindName::Seccomp && own.eq(name.bytes())
+                })
             }
         }
 
@@ -66,6 +79,30 @@ kinds! {
     LwtIn: LwtIn, "lwt-in", Skb;
     LwtOut: LwtOut, "lwt-out", Skb;
     LwtXmit: LwtXmit, "lwt-xmit", Skb;
+    Kprobe: Kprobe, "kprobe", Context;
+    Tracepoint: Tracepoint, "tracepoint", Context;
+    PerfEvent: PerfEvent, "perf-event", Context;
+    CgroupSock: CgroupSock, "cgroup-sock", Context;
+    SockOps: SockOps, "sock-ops", Context;
+    SkSkb: SkSkb, "sk-skb", Context;
+    CgroupDevice: CgroupDevice, "cgroup-device", Context;
+    SkMsg: SkMsg, "sk-msg", Context;
+    RawTracepoint: RawTracepoint, "raw-tracepoint", Context;
+    CgroupSockAddr: CgroupSockAddr, "cgroup-sock-addr", Context;
+    LwtSeg6local: LwtSeg6local, "lwt-seg6local", Context;
+    LircMode2: LircMode2, "lirc-mode2", Context;
+    SkReuseport: SkReuseport, "sk-reuseport", Context;
+    FlowDissector: FlowDissector, "flow-dissector", Context;
+    CgroupSysctl: CgroupSysctl, "cgroup-sysctl", Context;
+    RawTracepointWritable: RawTracepointWritable, "raw-tracepoint-writable", Context;
+    CgroupSockopt: CgroupSockopt, "cgroup-sockopt", Context;
+    Tracing: Tracing, "tracing", Context;
+    StructOps: StructOps, "struct-ops", Context;
+    Extension: Ext, "ext", Context;
+    Lsm: Lsm, "lsm", Context;
+    SkLookup: SkLookup, "sk-lookup", Context;
+    Syscall: Syscall, "syscall", Context;
+    Netfilter: Netfilter, "netfilter", Context;
 }
 
 impl fmt::Display for KindName {
@@ -101,6 +138,8 @@ pub enum AnyInput<'i> {
     Xdp(XdpInput<'i>),
     /// For programs on packets in the stack.
     Skb(SkbInput<'i>),
+    /// For programs whose context is bytes.
+    Context(ContextInput<'i>),
 }
 
 /// A loaded program whose kind is known only at run time; its answer is the bare `r0`.

@@ -64,6 +64,8 @@ mod image;
 mod kinds;
 mod loader;
 mod map_set;
+#[cfg(feature = "object")]
+pub mod object;
 mod program;
 mod runner;
 
@@ -72,6 +74,12 @@ pub use error::LoadError;
 pub use kinds::Kind;
 pub use kinds::buffer::{Buffer, BufferInput};
 pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
+pub use kinds::raw::{
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension,
+    FlowDissector, Kprobe, LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint,
+    RawTracepointWritable, SkLookup, SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint,
+    Tracing,
+};
 pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
 pub use kinds::skb::{
     Action, CgroupSkb, CgroupVerdict, Classifier, LwtIn, LwtOut, LwtVerdict, LwtXmit, Skb, SkbInput, TcAction,
@@ -91,6 +99,9 @@ pub use sandbpf_runtime::net::{Redirect, Tunnel};
 pub use sandbpf_runtime::{
     Act, Device, Fault, FrozenHost, Host, Machine, Registers, Space, Sysctl, SystemHost, Task, Trap, helpers,
 };
+
+/// What programs may assume: contexts, helpers, types of programs.
+pub use sandbpf_abi as abi;
 
 /// Maps: types, specifications, operations.
 pub use sandbpf_maps as maps;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sandbpf_isa::{Imm64, MapRef};
-use sandbpf_maps::{Environment, Errno, Map, MapSpec, Object};
+use sandbpf_maps::{Environment, Errno, Map, MapSpec, Object, typed};
 use sandbpf_runtime::{World, address};
 
 use crate::{AnyProgram, Kind, Program};
@@ -48,7 +48,7 @@ struct Inner {
 }
 
 /// Why there is no such map.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MapError {
     /// Linux would not create it.
@@ -64,6 +64,9 @@ pub enum MapError {
     /// There are too many.
     #[error(transparent)]
     TooMany(#[from] sandbpf_runtime::TooManyMaps),
+    /// It is not what the view is of.
+    #[error(transparent)]
+    View(#[from] sandbpf_maps::MapError),
     /// None has this name.
     #[error("there is no map `{0}`")]
     Unknown(String),
@@ -115,6 +118,22 @@ impl Maps {
         let names = self.inner.names.read().unwrap_or_else(PoisonError::into_inner);
         let number = names.get(name).copied();
         number.and_then(|number| self.at(number)).ok_or_else(|| MapError::Unknown(name.into()))
+    }
+
+    /// The map with this name, as a typed view.
+    ///
+    /// ```
+    /// use sandbpf::Maps;
+    /// use sandbpf::maps::{MapSpec, MapType, typed};
+    /// let maps = Maps::new();
+    /// maps.create(MapSpec::new(MapType::Hash, 4, 8, 16).with_name("opens"))?;
+    /// let opens = maps.get::<typed::HashMap<u32, u64>>("opens")?;
+    /// opens.insert(7, 1)?;
+    /// assert_eq!(opens.get(7)?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get<V: typed::View>(&self, name: &str) -> Result<V, MapError> {
+        Ok(V::of(Arc::clone(self.named(name)?), name)?)
     }
 
     /// All of them, in the order of their numbers.

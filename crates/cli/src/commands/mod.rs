@@ -3,6 +3,7 @@
 pub(crate) mod asm;
 pub(crate) mod check;
 pub(crate) mod disasm;
+pub(crate) mod object;
 pub(crate) mod run;
 pub(crate) mod vectors;
 

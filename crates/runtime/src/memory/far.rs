@@ -59,13 +59,14 @@ impl Memory<'_> {
             wide[..size].copy_from_slice(bytes);
             return Ok(u64::from_le_bytes(wide));
         }
-        let far = self.far.ok_or(fault)?;
-        if let Some(piece) = far.piece(address) {
+        if let Some(piece) = self.far.and_then(|far| far.piece(address)) {
             let allowed = piece.readable && piece.holds(size);
             return allowed.then(|| piece.bytes.load(piece.at, size)).flatten().ok_or(fault);
         }
         let mut wide = [0; 8];
-        far.foreign(address, &mut wide[..size]).then(|| u64::from_le_bytes(wide)).ok_or(fault)
+        let found = self.far.is_some_and(|far| far.foreign(address, &mut wide[..size]))
+            || self.kernel.is_some_and(|kernel| kernel.read(address, &mut wide[..size]));
+        found.then(|| u64::from_le_bytes(wide)).ok_or(fault)
     }
 
     #[cold]

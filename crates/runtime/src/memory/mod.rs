@@ -14,6 +14,7 @@ pub use sandbpf_maps::shared;
 use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 
 use crate::address::{self, REGION_BITS, REGION_SIZE};
+use crate::host::{Host, Space};
 use crate::trap::Fault;
 use far::{Far, Piece};
 use frame::Frame;
@@ -120,10 +121,33 @@ pub struct Memory<'run> {
     stack: &'run mut Stack,
     frames: ActiveFrames,
     far: Option<&'run dyn Far>,
+    /// Who describes the kernel's memory, to programs that follow its pointers.
+    kernel: Option<KernelMemory<'run>>,
     /// What machine code reads of memory that has no bytes of its own here.
     copy: u64,
     /// Whether a region moved since somebody asked.
     moved: bool,
+}
+
+/// The kernel's memory, as a host describes it.
+#[derive(Clone, Copy)]
+struct KernelMemory<'run>(&'run dyn Host);
+
+impl std::fmt::Debug for KernelMemory<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KernelMemory")
+    }
+}
+
+impl KernelMemory<'_> {
+    /// Reads what is there, and zeros where nothing is.
+    fn read(self, address: u64, to: &mut [u8]) -> bool {
+        let is_kernel = address >> 63 == 1;
+        if is_kernel && !self.0.read(Space::Kernel, address, to) {
+            to.fill(0);
+        }
+        is_kernel
+    }
 }
 
 /// Which frames are active.
@@ -152,6 +176,7 @@ impl<'run> Memory<'run> {
             stack,
             frames: ActiveFrames::default(),
             far: None,
+            kernel: None,
             copy: 0,
             moved: false,
         }
@@ -181,6 +206,12 @@ impl<'run> Memory<'run> {
     /// Puts what lies behind the regions where it is.
     pub fn set_far(&mut self, far: &'run dyn Far) {
         self.far = Some(far);
+    }
+
+    /// Lets the program follow pointers into the kernel's memory, as the host describes it. Where there is nothing, loads
+    /// give 0, as Linux has it for such programs.
+    pub fn set_kernel(&mut self, host: &'run dyn Host) {
+        self.kernel = Some(KernelMemory(host));
     }
 
     /// Makes frame `frame` active, the lowest of a program, all zero as far as a program with this use of its

@@ -1,8 +1,8 @@
 //! What a program makes of a packet, whatever kind of packet program it is.
 
 use sandbpf::{
-    AnyInput, AnyProgram, Engine, KindName, PacketMeta, Program, Runner, Skb, SocketFilter, TcAction, Trap,
-    Xdp, XdpAction, XdpFrame,
+    AnyError, AnyInput, AnyProgram, Engine, KindName, PacketMeta, Program, Runner, Skb, SocketFilter,
+    TcAction, Trap, Xdp, XdpAction, XdpFrame,
 };
 use sandbpf_capture::{LinkType, Packet};
 
@@ -21,8 +21,8 @@ pub(super) enum Door {
     },
     /// What a driver does with them.
     Xdp { runner: Runner<Xdp>, frame: Box<XdpFrame> },
-    /// What the stack does with them.
-    Skb { program: AnyProgram, skb: Box<Skb> },
+    /// What a program of another kind, or of an object, does with them.
+    Any { program: AnyProgram, skb: Box<Skb> },
 }
 
 /// What it makes of one packet.
@@ -39,21 +39,18 @@ impl Door {
     /// Loads the program of a job.
     pub(super) fn load(job: &Job<'_>, kind: KindName) -> Result<Door, Failure> {
         let refused = |error| job.refused(error);
-        Ok(match kind {
-            KindName::SocketFilter => {
+        Ok(match (kind, &job.loaded) {
+            (KindName::SocketFilter, None) => {
                 let filter: Program<SocketFilter> = job.loader.load(job.program.code()).map_err(refused)?;
                 let on_socket =
                     job.args.dialect == Some(Dialect::Linux) || matches!(job.program, Parsed::Extended(_));
                 Door::Filter { runner: filter.runner(), on_socket }
             }
-            KindName::Xdp => {
+            (KindName::Xdp, None) => {
                 let program: Program<Xdp> = job.loader.load(job.program.code()).map_err(refused)?;
                 Door::Xdp { runner: program.runner(), frame: Box::new(XdpFrame::new(&[])) }
             }
-            kind => Door::Skb {
-                program: job.loader.load_any(kind, job.program.code()).map_err(refused)?,
-                skb: Box::new(Skb::ethernet(&[])),
-            },
+            (kind, _) => Door::Any { program: job.load_any(kind)?, skb: Box::new(Skb::ethernet(&[])) },
         })
     }
 
@@ -62,7 +59,7 @@ impl Door {
         match self {
             Door::Filter { runner, .. } => runner.program().engine(),
             Door::Xdp { runner, .. } => runner.program().engine(),
-            Door::Skb { program, .. } => program.engine(),
+            Door::Any { program, .. } => program.engine(),
         }
     }
 
@@ -71,7 +68,7 @@ impl Door {
         match self {
             Door::Filter { runner, .. } => runner.program().instructions().len(),
             Door::Xdp { runner, .. } => runner.program().instructions().len(),
-            Door::Skb { program, .. } => program.instructions().len(),
+            Door::Any { program, .. } => program.instructions().len(),
         }
     }
 
@@ -94,20 +91,40 @@ impl Door {
                 let passes = matches!(action, XdpAction::Pass | XdpAction::Tx | XdpAction::Redirect);
                 Ok(Answer { value: action.to_u32(), passes, data: Some(frame.bytes()) })
             }
-            Door::Skb { program, skb } => {
+            Door::Any { program, skb } => {
                 let kind = program.kind();
+                // The input is the kind's, so nothing but a trap can go wrong.
+                let trap = |error| match error {
+                    AnyError::Trap(trap) => trap,
+                    AnyError::Input(_) => Trap::Unresolved { pc: sandbpf::Pc(0) },
+                };
+                if kind == KindName::SocketFilter {
+                    let meta = on_socket_meta(packet);
+                    let input = sandbpf::Packet::from(packet.data).with_wire_len(packet.wire_len);
+                    let value = program.run(AnyInput::Packet(input.with_meta(&meta))).map_err(trap)? as u32;
+                    return Ok(Answer { value, passes: value != 0, data: None });
+                }
+                if kind == KindName::Xdp {
+                    let mut frame = XdpFrame::new(packet.data);
+                    let value = program.run(AnyInput::Xdp((&mut frame).into())).map_err(trap)? as u32;
+                    **skb = Skb::ethernet(frame.bytes());
+                    let action = XdpAction::from(value);
+                    let passes = matches!(action, XdpAction::Pass | XdpAction::Tx | XdpAction::Redirect);
+                    return Ok(Answer { value, passes, data: Some(skb.frame()) });
+                }
                 let link = matches!(kind, KindName::SchedCls | KindName::SchedAct);
                 **skb = if link { Skb::ethernet(packet.data) } else { Skb::network(packet.data) };
-                // The input is the kind's, so nothing but a trap can go wrong.
-                let value = program.run(AnyInput::Skb(skb.as_mut().into())).map_err(|error| match error {
-                    sandbpf::AnyError::Trap(trap) => trap,
-                    sandbpf::AnyError::Input(_) => Trap::Unresolved { pc: sandbpf::Pc(0) },
-                })?;
-                let value = value as u32;
+                let value = program.run(AnyInput::Skb(skb.as_mut().into())).map_err(trap)? as u32;
                 Ok(Answer { value, passes: passes(kind, value), data: Some(skb.frame()) })
             }
         }
     }
+}
+
+/// Whether programs of a kind are given packets.
+pub(super) fn takes_packets(kind: KindName) -> bool {
+    use KindName::{CgroupSkb, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SocketFilter, Xdp};
+    matches!(kind, SocketFilter | Xdp | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit)
 }
 
 /// Whether a packet in the stack goes on after this answer.

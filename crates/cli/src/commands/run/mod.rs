@@ -8,10 +8,11 @@
 //! | `tally` | counts |
 //! | `keep` | writes what matches |
 //! | `report` | shows what was counted |
-//! | `seccomp`, `buffer` | run over system calls and memory |
+//! | `seccomp`, `buffer`, `context` | run over system calls, memory, bytes of a context |
 
 mod buffer;
 mod captures;
+mod context;
 mod door;
 mod keep;
 mod packets;
@@ -22,20 +23,22 @@ mod tally;
 use std::io::Write;
 use std::path::Path;
 
-use sandbpf::{Engine, KindName, Limits, LoadError, Loader};
+use sandbpf::{AnyProgram, Engine, KindName, Limits, LoadError, Loader};
 use serde::Serialize;
 
-use crate::Answer;
 use crate::args::{Dialect, Run};
 use crate::failure::{Failure, is_dash};
 use crate::program::Program;
 use crate::source::Source;
+use crate::{Answer, object, output};
 
 /// What a run works with.
 struct Job<'a> {
     args: &'a Run,
     source: Source,
     program: Program,
+    /// Of an object file: the program and its maps.
+    loaded: Option<object::Loaded>,
     loader: Loader,
     /// All captures, in order.
     captures: Vec<&'a Path>,
@@ -57,9 +60,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
         return Err(Failure::usage("the standard input can be read once"));
     }
     let kind = kind(args);
-    check_inputs(args, kind, &captures)?;
     let source = Source::read(path, &args.code)?;
-    let program = Program::parse(&source, args.code.form)?;
     let mut loader = Loader::new().engine(args.engine.into());
     if let Some(dialect) = args.dialect {
         loader = loader.dialect(dialect.into());
@@ -67,11 +68,71 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     if let Some(instructions) = args.budget {
         loader = loader.limits(Limits { instructions });
     }
-    let job = Job { args, source, program, loader, captures };
-    match kind {
-        KindName::Seccomp => seccomp::run(&job, out),
-        KindName::Buffer => buffer::run(&job, out),
-        kind => packets::run(&job, kind, out),
+    let is_object = source.bytes.starts_with(object::MAGIC);
+    let (program, loaded) = match is_object {
+        true => {
+            let wanted = object::Wanted {
+                path: path.unwrap_or(Path::new("-")),
+                program: args.program_name.as_deref(),
+                kind: args.kind,
+                globals: &args.set_global,
+                btf: args.btf.as_deref(),
+            };
+            let loaded = object::Loaded::open(&source.bytes, &wanted, &loader)?;
+            (Program::Extended(loaded.program.instructions().clone()), Some(loaded))
+        }
+        false => (Program::parse(&source, args.code.form)?, None),
+    };
+    let kind = loaded.as_ref().map_or(kind, |loaded| loaded.program.kind());
+    check_inputs(args, kind, &captures)?;
+    let job = Job { args, source, program, loaded, loader, captures };
+    let answer = job.run(kind, out)?;
+    job.show_maps(out)?;
+    Ok(answer)
+}
+
+impl Job<'_> {
+    fn run(&self, kind: KindName, out: &mut impl Write) -> Result<Answer, Failure> {
+        let job = self;
+        match kind {
+            KindName::Seccomp => seccomp::run(job, out),
+            KindName::Buffer => buffer::run(job, out),
+            kind if door::takes_packets(kind) => packets::run(job, kind, out),
+            kind => context::run(job, kind, out),
+        }
+    }
+
+    /// Loads the program as this kind.
+    fn load_any(&self, kind: KindName) -> Result<AnyProgram, Failure> {
+        match &self.loaded {
+            Some(loaded) => Ok(loaded.program.clone()),
+            None => self.loader.load_any(kind, self.program.code()).map_err(|error| self.refused(error)),
+        }
+    }
+
+    /// Writes what the maps hold, and what programs wrote to their readers.
+    fn show_maps(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let Some(loaded) = &self.loaded else {
+            return match self.args.maps.is_some() || self.args.events.is_some() {
+                true => Err(Failure::usage("--maps and --events are for object files")),
+                false => Ok(()),
+            };
+        };
+        let mut to = |path: &Path, lines: Vec<serde_json::Value>| {
+            if is_dash(path) {
+                return lines.iter().try_for_each(|line| output::json(out, line));
+            }
+            let mut file = output::WholeFile::create(path)?;
+            lines.iter().try_for_each(|line| output::json(&mut file, line))?;
+            file.complete()
+        };
+        if let Some(path) = &self.args.events {
+            to(path, loaded.events())?;
+        }
+        if let Some(path) = &self.args.maps {
+            to(path, vec![loaded.maps()])?;
+        }
+        Ok(())
     }
 }
 
@@ -100,7 +161,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
     if !needs.is_empty() {
         return Err(Failure::usage(format!("nothing to run on: {kind} programs need {needs}")));
     }
-    let is_filter = !matches!(kind, KindName::Seccomp | KindName::Buffer);
+    let is_filter = door::takes_packets(kind);
     let strangers = [
         ("captures", !captures.is_empty() && !is_filter),
         ("--hex", hex && !is_filter),
@@ -110,6 +171,10 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
         ("--exit-match", args.exit_match && !is_filter),
         ("--syscall", syscalls && kind != KindName::Seccomp),
         ("--mem", memory && kind != KindName::Buffer),
+        (
+            "--context",
+            args.context.is_some() && (is_filter || kind == KindName::Seccomp || kind == KindName::Buffer),
+        ),
     ];
     match strangers.iter().find(|stranger| stranger.1) {
         Some((name, _)) => Err(Failure::usage(format!("{name} cannot be used with {kind} programs"))),

@@ -1,0 +1,235 @@
+//! Object files: what a compiler made of a BPF program's source, with its maps, ready to run.
+
+use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
+
+use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program};
+
+/// An object whose maps exist.
+///
+/// ```
+/// use sandbpf::object::{Object, ObjectSet};
+/// use sandbpf::{Loader, Program, Xdp, XdpAction, maps::typed};
+/// # let file = include_bytes!("../../elf/tests/data/counter.o");
+/// let mut object = Object::parse(file)?;
+/// object.set_global("limit", &100u32.to_le_bytes())?;
+/// let set = ObjectSet::new(object)?;
+/// let count: Program<Xdp> = set.program("count", &Loader::new())?;
+/// let action = count.run(&[0; 60])?;
+/// # let _ = action;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ObjectSet {
+    object: Object,
+    maps: Maps,
+    /// The numbers of the object's maps; none of one that is not made.
+    numbers: Vec<Option<u32>>,
+}
+
+/// Why an object, or a program of it, cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectSetError {
+    /// The object is damaged or names what it does not have.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A map cannot be made.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A program is not accepted.
+    #[error("program `{name}`: {error}")]
+    Load {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// An instruction refers to what is not there.
+    #[error("program `{name}`, instruction {insn}: {what}")]
+    Unresolved {
+        /// The program.
+        name: String,
+        /// The instruction, in slots.
+        insn: usize,
+        /// What it refers to.
+        what: String,
+    },
+    /// There is no kind of program for a section, or for what it says.
+    #[error("program `{name}` is of type {program_type}, which needs a kind: {why}")]
+    Kind {
+        /// The program.
+        name: String,
+        /// Its type by its section.
+        program_type: String,
+        /// What is missing.
+        why: &'static str,
+    },
+}
+
+impl ObjectSet {
+    /// Makes the object's maps and fills them as a loader does.
+    pub fn new(object: Object) -> Result<ObjectSet, ObjectSetError> {
+        ObjectSet::with_maps(object, Maps::new())
+    }
+
+    /// The same, with the maps among these.
+    pub fn with_maps(object: Object, maps: Maps) -> Result<ObjectSet, ObjectSetError> {
+        let mut numbers = Vec::new();
+        for def in object.maps() {
+            let Some(spec) = spec(def) else {
+                numbers.push(None);
+                continue;
+            };
+            let number = maps.iter().count() as u32;
+            let map = maps.create(spec)?;
+            if let Some(bytes) = &def.initial {
+                map.user().update(&0u32.to_ne_bytes(), bytes, 0).map_err(|errno| set_error(def, errno))?;
+            }
+            if def.kind.is_frozen() {
+                map.user().freeze().map_err(|errno| set_error(def, errno))?;
+            }
+            numbers.push(Some(number));
+        }
+        let set = ObjectSet { object, maps, numbers };
+        set.fill()?;
+        Ok(set)
+    }
+
+    /// Puts maps into maps of maps, as their definitions say.
+    fn fill(&self) -> Result<(), ObjectSetError> {
+        for (def, number) in self.object.maps().iter().zip(&self.numbers) {
+            let Some(map) = number.and_then(|number| self.maps.at(number)) else { continue };
+            for slot in &def.slots {
+                // Programs are put in when they are loaded.
+                let Some(inner) = self.map_of(&slot.target) else { continue };
+                map.set_object(&slot.index.to_ne_bytes(), Element::Map(inner), 0)
+                    .map_err(|errno| set_error(def, errno))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn map_of(&self, name: &str) -> Option<std::sync::Arc<sandbpf_maps::Map>> {
+        let at = self.object.maps().iter().position(|def| def.name == name)?;
+        self.maps.at(self.numbers.get(at).copied().flatten()?).cloned()
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Its maps, by the names that the source gives them.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// Loads a program.
+    pub fn program<K: Kind>(&self, name: &str, loader: &Loader) -> Result<Program<K>, ObjectSetError> {
+        let linked = self.object.program(name)?;
+        let code = self.code(&linked)?;
+        let loaded = loader.clone().maps(&self.maps).load(Code::Bytes(&code));
+        let program: Program<K> =
+            loaded.map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
+        self.connect(name, std::sync::Arc::clone(&program.image.code))?;
+        Ok(program)
+    }
+
+    /// Loads a program as what its section says it is.
+    pub fn any(&self, name: &str, loader: &Loader) -> Result<AnyProgram, ObjectSetError> {
+        let linked = self.object.program(name)?;
+        let program_type = linked.entry.program_type();
+        let kind = program_type.name().and_then(KindName::of_program_type);
+        let kind = kind.ok_or_else(|| ObjectSetError::Kind {
+            name: name.into(),
+            program_type: program_type.to_string(),
+            why: "its section does not say what it is for",
+        })?;
+        self.any_as(name, kind, loader)
+    }
+
+    /// Loads a program as this kind, whatever its section says.
+    pub fn any_as(&self, name: &str, kind: KindName, loader: &Loader) -> Result<AnyProgram, ObjectSetError> {
+        let linked = self.object.program(name)?;
+        let code = self.code(&linked)?;
+        let program = loader
+            .clone()
+            .maps(&self.maps)
+            .load_any(kind, Code::Bytes(&code))
+            .map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
+        self.connect(name, std::sync::Arc::clone(&program.image.code))?;
+        Ok(program)
+    }
+
+    /// Puts a program into the arrays that name it.
+    fn connect(
+        &self,
+        name: &str,
+        code: std::sync::Arc<dyn sandbpf_runtime::Execute>,
+    ) -> Result<(), ObjectSetError> {
+        for (def, number) in self.object.maps().iter().zip(&self.numbers) {
+            let Some(map) = number.and_then(|number| self.maps.at(number)) else { continue };
+            if map.map_type() != MapType::ProgArray {
+                continue;
+            }
+            for slot in def.slots.iter().filter(|slot| slot.target == name) {
+                self.maps.set_code(map, slot.index, std::sync::Arc::clone(&code))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The program's instructions with the numbers of its maps.
+    fn code(&self, program: &ObjectProgram) -> Result<Vec<u8>, ObjectSetError> {
+        let mut code = program.insns.clone();
+        for fixup in &program.fixups {
+            let unresolved = |what: String| ObjectSetError::Unresolved {
+                name: program.name().into(),
+                insn: fixup.insn,
+                what,
+            };
+            let value = match &fixup.kind {
+                FixupKind::Map { map } | FixupKind::MapValue { map, .. } => {
+                    let number = self.numbers.get(*map).copied().flatten();
+                    number.ok_or_else(|| unresolved(format!("map {map} of the object is not made")))?
+                }
+                _ => continue,
+            };
+            let at = fixup.insn * 8 + 4;
+            let place = code.get_mut(at..at + 4);
+            let place = place.ok_or_else(|| unresolved("it lies outside the program".into()))?;
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(code)
+    }
+}
+
+fn set_error(def: &MapDef, errno: Errno) -> ObjectSetError {
+    MapError::Set { name: def.name.clone(), errno }.into()
+}
+
+/// What Linux is asked for; `None` for maps that no loader makes by itself.
+fn spec(def: &MapDef) -> Option<MapSpec> {
+    let map_type = MapType::from_number(def.map_type.0)?;
+    if !def.autocreate || map_type == MapType::StructOps {
+        return None;
+    }
+    let mut spec = MapSpec::new(map_type, def.key_size, def.value_size, def.max_entries)
+        .with_flags(def.flags)
+        .with_name(&def.name);
+    spec.map_extra = def.extra;
+    if def.kernel_types() != (0, 0) {
+        let key = Some(def.key_size).filter(|_| def.kernel_types().0 != 0);
+        spec.btf = Some(BtfSizes { key, value: def.value_size });
+    }
+    spec.inner = def.inner.as_deref().and_then(self::spec).map(Box::new);
+    Some(spec)
+}
+
+pub use sandbpf_elf::{
+    Btf, Fixup, FixupKind, Global, Location, MapDef, Object, ObjectError, ObjectProgram, Options,
+    ProgramEntry,
+};
+
+/// The types that an object describes, taken apart.
+pub use sandbpf_elf as elf;
