@@ -134,7 +134,10 @@ impl Map {
             Body::ObjectHash(objects) if self.map_type() == MapType::DevmapHash => {
                 Some((&objects.hash.values, objects.hash.lookup(key, false)?.into()))
             }
-            Body::StructOps(values) => (index(key)? == 0).then_some((values, 0)),
+            Body::StructOps(values) => {
+                values.touch((index(key)? == 0).then_some(0)?).ok()?;
+                Some((values, 0))
+            }
             Body::ObjectHash(_)
             | Body::Perf(..)
             | Body::Queue(_)
