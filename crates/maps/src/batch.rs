@@ -114,7 +114,7 @@ impl User<'_> {
         let mut at = from.map(<[u8]>::to_vec);
         while batch.elements.len() < count as usize {
             let key = match self.key_after(at.as_deref()) {
-                Ok(key) => key,
+                Ok(key) => self.skip_absent(key),
                 Err(errno) => {
                     batch.end = Some(errno);
                     break;
@@ -131,6 +131,13 @@ impl User<'_> {
         }
         batch.next = at;
         Ok(batch)
+    }
+
+    /// Where nothing stands a batch has nothing to say; the walk goes on at the next thing or at the end.
+    fn skip_absent(&self, key: Vec<u8>) -> Vec<u8> {
+        let (Body::Objects(objects), Some(at)) = (&self.map().body, index(&key)) else { return key };
+        let next = objects.next_present(at).unwrap_or(objects.len() - 1);
+        next.to_ne_bytes().to_vec()
     }
 
     fn bucket_batch(

@@ -84,7 +84,9 @@ impl std::str::FromStr for Errno {
     type Err = UnknownErrno;
 
     fn from_str(text: &str) -> Result<Self, UnknownErrno> {
-        let row = NAMES.iter().find(|row| row.0 == text);
+        // POSIX has two names for one number of Linux.
+        let text_of_row = if text == "ENOTSUP" { "EOPNOTSUPP" } else { text };
+        let row = NAMES.iter().find(|row| row.0 == text_of_row);
         row.map(|row| Errno(row.1)).ok_or_else(|| UnknownErrno(text.into()))
     }
 }

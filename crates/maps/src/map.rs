@@ -134,7 +134,10 @@ impl Map {
             Body::ObjectHash(objects) if self.map_type() == MapType::DevmapHash => {
                 Some((&objects.hash.values, objects.hash.lookup(key, false)?.into()))
             }
-            Body::StructOps(values) => (index(key)? == 0).then_some((values, 0)),
+            Body::StructOps(values) => {
+                values.touch((index(key)? == 0).then_some(0)?).ok()?;
+                Some((values, 0))
+            }
             Body::ObjectHash(_)
             | Body::Perf(..)
             | Body::Queue(_)
@@ -232,9 +235,8 @@ impl Map {
     /// `bpf_map_update_elem`, on this CPU.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
         self.check_sizes(key, value, self.spec.value_size as usize)?;
-        if flags & F_LOCK != 0 && !self.spec.has_spin_lock() {
-            return Err(Errno::EINVAL);
-        }
+        let lock = flags & F_LOCK != 0;
+        let no_lock = lock && !self.spec.has_spin_lock();
         match &self.body {
             Body::Array(values) => {
                 let index = index(key).ok_or(Errno::EINVAL)?;
@@ -247,8 +249,12 @@ impl Map {
                 if flags & NOEXIST != 0 {
                     return Err(Errno::EEXIST);
                 }
-                values.put(index.into(), self.copy(values, cpu), value, flags & F_LOCK != 0)
+                if no_lock {
+                    return Err(Errno::EINVAL);
+                }
+                values.put(index.into(), self.copy(values, cpu), value, lock)
             }
+            Body::Hash(_) | Body::Storage(_) if no_lock => Err(Errno::EINVAL),
             Body::Hash(hash) => {
                 self.check_hash_flags(flags)?;
                 hash.update(key, Source::One(value), flags, cpu).map(|_| ())

@@ -100,6 +100,18 @@ impl ObjectArray {
         Some(values.offset(index.into(), 0))
     }
 
+    /// The first index from `at` on that something stands at.
+    pub(crate) fn next_present(&self, at: u32) -> Option<u32> {
+        let mut at = u64::from(at);
+        loop {
+            let (index, entry) = self.objects.next_from(at)?;
+            if entry.read().is_some() {
+                return u32::try_from(index).ok();
+            }
+            at = index + 1;
+        }
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.len
     }

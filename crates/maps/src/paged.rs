@@ -6,10 +6,13 @@
 
 use std::sync::OnceLock;
 
+/// Entries that are allocated together.
+type Leaf<T> = Box<[OnceLock<T>]>;
+
 /// A lazily filled table of `T`.
 #[derive(Debug)]
 pub(crate) struct Paged<T> {
-    root: Box<[OnceLock<Box<[OnceLock<T>]>>]>,
+    root: Box<[OnceLock<Leaf<T>>]>,
     leaf_bits: u32,
     len: u64,
 }
@@ -40,6 +43,22 @@ impl<T> Paged<T> {
         let entry = leaf.get((at & ((1 << self.leaf_bits) - 1)) as usize)?;
         Some(entry.get_or_init(make))
     }
+
+    /// The first entry at or after `at` that exists, in a step for each leaf.
+    pub(crate) fn next_from(&self, at: u64) -> Option<(u64, &T)> {
+        let mut at = at;
+        while at < self.len {
+            let (first, index) = (at >> self.leaf_bits, at & ((1 << self.leaf_bits) - 1));
+            if let Some(leaf) = self.root.get(first as usize)?.get() {
+                let mut entries = leaf.iter().enumerate().skip(index as usize);
+                if let Some((i, entry)) = entries.find_map(|(i, entry)| Some((i, entry.get()?))) {
+                    return Some(((first << self.leaf_bits) + i as u64, entry));
+                }
+            }
+            at = (first + 1) << self.leaf_bits;
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +73,9 @@ mod tests {
                 assert_eq!(table.get_or(at, || at + 7), Some(&(at + 7)));
                 assert_eq!(table.get_or(at, || 0), Some(&(at + 7)));
             }
+            assert_eq!(table.next_from(0), Some((0, &7)));
+            assert_eq!(table.next_from(len - 1), Some((len - 1, &(len + 6))));
+            assert_eq!(table.next_from(len), None);
             assert_eq!(table.get(len), None);
             assert_eq!(table.get_or(len, || 1), None);
         }

@@ -289,7 +289,7 @@ impl MapSpec {
                 demand(self.max_entries.is_power_of_two() && self.max_entries.is_multiple_of(PAGE_SIZE))
             }
             Arena => self.check_arena(),
-            StructOps => demand(self.struct_value == Some(self.value_size)),
+            StructOps => demand(self.value_size != 0 && self.struct_value == Some(self.value_size)),
             Array | PercpuArray | ProgArray | PerfEventArray | CgroupArray | ArrayOfMaps | Devmap
             | DevmapHash | ReuseportSockarray | Queue | Stack | SkStorage | InodeStorage | TaskStorage
             | CgrpStorage => Ok(()),

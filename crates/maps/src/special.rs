@@ -177,6 +177,19 @@ impl Map {
         self.user_ring()?.begin().map(Drain)
     }
 
+    /// `bpf_spin_lock` on the lock at `offset`: a word that is 1 while somebody has it. `false` if somebody
+    /// does; `bpf(2)` with `BPF_F_LOCK` waits for the same word.
+    pub fn try_lock(&self, offset: u64) -> bool {
+        self.bytes(offset).is_some_and(|(bytes, at, left)| left >= 4 && bytes.update(at, 4, |_| 1) == Some(0))
+    }
+
+    /// `bpf_spin_unlock`.
+    pub fn unlock(&self, offset: u64) {
+        if let Some((bytes, at, 4..)) = self.bytes(offset) {
+            let _ = bytes.store(at, 4, 0);
+        }
+    }
+
     /// `bpf_sk_storage_get` and its like: the offset of the owner's value; with
     /// `BPF_LOCAL_STORAGE_GET_F_CREATE` it is created, from `value` or as zeros. The owner is an opaque
     /// key; for storages of attachments it is the key of the attachment, and who attaches creates it.

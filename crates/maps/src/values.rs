@@ -20,7 +20,7 @@ use crate::spec::{FieldKind, SpecialField};
 const CHUNK: u64 = 64 << 10;
 
 /// How often somebody who waits for a spin lock tries.
-const PATIENCE: u32 = 1 << 20;
+const PATIENCE: u32 = 1 << 15;
 
 /// A spin lock of a value, held: one in its word, as `bpf_spin_lock` has it.
 pub(crate) struct Locked<'v> {

@@ -21,6 +21,7 @@ const MAP_UPDATE_ELEM: i32 = 2;
 const MAP_DELETE_ELEM: i32 = 3;
 const MAP_GET_NEXT_KEY: i32 = 4;
 const PROG_LOAD: i32 = 5;
+const PROG_TEST_RUN: i32 = 10;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 const MAP_LOOKUP_AND_DELETE_ELEM: i32 = 21;
 const MAP_FREEZE: i32 = 22;
@@ -112,7 +113,7 @@ fn id(descriptor: &OwnedFd) -> Result<u32, Errno> {
     Ok(info[4..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)))
 }
 
-/// A program that returns 0, to be put into maps of programs.
+/// A socket filter.
 #[derive(Debug)]
 pub struct KernelProgram {
     descriptor: OwnedFd,
@@ -120,15 +121,28 @@ pub struct KernelProgram {
 }
 
 impl KernelProgram {
-    /// Loads it.
-    pub fn load() -> Result<KernelProgram, Errno> {
-        let code = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    /// Loads a program that returns 0, to be put into maps of programs.
+    pub fn trivial() -> Result<KernelProgram, Errno> {
+        KernelProgram::load(&[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// Loads these instructions.
+    pub fn load(code: &[u8]) -> Result<KernelProgram, Errno> {
         let licence = *b"GPL\0";
-        let attribute = Attribute::new().u32(0, 1).u32(4, 2);
-        let mut attribute = attribute.input(8, &code).input(16, &licence);
+        let attribute = Attribute::new().u32(0, 1).u32(4, code.len() as u32 / 8);
+        let mut attribute = attribute.input(8, code).input(16, &licence);
         let descriptor = own(attribute.call(PROG_LOAD)?);
         let id = id(&descriptor)?;
         Ok(KernelProgram { descriptor, id })
+    }
+
+    /// `BPF_PROG_TEST_RUN` on an empty packet; what it returns.
+    pub fn run(&self) -> Result<u32, Errno> {
+        let packet = [0; 14];
+        let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32).u32(8, 14);
+        let mut attribute = attribute.input(16, &packet).u32(32, 1);
+        attribute.call(PROG_TEST_RUN)?;
+        Ok(attribute.get(4))
     }
 
     /// Its id.
