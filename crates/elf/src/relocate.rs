@@ -31,10 +31,7 @@ impl Linker<'_> {
             let at = placed.at + insn;
             let Some(slot) = Slot::read(&self.code, at) else { continue };
             let symbol = &object.symbols[relocation.symbol];
-            if slot == Slot::poison(slot.imm)
-                && slot.imm > 0
-                && !object.extern_of.contains_key(&relocation.symbol)
-            {
+            if slot == Slot::poison(crate::core::POISON) {
                 // CO-RE has made a call of it that must not be reached.
                 continue;
             }

@@ -153,7 +153,12 @@ fn structures_of_functions_are_maps_of_the_kernels_structure() {
     // 64 bytes of state before the structure, 64 for it; a link attaches it.
     assert_eq!((ops.map_type, ops.value_size, ops.flags), (MapType::STRUCT_OPS, 128, 1 << 13));
     let MapKind::StructOps(ops) = &ops.kind else { panic!("{:?}", ops.kind) };
-    assert_eq!((&*ops.name, &*ops.programs), ("ops", &[("open".to_owned(), "my_open".to_owned())][..]));
+    let programs: Vec<_> = ops.programs.iter().map(|(member, program)| (&**member, &**program)).collect();
+    assert_eq!((&*ops.name, programs), ("ops", vec![("open", "my_open"), ("close", "my_close")]));
+    // The kernel's structure has the member at another index.
+    let close = object.entries().iter().find(|entry| entry.name == "my_close").unwrap();
+    let attributes = object.attributes(close);
+    assert_eq!((attributes.attach_type, attributes.attach_type_id), (AttachType(3), ops.kernel_type));
     assert!(ops.kernel_type.is_some());
     assert_eq!(ops.data[16], 5);
 }

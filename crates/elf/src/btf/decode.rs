@@ -184,8 +184,8 @@ pub(super) fn check(types: &[Type], strings: usize) -> Result<(), ObjectError> {
             Kind::Enum(values) | Kind::Enum64(values) => {
                 names.extend(values.values.iter().map(|value| value.name))
             }
-            Kind::FuncProto { returns, params } => {
-                referred.push(*returns);
+            // What a prototype returns is not looked at, neither there.
+            Kind::FuncProto { params, .. } => {
                 referred.extend(params.iter().map(|param| param.ty));
                 names.extend(params.iter().map(|param| param.name));
             }
@@ -194,6 +194,11 @@ pub(super) fn check(types: &[Type], strings: usize) -> Result<(), ObjectError> {
         }
         if let Some(missing) = referred.into_iter().find(|to| *to as usize >= types.len()) {
             return wrong(format!("it refers to type {missing} of {}", types.len()));
+        }
+        if let Kind::Func { proto, .. } = ty.kind
+            && !matches!(types[proto as usize].kind, Kind::FuncProto { .. })
+        {
+            return wrong(format!("it is a function, and type {proto} is no prototype"));
         }
         if let Some(name) = names.into_iter().find(|name| *name as usize >= strings.max(1)) {
             return wrong(format!("its name is at byte {name} of {strings}"));

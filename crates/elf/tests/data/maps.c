@@ -136,6 +136,15 @@ SEC("struct_ops.s/open") int my_open(u64 *ctx)
 	return ctx[0];
 }
 
-struct ops my_ops SEC(".struct_ops.link") = { .open = (void *)my_open, .value = 5 };
+SEC("struct_ops/close") int my_close(u64 *ctx)
+{
+	return ctx[1];
+}
+
+struct ops my_ops SEC(".struct_ops.link") = {
+	.open = (void *)my_open,
+	.close = (void *)my_close,
+	.value = 5,
+};
 
 char _license[] SEC("license") = "Dual MIT/GPL";
