@@ -127,7 +127,7 @@ fn collect_section(file: &File<'_>, index: usize, all: &mut Vec<Function>) -> Re
     }
     if starts.is_empty() {
         // No symbol at all: the section is the program.
-        if section.data.len() % SIZE != 0 {
+        if !section.data.len().is_multiple_of(SIZE) {
             return Err(ObjectError::section(section.name, "expected whole instructions of eight bytes"));
         }
         all.push(Function {

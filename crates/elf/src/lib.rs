@@ -36,6 +36,7 @@
 //! nobody defines, and fields of map definitions that other loaders know are accepted.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod btf;
 mod core;
 mod error;
@@ -48,11 +49,13 @@ mod maps;
 mod object;
 mod options;
 mod program;
+mod relocate;
 mod sections;
 mod slot;
 mod uapi;
 
 pub use crate::object::Object;
+pub use attributes::Attributes;
 pub use btf::{Array, Btf, Composite, Enum, EnumValue, Int, Kind, Member, Param, SectionVar, Type, TypeId};
 pub use error::ObjectError;
 pub use globals::Global;

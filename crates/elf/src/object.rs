@@ -248,8 +248,8 @@ fn own_symbol(file: &File<'_>, symbol: &Symbol<'_>) -> OwnSymbol {
 fn text(file: &File<'_>, section: &str) -> String {
     let data = file.section(section).map_or(&[][..], |(_, section)| section.data);
     let len = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
-    // The kernel takes 127 characters.
-    String::from_utf8_lossy(&data[..len.min(127)]).into_owned()
+    // libbpf keeps 63 characters.
+    String::from_utf8_lossy(&data[..len.min(63)]).into_owned()
 }
 
 fn number(file: &File<'_>, section: &str) -> u32 {

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
-use sandbpf_elf::{Btf, FixupKind, MapDef, MapKind, MapType, Object, ObjectProgram, Options, ProgramType};
+use sandbpf_elf::{
+    Btf, FixupKind, MapDef, MapKind, MapType, Object, ObjectProgram, Options, ProgramType, SectionKind,
+};
 use serde_json::Value;
 
 /// The kernel that was asked.
@@ -307,7 +309,11 @@ fn kind_equal(linked: &ObjectProgram, record: &Value, compat: bool) -> Result<()
     let recorded = ProgramType::from_name(text(record, "prog_type")).ok_or("unknown type recorded")?;
     let attach = number(record, "expected_attach_type");
     let Some(kind) = linked.entry.kind else {
-        // The recording was told what such sections hold.
+        // The recording was told what such sections hold; what early loaders guessed is the same.
+        let legacy = SectionKind::legacy(&linked.entry.section).filter(|_| compat);
+        if let Some(kind) = legacy.filter(|kind| kind.program_type != recorded) {
+            return Err(format!("type {} by its prefix, recorded {recorded}", kind.program_type));
+        }
         return if recorded == ProgramType::UNSPEC || record["prog_type_guessed"] == true {
             Ok(())
         } else {

@@ -164,3 +164,45 @@ fn members(words: &mut Words<'_>, count: usize, flag: bool) -> Result<Box<[Membe
     }
     Ok(members.into())
 }
+
+/// Refuses references to types and names that are not there, as libbpf and the kernel do.
+pub(super) fn check(types: &[Type], strings: usize) -> Result<(), ObjectError> {
+    for (id, ty) in types.iter().enumerate().skip(1) {
+        let wrong = |what: String| Err(fail(0, format!("type {id}: {what}")));
+        let (mut referred, mut names) = (Vec::new(), vec![ty.name]);
+        match &ty.kind {
+            Kind::Ptr(to) | Kind::Typedef(to) | Kind::Volatile(to) | Kind::Const(to) => referred.push(*to),
+            Kind::Restrict(to) | Kind::TypeTag(to) => referred.push(*to),
+            Kind::Func { proto: to, .. } | Kind::Var { ty: to, .. } | Kind::DeclTag { ty: to, .. } => {
+                referred.push(*to)
+            }
+            Kind::Array(array) => referred.extend([array.element, array.index]),
+            Kind::Struct(composite) | Kind::Union(composite) => {
+                referred.extend(composite.members.iter().map(|member| member.ty));
+                names.extend(composite.members.iter().map(|member| member.name));
+            }
+            Kind::Enum(values) | Kind::Enum64(values) => {
+                names.extend(values.values.iter().map(|value| value.name))
+            }
+            // What a prototype returns is not looked at, neither there.
+            Kind::FuncProto { params, .. } => {
+                referred.extend(params.iter().map(|param| param.ty));
+                names.extend(params.iter().map(|param| param.name));
+            }
+            Kind::DataSec { vars, .. } => referred.extend(vars.iter().map(|var| var.var)),
+            Kind::Void | Kind::Int(_) | Kind::Fwd { .. } | Kind::Float(_) => {}
+        }
+        if let Some(missing) = referred.into_iter().find(|to| *to as usize >= types.len()) {
+            return wrong(format!("it refers to type {missing} of {}", types.len()));
+        }
+        if let Kind::Func { proto, .. } = ty.kind
+            && !matches!(types[proto as usize].kind, Kind::FuncProto { .. })
+        {
+            return wrong(format!("it is a function, and type {proto} is no prototype"));
+        }
+        if let Some(name) = names.into_iter().find(|name| *name as usize >= strings.max(1)) {
+            return wrong(format!("its name is at byte {name} of {strings}"));
+        }
+    }
+    Ok(())
+}

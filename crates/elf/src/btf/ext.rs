@@ -101,7 +101,7 @@ fn read<T>(
     }
     let bytes = &bytes[..table.end];
     let size = word(bytes, table.start)? as usize;
-    if size < least || size % 4 != 0 {
+    if size < least || !size.is_multiple_of(4) {
         return Err(fail(table.start, format!("expected records of {least} bytes or more, found {size}")));
     }
     let mut at = table.start + 4;

@@ -49,6 +49,7 @@ impl Btf {
     pub fn parse(bytes: &[u8]) -> Result<Self, ObjectError> {
         let layout = decode::layout(bytes)?;
         let types = decode::types(&bytes[layout.types.clone()])?;
+        decode::check(&types, layout.strings.len())?;
         Ok(Self { types, strings: bytes[layout.strings].into(), names: OnceLock::new() })
     }
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use crate::btf::ext::CoreRelo;
 use crate::btf::{Btf, Kind, TypeId};
 use compat::{Budget, Sides};
-pub(crate) use patch::patch;
+pub(crate) use patch::{POISON, patch};
 use spec::{Spec, size};
 
 /// What is asked about a type (`enum bpf_core_relo_kind`).

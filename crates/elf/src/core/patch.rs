@@ -4,7 +4,7 @@ use super::Answer;
 use crate::slot::Slot;
 
 /// What libbpf puts into an instruction without an answer; the verifier's message about it is known by this number.
-const POISON: i32 = 195_896_080;
+pub(crate) const POISON: i32 = 195_896_080;
 
 /// Instruction classes and sizes, the lower three bits and the two above.
 mod class {

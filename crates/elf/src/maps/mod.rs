@@ -209,7 +209,7 @@ pub(crate) fn is_outer(map_type: MapType) -> bool {
 const PAGE: u32 = 4096;
 
 fn ring_size(size: u32) -> u32 {
-    if size == 0 || (size % PAGE == 0 && (size / PAGE).is_power_of_two()) {
+    if size == 0 || (size.is_multiple_of(PAGE) && (size / PAGE).is_power_of_two()) {
         return size;
     }
     // What is too large for the next power of two stays as it is, for the kernel to refuse.

@@ -1,5 +1,4 @@
 /* Counts packets by port: a hash map, a constant, a counter, a static and a global function. */
-/* clang -O2 -g -target bpf -mcpu=v3 -c counter.c -o counter.o */
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
