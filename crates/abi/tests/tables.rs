@@ -83,7 +83,9 @@ fn accesses_are_aligned_and_inside_and_pointers_are_whole() {
                 for offset in -16..300 {
                     let Ok(access) = program.access(offset, size, direction) else { continue };
                     let field = access.field.expect("a struct has fields");
-                    assert!(matches!(size, 1 | 2 | 4 | 8) && offset >= 0 && offset as u32 % size == 0);
+                    assert!(
+                        matches!(size, 1 | 2 | 4 | 8) && offset >= 0 && (offset as u32).is_multiple_of(size)
+                    );
                     assert_eq!(field.offset as u32 + access.within, offset as u32);
                     assert!((offset as u32 + size) as usize <= view.layout.size);
                     assert!(view.allows(field, direction));

@@ -55,10 +55,10 @@ fn types() -> String {
             Context::None => "none".into(),
         };
         let packet = match row.packet {
-            PacketAccess::None => "",
+            PacketAccess::Look => "",
             PacketAccess::Read => "read",
-            PacketAccess::Direct => "read, write; not for helpers",
             PacketAccess::Write => "read, write",
+            PacketAccess::Any => "read, write; for all helpers",
         };
         let attach = match row.attach {
             Attach::Any => "anything".into(),
