@@ -84,11 +84,11 @@ impl Access {
     /// Whether `size` bytes may be accessed at byte `within` of a field of `len` bytes. That the access
     /// is aligned is the caller's business.
     pub const fn takes(self, within: u32, size: u32, len: u32) -> bool {
-        let fits = within as u64 + size as u64 <= len as u64;
+        let fits = matches!(size, 1 | 2 | 4 | 8) && within as u64 + size as u64 <= len as u64;
         match self {
             Access::Inside(sizes) => fits && sizes.has(size),
             Access::First(sizes) => fits && within == 0 && sizes.has(size),
-            Access::Port => (within == 0 && size == 4) || (size <= 2 && within as u64 + size as u64 <= 2),
+            Access::Port => fits && ((within == 0 && size == 4) || within + size <= 2),
             Access::WholeOrBehind => fits && (within > 0 || size == 8),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Rule {
 /// What a helper may depend on.
 #[derive(Debug)]
 pub(crate) enum Condition {
+    /// All of these.
+    All(&'static [Condition]),
     /// Where the program is attached.
     AttachedTo(&'static [At]),
     /// Where it is not attached.
@@ -60,6 +62,7 @@ impl Condition {
     fn holds(&self, program: &Program<'_>) -> bool {
         let at = program.attach_type;
         match self {
+            All(conditions) => conditions.iter().all(|condition| condition.holds(program)),
             AttachedTo(all) => all.contains(&at),
             NotAttachedTo(all) => !all.contains(&at),
             Sleepable => program.sleepable,
@@ -81,6 +84,12 @@ impl Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            All(conditions) => {
+                for (at, condition) in conditions.iter().enumerate() {
+                    write!(f, "{}{condition}", if at > 0 { " and " } else { "" })?;
+                }
+                Ok(())
+            }
             AttachedTo(all) => list(f, "attached to", all),
             NotAttachedTo(all) => list(f, "not attached to", all),
             Sleepable => f.write_str("it may sleep"),

@@ -75,7 +75,7 @@ static BASE: Chain = Chain {
                 TASK_STORAGE_DELETE,
             ],
         ),
-        When(Sleepable, &[GET_TASK_STACK_SLEEPABLE]),
+        When(All(&[Perfmon, Sleepable]), &[GET_TASK_STACK_SLEEPABLE]),
         When(
             Perfmon,
             &[
@@ -102,7 +102,7 @@ static BASE: Chain = Chain {
                 GET_BRANCH_SNAPSHOT,
             ],
         ),
-        When(ProbeWriteUser, &[PROBE_WRITE_USER]),
+        When(All(&[Perfmon, ProbeWriteUser]), &[PROBE_WRITE_USER]),
     ],
     then: &[],
 };
@@ -542,7 +542,7 @@ pub(crate) static PERF_EVENT: Chain = Chain {
 /// What tracepoints without a record have.
 static RAW_BASE: Chain = Chain {
     name: "raw tracing",
-    rules: &[Give(&[PERF_EVENT_OUTPUT, GET_STACKID, GET_STACK_RAW_TRACEPOINT])],
+    rules: &[Give(&[PERF_EVENT_OUTPUT, GET_STACKID, GET_STACK])],
     then: &[&TRACING_BASE],
 };
 

@@ -86,16 +86,11 @@ pub enum ArgSpec {
     MapValueOrNull,
     /// As many bytes as the map's values have, to be written.
     NewMapValue,
-    /// A pointer to bytes that are read; their number is in the next argument
-    /// (`ARG_PTR_TO_MEM | MEM_RDONLY`).
+    /// A pointer to bytes that are read, also in memory that can only be read
+    /// (`ARG_PTR_TO_MEM | MEM_RDONLY`); their number is in the next argument.
     ReadMem,
     /// The same or null.
     ReadMemOrNull,
-    /// A pointer to bytes that are read, but may not be in memory that only can be read
-    /// (`ARG_PTR_TO_MEM`); their number is in the next argument.
-    Mem,
-    /// The same or null.
-    MemOrNull,
     /// A pointer to bytes that are read and written (`ARG_PTR_TO_MEM | MEM_WRITE`); their number is
     /// in the next argument.
     UpdateMem,
@@ -108,7 +103,7 @@ pub enum ArgSpec {
     MemLen,
     /// The number of bytes that the argument before points to (`ARG_CONST_SIZE_OR_ZERO`).
     MemLenOrZero,
-    /// A pointer to so many bytes that are read (`ARG_PTR_TO_FIXED_SIZE_MEM`).
+    /// A pointer to so many bytes that are read (`ARG_PTR_TO_FIXED_SIZE_MEM | MEM_RDONLY`).
     FixedMem(u32),
     /// A pointer to so many bytes, aligned, that are read and written.
     FixedUpdate(u32),
@@ -164,7 +159,6 @@ impl ArgSpec {
             ArgSpec::ContextOrNull
                 | ArgSpec::MapValueOrNull
                 | ArgSpec::ReadMemOrNull
-                | ArgSpec::MemOrNull
                 | ArgSpec::UpdateMemOrNull
                 | ArgSpec::ReleasedKptrOrNull
                 | ArgSpec::SocketOrNull
@@ -191,8 +185,6 @@ impl ArgSpec {
             self,
             ArgSpec::ReadMem
                 | ArgSpec::ReadMemOrNull
-                | ArgSpec::Mem
-                | ArgSpec::MemOrNull
                 | ArgSpec::UpdateMem
                 | ArgSpec::UpdateMemOrNull
                 | ArgSpec::WriteMem

@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod access;
+pub mod arguments;
 mod attach_type;
 mod availability;
 mod chains;

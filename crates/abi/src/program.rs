@@ -115,6 +115,8 @@ pub enum AccessError {
     Size(&'static Field, Access),
     /// A context of bytes that can only be read.
     ReadOnly,
+    /// Less than all of a pointer.
+    PartOfPointer,
     /// What is there, only the type of the function says that the program is attached to.
     NeedsTarget,
 }
@@ -133,6 +135,7 @@ impl fmt::Display for AccessError {
             }
             AccessError::Size(field, access) => write!(f, "{} is accessed by {access} bytes", field.name),
             AccessError::ReadOnly => f.write_str("this context can only be read"),
+            AccessError::PartOfPointer => f.write_str("a pointer is loaded whole"),
             AccessError::NeedsTarget => {
                 f.write_str("only the type of what the program is attached to says what is there")
             }
@@ -253,7 +256,7 @@ impl View {
         if offset as usize >= self.layout.size {
             return Err(AccessError::Outside);
         }
-        if size == 0 || offset % size != 0 {
+        if !matches!(size, 1 | 2 | 4 | 8) || !offset.is_multiple_of(size) {
             return Err(AccessError::Misaligned);
         }
         let field = self.layout.field_at(offset as usize).ok_or(AccessError::Hole)?;
@@ -292,7 +295,7 @@ impl Bytes {
         if direction == Direction::Write && !self.writable {
             return Err(AccessError::ReadOnly);
         }
-        if !matches!(size, 1 | 2 | 4 | 8) || start % size != 0 {
+        if !matches!(size, 1 | 2 | 4 | 8) || !start.is_multiple_of(size) {
             return Err(AccessError::Misaligned);
         }
         Ok(FieldAccess { field: None, within: start, size, value: Value::Scalar })

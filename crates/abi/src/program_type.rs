@@ -9,7 +9,7 @@ use crate::availability::Chain;
 use crate::chains;
 use crate::contexts::{cgroup, sk_lookup, sk_msg, skb, sock, sock_addr, sock_ops, tracing, xdp};
 use crate::returns::{self, Rule};
-use crate::{AttachType as At, View};
+use crate::{AttachType as At, Effect, HelperSpec, View};
 
 /// What a program is given in `r1`.
 #[derive(Clone, Copy, Debug)]
@@ -47,17 +47,40 @@ pub enum Attach {
     Zero,
 }
 
-/// What a program may do with the bytes of its packet, directly.
+/// What a program may do with the bytes of its packet through a pointer, if it is given one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketAccess {
-    /// Nothing.
-    None,
-    /// Read them.
+    /// Read them, and nothing else.
+    Look,
+    /// Read them, and hand them to helpers that take memory of the packet.
     Read,
-    /// Read and write them, but not hand them to helpers.
-    Direct,
-    /// Read and write them.
+    /// The same, and write them.
     Write,
+    /// Read and write them, and hand them to every helper: they are no packet, but the value of an
+    /// option.
+    Any,
+}
+
+impl PacketAccess {
+    /// Whether they may be written.
+    pub const fn may_write(self) -> bool {
+        matches!(self, PacketAccess::Write | PacketAccess::Any)
+    }
+
+    /// Whether this helper takes them.
+    ///
+    /// ```
+    /// use sandbpf_abi::{ProgramType, helpers};
+    /// let packet = ProgramType::Xdp.packet();
+    /// assert!(packet.goes_to(helpers::CSUM_DIFF) && !packet.goes_to(helpers::STRTOL));
+    /// ```
+    pub fn goes_to(self, helper: &HelperSpec) -> bool {
+        match self {
+            PacketAccess::Look => false,
+            PacketAccess::Read | PacketAccess::Write => helper.has(Effect::PacketMemory),
+            PacketAccess::Any => true,
+        }
+    }
 }
 
 /// When a program may sleep.
@@ -145,25 +168,25 @@ const NEVER: Sleeping = Sleeping::Never;
 
 program_types! {
     /// None.
-    Unspec = 0 "unspec": Context::None, None, ANY, NEVER, false, NOTHING, returns::ANY;
+    Unspec = 0 "unspec": Context::None, Look, ANY, NEVER, false, NOTHING, returns::ANY;
     /// Looks at what a socket receives and says how much of it to keep.
-    SocketFilter = 1 "socket_filter": always(&[(&[], &skb::SOCKET_FILTER)]), None, ANY, NEVER, false, SOCKET_FILTER, returns::ANY;
+    SocketFilter = 1 "socket_filter": always(&[(&[], &skb::SOCKET_FILTER)]), Look, ANY, NEVER, false, SOCKET_FILTER, returns::ANY;
     /// Runs at a function or an instruction of the kernel or of a process.
-    Kprobe = 2 "kprobe": always(&[(&[], &tracing::PROBE)]), None, ANY, Sleeping::May, false, KPROBE, returns::PROBE;
+    Kprobe = 2 "kprobe": always(&[(&[], &tracing::PROBE)]), Look, ANY, Sleeping::May, false, KPROBE, returns::PROBE;
     /// Classifies packets of a device, and does to them what it likes.
     SchedCls = 3 "sched_cls": always(&[(&[], &skb::CLASSIFIER)]), Write, ANY, NEVER, false, CLASSIFIER, returns::ANY;
     /// The same as an action of a classifier.
     SchedAct = 4 "sched_act": always(&[(&[], &skb::CLASSIFIER)]), Write, ANY, NEVER, false, CLASSIFIER, returns::ANY;
     /// Runs at a tracepoint, with its record.
-    Tracepoint = 5 "tracepoint": Context::Bytes { first: 8, end: 8192, writable: false, wraps: true }, None, ANY, NEVER, false, TRACEPOINT, returns::ANY;
+    Tracepoint = 5 "tracepoint": Context::Bytes { first: 8, end: 8192, writable: false, wraps: true }, Look, ANY, NEVER, false, TRACEPOINT, returns::ANY;
     /// Runs on frames before the kernel has looked at them.
     Xdp = 6 "xdp": Context::Struct(&[(&[At::XDP_DEVMAP], &xdp::REDIRECTED), (&[], &xdp::RECEIVED)]), Write, ANY, NEVER, false, XDP, returns::ANY;
     /// Runs at samples of an event.
-    PerfEvent = 7 "perf_event": always(&[(&[], &tracing::PERF_EVENT)]), None, ANY, NEVER, false, PERF_EVENT, returns::ANY;
+    PerfEvent = 7 "perf_event": always(&[(&[], &tracing::PERF_EVENT)]), Look, ANY, NEVER, false, PERF_EVENT, returns::ANY;
     /// Lets packets of a control group pass or not.
     CgroupSkb = 8 "cgroup_skb": always(&[(&[], &skb::CGROUP)]), Read, Attach::OneOf(&[At::CGROUP_INET_INGRESS, At::CGROUP_INET_EGRESS], None), NEVER, false, CGROUP_SKB, returns::CGROUP_SKB;
     /// Lets a control group make, bind and release sockets or not.
-    CgroupSock = 9 "cgroup_sock": Context::Struct(&[(&[At::CGROUP_INET4_POST_BIND], &sock::BOUND4), (&[At::CGROUP_INET6_POST_BIND], &sock::BOUND6), (&[], &sock::CREATED)]), None, Attach::OneOf(&[At::CGROUP_INET_SOCK_CREATE, At::CGROUP_INET_SOCK_RELEASE, At::CGROUP_INET4_POST_BIND, At::CGROUP_INET6_POST_BIND], Some(At::CGROUP_INET_SOCK_CREATE)), NEVER, false, CGROUP_SOCK, returns::BOOLEAN;
+    CgroupSock = 9 "cgroup_sock": Context::Struct(&[(&[At::CGROUP_INET4_POST_BIND], &sock::BOUND4), (&[At::CGROUP_INET6_POST_BIND], &sock::BOUND6), (&[], &sock::CREATED)]), Look, Attach::OneOf(&[At::CGROUP_INET_SOCK_CREATE, At::CGROUP_INET_SOCK_RELEASE, At::CGROUP_INET4_POST_BIND, At::CGROUP_INET6_POST_BIND], Some(At::CGROUP_INET_SOCK_CREATE)), NEVER, false, CGROUP_SOCK, returns::BOOLEAN;
     /// Runs on packets that a lightweight tunnel receives.
     LwtIn = 10 "lwt_in": always(&[(&[], &skb::TUNNEL)]), Read, ANY, NEVER, false, LWT_IN, returns::ANY;
     /// Runs on packets that a lightweight tunnel routes out.
@@ -171,15 +194,15 @@ program_types! {
     /// Runs on packets that a lightweight tunnel transmits.
     LwtXmit = 12 "lwt_xmit": always(&[(&[], &skb::TUNNEL)]), Write, ANY, NEVER, false, LWT_XMIT, returns::ANY;
     /// Runs at events of TCP connections.
-    SockOps = 13 "sock_ops": always(&[(&[], &sock_ops::EVENT)]), None, ANY, NEVER, false, SOCK_OPS, returns::BOOLEAN;
+    SockOps = 13 "sock_ops": always(&[(&[], &sock_ops::EVENT)]), Look, ANY, NEVER, false, SOCK_OPS, returns::BOOLEAN;
     /// Parses streams of sockets in a map, and says what becomes of their messages.
     SkSkb = 14 "sk_skb": always(&[(&[], &skb::STREAM)]), Write, ANY, NEVER, false, SK_SKB, returns::ANY;
     /// Lets a control group access devices or not.
-    CgroupDevice = 15 "cgroup_device": always(&[(&[], &cgroup::DEVICE)]), None, ANY, NEVER, false, CGROUP_DEVICE, returns::BOOLEAN;
+    CgroupDevice = 15 "cgroup_device": always(&[(&[], &cgroup::DEVICE)]), Look, ANY, NEVER, false, CGROUP_DEVICE, returns::BOOLEAN;
     /// Says what becomes of messages that sockets in a map send.
     SkMsg = 16 "sk_msg": always(&[(&[], &sk_msg::MESSAGE)]), Write, ANY, NEVER, false, SK_MSG, returns::ANY;
     /// Runs at a tracepoint, with its raw arguments.
-    RawTracepoint = 17 "raw_tracepoint": always(&[(&[], &tracing::RAW)]), None, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
+    RawTracepoint = 17 "raw_tracepoint": always(&[(&[], &tracing::RAW)]), Look, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
     /// Sees and changes the addresses that system calls are given.
     CgroupSockAddr = 18 "cgroup_sock_addr": Context::Struct(&[
         (&[At::CGROUP_UDP4_SENDMSG], &sock_addr::SEND4),
@@ -187,7 +210,7 @@ program_types! {
         (&[At::CGROUP_INET4_BIND, At::CGROUP_INET4_CONNECT, At::CGROUP_UDP4_RECVMSG, At::CGROUP_INET4_GETPEERNAME, At::CGROUP_INET4_GETSOCKNAME], &sock_addr::IPV4),
         (&[At::CGROUP_INET6_BIND, At::CGROUP_INET6_CONNECT, At::CGROUP_UDP6_RECVMSG, At::CGROUP_INET6_GETPEERNAME, At::CGROUP_INET6_GETSOCKNAME], &sock_addr::IPV6),
         (&[], &sock_addr::UNIX),
-    ]), None, Attach::OneOf(&[
+    ]), Look, Attach::OneOf(&[
         At::CGROUP_INET4_BIND, At::CGROUP_INET6_BIND, At::CGROUP_INET4_CONNECT, At::CGROUP_INET6_CONNECT, At::CGROUP_UNIX_CONNECT,
         At::CGROUP_UDP4_SENDMSG, At::CGROUP_UDP6_SENDMSG, At::CGROUP_UNIX_SENDMSG, At::CGROUP_UDP4_RECVMSG, At::CGROUP_UDP6_RECVMSG, At::CGROUP_UNIX_RECVMSG,
         At::CGROUP_INET4_GETPEERNAME, At::CGROUP_INET6_GETPEERNAME, At::CGROUP_UNIX_GETPEERNAME, At::CGROUP_INET4_GETSOCKNAME, At::CGROUP_INET6_GETSOCKNAME, At::CGROUP_UNIX_GETSOCKNAME,
@@ -195,31 +218,31 @@ program_types! {
     /// Runs on packets of segment routing.
     LwtSeg6local = 19 "lwt_seg6local": always(&[(&[], &skb::TUNNEL)]), Read, ANY, NEVER, false, LWT_SEG6LOCAL, returns::ANY;
     /// Decodes the samples of a remote control.
-    LircMode2 = 20 "lirc_mode2": always(&[(&[], &tracing::LIRC)]), None, ANY, NEVER, false, LIRC_MODE2, returns::ANY;
+    LircMode2 = 20 "lirc_mode2": always(&[(&[], &tracing::LIRC)]), Look, ANY, NEVER, false, LIRC_MODE2, returns::ANY;
     /// Chooses the socket of a group that takes a packet.
     SkReuseport = 21 "sk_reuseport": always(&[(&[], &sk_lookup::REUSEPORT)]), Read, Attach::OneOf(&[At::SK_REUSEPORT_SELECT, At::SK_REUSEPORT_SELECT_OR_MIGRATE], Some(At::SK_REUSEPORT_SELECT)), NEVER, false, SK_REUSEPORT, returns::ANY;
     /// Finds out what flow a packet belongs to.
     FlowDissector = 22 "flow_dissector": always(&[(&[], &skb::DISSECTOR)]), Read, ANY, NEVER, false, FLOW_DISSECTOR, returns::ANY;
     /// Lets a control group access variables of the kernel or not.
-    CgroupSysctl = 23 "cgroup_sysctl": always(&[(&[], &cgroup::SYSCTL)]), None, ANY, NEVER, false, CGROUP_SYSCTL, returns::BOOLEAN;
+    CgroupSysctl = 23 "cgroup_sysctl": always(&[(&[], &cgroup::SYSCTL)]), Look, ANY, NEVER, false, CGROUP_SYSCTL, returns::BOOLEAN;
     /// Runs at a tracepoint that lets it write into its buffer.
-    RawTracepointWritable = 24 "raw_tracepoint_writable": always(&[(&[], &tracing::RAW_WRITABLE)]), None, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
+    RawTracepointWritable = 24 "raw_tracepoint_writable": always(&[(&[], &tracing::RAW_WRITABLE)]), Look, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
     /// Sees and changes socket options.
-    CgroupSockopt = 25 "cgroup_sockopt": Context::Struct(&[(&[At::CGROUP_SETSOCKOPT], &cgroup::SET), (&[], &cgroup::GET)]), Direct, Attach::OneOf(&[At::CGROUP_GETSOCKOPT, At::CGROUP_SETSOCKOPT], None), NEVER, false, CGROUP_SOCKOPT, returns::BOOLEAN;
+    CgroupSockopt = 25 "cgroup_sockopt": Context::Struct(&[(&[At::CGROUP_SETSOCKOPT], &cgroup::SET), (&[], &cgroup::GET)]), Any, Attach::OneOf(&[At::CGROUP_GETSOCKOPT, At::CGROUP_SETSOCKOPT], None), NEVER, false, CGROUP_SOCKOPT, returns::BOOLEAN;
     /// Runs at functions, tracepoints and iterators, with typed arguments.
-    Tracing = 26 "tracing": Context::Arguments, None, ANY, Sleeping::MayAt(&[At::TRACE_FENTRY, At::TRACE_FEXIT, At::MODIFY_RETURN, At::TRACE_ITER]), false, TRACING, returns::TRACING;
+    Tracing = 26 "tracing": Context::Arguments, Look, ANY, Sleeping::MayAt(&[At::TRACE_FENTRY, At::TRACE_FEXIT, At::MODIFY_RETURN, At::TRACE_ITER]), false, TRACING, returns::TRACING;
     /// Is a function of a table of the kernel: congestion control, a scheduler.
-    StructOps = 27 "struct_ops": Context::Arguments, None, ANY, Sleeping::May, true, STRUCT_OPS, returns::ANY;
+    StructOps = 27 "struct_ops": Context::Arguments, Look, ANY, Sleeping::May, true, STRUCT_OPS, returns::ANY;
     /// Replaces a function of another program.
-    Ext = 28 "ext": Context::Arguments, None, Attach::Zero, NEVER, false, NOTHING, returns::ANY;
+    Ext = 28 "ext": Context::Arguments, Look, Attach::Zero, NEVER, false, NOTHING, returns::ANY;
     /// Decides at a hook of a security module.
-    Lsm = 29 "lsm": Context::Arguments, None, ANY, Sleeping::MayAt(&[At::LSM_MAC]), true, LSM, returns::LSM;
+    Lsm = 29 "lsm": Context::Arguments, Look, ANY, Sleeping::MayAt(&[At::LSM_MAC]), true, LSM, returns::LSM;
     /// Chooses the socket for a new connection or a datagram.
-    SkLookup = 30 "sk_lookup": always(&[(&[], &sk_lookup::LOOKUP)]), None, Attach::OneOf(&[At::SK_LOOKUP], None), NEVER, false, SK_LOOKUP, returns::BOOLEAN;
+    SkLookup = 30 "sk_lookup": always(&[(&[], &sk_lookup::LOOKUP)]), Look, Attach::OneOf(&[At::SK_LOOKUP], None), NEVER, false, SK_LOOKUP, returns::BOOLEAN;
     /// Makes system calls.
-    Syscall = 31 "syscall": Context::Bytes { first: 0, end: 65535, writable: true, wraps: false }, None, Attach::Zero, Sleeping::Always, false, SYSCALL, returns::ANY;
+    Syscall = 31 "syscall": Context::Bytes { first: 0, end: 65535, writable: true, wraps: false }, Look, Attach::Zero, Sleeping::Always, false, SYSCALL, returns::ANY;
     /// Lets packets pass a hook of netfilter or not.
-    Netfilter = 32 "netfilter": always(&[(&[], &tracing::NETFILTER)]), Read, Attach::OneOf(&[At::NETFILTER], None), NEVER, false, NETFILTER, returns::BOOLEAN;
+    Netfilter = 32 "netfilter": always(&[(&[], &tracing::NETFILTER)]), Look, Attach::OneOf(&[At::NETFILTER], None), NEVER, false, NETFILTER, returns::BOOLEAN;
 }
 
 impl ProgramType {

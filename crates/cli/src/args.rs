@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a program over captures, packets, system calls or memory
     #[command(after_help = EXIT_CODES)]
-    Run(Run),
+    Run(Box<Run>),
     /// Would it be accepted? The rule and the instruction if not
     #[command(after_help = EXIT_CODES)]
     Check(Check),

@@ -35,7 +35,7 @@ fn typed(types: &Btf, of: TypeId, bytes: &[u8], depth: u32) -> Option<Value> {
         Kind::Int(int) if size <= 8 => number(bytes, int.signed()),
         Kind::Enum(entry) | Kind::Enum64(entry) => {
             let number = unsigned(bytes);
-            let named = entry.values.iter().find(|value| value.value as u64 == number);
+            let named = entry.values.iter().find(|value| value.value == number);
             named.map_or_else(|| json!(number), |value| json!(types.value_name(value)))
         }
         Kind::Ptr(_) => json!(format!("{:#x}", unsigned(bytes))),

@@ -86,6 +86,36 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
         "EINVAL",
     ),
     (
+        "helpers",
+        r#"{"name":"x","prog_type":"xdp","attach_type":0,"gpl":false,"available":[44],"not_for_this_type":[0,9],"gpl_only":[69],"unknown":[212]}"#,
+        "[44]",
+        "[44,38]",
+    ),
+    (
+        "context-read",
+        r#"{"name":"x","prog_type":"xdp","attach_type":0,"access":"read","size":4,"range":[-8,30],"accepted_offsets":[0,4,8,12,16],"errors":{}}"#,
+        "12,16]",
+        "12,16,20]",
+    ),
+    (
+        "context-write",
+        r#"{"name":"x","prog_type":"cgroup_sysctl","attach_type":18,"access":"write","size":4,"range":[0,8],"accepted_offsets":[4],"errors":{}}"#,
+        "[4]",
+        "[]",
+    ),
+    (
+        "return-values",
+        r#"{"name":"x","prog_type":"cgroup_skb","attach_type":1,"tried":[-1,0,3,4],"accepted":[0,3],"return_ctx_pointer":"R0 is not a known value"}"#,
+        "[0,3]",
+        "[0,3,4]",
+    ),
+    (
+        "return-pointer",
+        r#"{"name":"x","prog_type":"xdp","attach_type":0,"tried":[-1],"accepted":[-1],"return_ctx_pointer":null}"#,
+        "null",
+        "\"no\"",
+    ),
+    (
         "edge-libpcap",
         r#"{"name":"lsh","prog":[[0,0,0,1],[1,0,0,32],[108,0,0,0],[22,0,0,0]],"libpcap_validate":{"1.10.3":1},"kernel_attach":0,"runs":[{"pkt":"00","pcap":0,"klen":1,"kret":1}]}"#,
         "\"pcap\":0",

@@ -72,7 +72,7 @@ table! {
     /// Copies bytes out of the packet, counted from its link or network header.
     SKB_LOAD_BYTES_RELATIVE = 68 skb_load_bytes_relative(skb: Context, offset: Anything, to: WriteMem, len: MemLen, start_header: Anything) -> Scalar, [];
     /// Asks the routing table where the packet would go.
-    FIB_LOOKUP = 69 fib_lookup(ctx: Context, params: Mem, plen: MemLen, flags: Anything) -> Scalar, [GplOnly];
+    FIB_LOOKUP = 69 fib_lookup(ctx: Context, params: UpdateMem, plen: MemLen, flags: Anything) -> Scalar, [GplOnly];
     /// Puts another header before the packet's.
     LWT_PUSH_ENCAP = 73 lwt_push_encap(skb: Context, r#type: Anything, hdr: ReadMem, len: MemLen) -> Scalar, [ChangesPacket];
     /// Writes bytes of a segment routing header.

@@ -62,7 +62,7 @@ table! {
     /// Whether an acknowledgement carries a valid SYN cookie.
     TCP_CHECK_SYNCOOKIE = 100 tcp_check_syncookie(sk: AnySock, iph: ReadMem, iph_len: MemLen, th: ReadMem, th_len: MemLen) -> Scalar, [GplOnly, PacketMemory];
     /// The name of the variable.
-    SYSCTL_GET_NAME = 101 sysctl_get_name(ctx: Context, buf: Mem, buf_len: MemLen, flags: Anything) -> Scalar, [];
+    SYSCTL_GET_NAME = 101 sysctl_get_name(ctx: Context, buf: UpdateMem, buf_len: MemLen, flags: Anything) -> Scalar, [];
     /// The value that the variable has.
     SYSCTL_GET_CURRENT_VALUE = 102 sysctl_get_current_value(ctx: Context, buf: WriteMem, buf_len: MemLen) -> Scalar, [];
     /// The value that is about to be written.
@@ -110,9 +110,9 @@ table! {
     /// The socket as `struct mptcp_sock`, when it is one.
     SKC_TO_MPTCP_SOCK = 196 skc_to_mptcp_sock(sk: SockCommon) -> BtfOrNull("mptcp_sock"), [];
     /// Makes a SYN cookie from IPv4 and TCP headers, without a socket.
-    TCP_RAW_GEN_SYNCOOKIE_IPV4 = 204 tcp_raw_gen_syncookie_ipv4(iph: FixedMem(20), th: Mem, th_len: MemLenOrZero) -> Scalar, [GplOnly, PacketMemory];
+    TCP_RAW_GEN_SYNCOOKIE_IPV4 = 204 tcp_raw_gen_syncookie_ipv4(iph: FixedMem(20), th: ReadMem, th_len: MemLenOrZero) -> Scalar, [GplOnly, PacketMemory];
     /// Makes a SYN cookie from IPv6 and TCP headers, without a socket.
-    TCP_RAW_GEN_SYNCOOKIE_IPV6 = 205 tcp_raw_gen_syncookie_ipv6(iph: FixedMem(40), th: Mem, th_len: MemLenOrZero) -> Scalar, [GplOnly, PacketMemory];
+    TCP_RAW_GEN_SYNCOOKIE_IPV6 = 205 tcp_raw_gen_syncookie_ipv6(iph: FixedMem(40), th: ReadMem, th_len: MemLenOrZero) -> Scalar, [GplOnly, PacketMemory];
     /// Checks a SYN cookie against IPv4 and TCP headers, without a socket.
     TCP_RAW_CHECK_SYNCOOKIE_IPV4 = 206 tcp_raw_check_syncookie_ipv4(iph: FixedMem(20), th: FixedMem(20)) -> Scalar, [GplOnly, PacketMemory];
     /// Checks a SYN cookie against IPv6 and TCP headers, without a socket.

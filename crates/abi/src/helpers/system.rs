@@ -52,7 +52,7 @@ table! {
     /// Closes a file descriptor.
     SYS_CLOSE = 168 sys_close(fd: Anything) -> Scalar, [Sleeps];
     /// The address of a symbol of the kernel.
-    KALLSYMS_LOOKUP_NAME = 179 kallsyms_lookup_name(name: Mem, name_sz: MemLenOrZero, flags: Anything, res: FixedWrite(8)) -> Scalar, [];
+    KALLSYMS_LOOKUP_NAME = 179 kallsyms_lookup_name(name: ReadMem, name_sz: MemLenOrZero, flags: Anything, res: FixedWrite(8)) -> Scalar, [];
     /// Calls a function so many times.
     LOOP = 181 r#loop(nr_loops: Anything, callback_fn: Callback, callback_ctx: StackOrNull, flags: Anything) -> Scalar, [];
     /// Compares a buffer with a constant string.

@@ -29,8 +29,6 @@ table! {
     GET_STACK = 67 get_stack(ctx: Context, buf: WriteMem, size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly, ReturnsLength];
     /// Walks the stack of the kernel or of the process into a buffer.
     GET_STACK_SLEEPABLE = 67 get_stack(ctx: Context, buf: WriteMem, size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly, Sleeps, ReturnsLength];
-    /// Walks the stack of the kernel or of the process into a buffer.
-    GET_STACK_RAW_TRACEPOINT = 67 get_stack(ctx: Context, buf: ReadMem, size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly, ReturnsLength];
     /// Sends a signal to the current process.
     SEND_SIGNAL = 109 send_signal(sig: Anything) -> Scalar, [];
     /// Writes a sample of a socket buffer to a perf event array.
@@ -46,7 +44,7 @@ table! {
     /// Sends a signal to the current thread.
     SEND_SIGNAL_THREAD = 117 send_signal_thread(sig: Anything) -> Scalar, [];
     /// Copies the processor's record of recent branches that came with the event.
-    READ_BRANCH_RECORDS = 119 read_branch_records(ctx: Context, buf: MemOrNull, size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly];
+    READ_BRANCH_RECORDS = 119 read_branch_records(ctx: Context, buf: UpdateMemOrNull, size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly];
     /// Writes a sample of an XDP frame to a perf event array.
     XDP_OUTPUT = 121 xdp_output(ctx: Btf("xdp_buff"), map: Map, flags: Anything, data: ReadMem, size: MemLenOrZero) -> Scalar, [GplOnly];
     /// Formats text into the iterator's file.
@@ -58,11 +56,11 @@ table! {
     /// Walks the stack of a task into a buffer.
     GET_TASK_STACK_SLEEPABLE = 141 get_task_stack(task: Btf("task_struct"), buf: WriteMem, size: MemLenOrZero, flags: Anything) -> Scalar, [Sleeps, ReturnsLength];
     /// The path of a file.
-    D_PATH = 147 d_path(path: Btf("path"), buf: Mem, sz: MemLenOrZero) -> Scalar, [];
+    D_PATH = 147 d_path(path: Btf("path"), buf: UpdateMem, sz: MemLenOrZero) -> Scalar, [];
     /// Copies bytes from the memory of the current process, waiting for pages.
     COPY_FROM_USER = 148 copy_from_user(dst: WriteMem, size: MemLenOrZero, user_ptr: Anything) -> Scalar, [Sleeps];
     /// Formats a kernel object by its type into a buffer.
-    SNPRINTF_BTF = 149 snprintf_btf(str: Mem, str_size: MemLen, ptr: ReadMem, btf_ptr_size: MemLen, flags: Anything) -> Scalar, [];
+    SNPRINTF_BTF = 149 snprintf_btf(str: UpdateMem, str_size: MemLen, ptr: ReadMem, btf_ptr_size: MemLen, flags: Anything) -> Scalar, [];
     /// Formats a kernel object by its type into the iterator's file.
     SEQ_PRINTF_BTF = 150 seq_printf_btf(m: Btf("seq_file"), ptr: ReadMem, ptr_size: MemLenOrZero, flags: Anything) -> Scalar, [GplOnly];
     /// Changes how a program that is being executed is started.
@@ -70,7 +68,7 @@ table! {
     /// The measured hash of an inode.
     IMA_INODE_HASH = 161 ima_inode_hash(inode: Btf("inode"), dst: WriteMem, size: MemLen) -> Scalar, [Sleeps];
     /// Formats text into a buffer.
-    SNPRINTF = 165 snprintf(str: MemOrNull, str_size: MemLenOrZero, fmt: ConstStr, data: ReadMemOrNull, data_len: MemLenOrZero) -> Scalar, [GplOnly];
+    SNPRINTF = 165 snprintf(str: UpdateMemOrNull, str_size: MemLenOrZero, fmt: ConstStr, data: ReadMemOrNull, data_len: MemLenOrZero) -> Scalar, [GplOnly];
     /// The address of the traced function.
     GET_FUNC_IP = 173 get_func_ip(ctx: Context) -> Scalar, [GplOnly];
     /// The address of the traced function.

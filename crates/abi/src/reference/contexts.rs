@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::{
-    Attach, AttachType, Context, Direction, Field, Layout, PacketAccess, ProgramType, Returns, Sleeping,
-    Value, View, pointers,
+    Access, Attach, AttachType, Context, Direction, Field, Layout, PacketAccess, ProgramType, Returns,
+    Sleeping, Value, View, pointers,
 };
 
 /// The types of program and their contexts in Markdown.
@@ -55,10 +55,10 @@ fn types() -> String {
             Context::None => "none".into(),
         };
         let packet = match row.packet {
-            PacketAccess::None => "",
+            PacketAccess::Look => "",
             PacketAccess::Read => "read",
-            PacketAccess::Direct => "read, write; not for helpers",
             PacketAccess::Write => "read, write",
+            PacketAccess::Any => "read, write; for all helpers",
         };
         let attach = match row.attach {
             Attach::Any => "anything".into(),
@@ -149,8 +149,9 @@ fn structs() -> String {
     }
     let mut page = String::new();
     for layout in order {
-        page += &describe(layout);
         let key: *const Layout = layout;
+        let views: Vec<&View> = seen[&key].iter().map(|(view, _)| *view).collect();
+        page += &describe(layout, &views);
         for (view, who) in &seen[&key] {
             page += &permissions(view, &who.join(", "));
         }
@@ -172,19 +173,25 @@ fn behind_pointers() -> String {
         if core::ptr::eq(view.layout, pointers::SOCKET.layout) {
             page += &format!("{who} is {}:\n\n{}\n", link(view.layout), permissions(view, "all"));
         } else {
-            page += &format!("{}{}\n", describe(view.layout), permissions(view, who));
+            page += &format!("{}{}\n", describe(view.layout, &[view]), permissions(view, who));
         }
     }
-    page + &describe(pointers::FLOW_KEYS)
+    page + &describe(pointers::FLOW_KEYS, &[])
 }
 
-fn describe(layout: &Layout) -> String {
+/// The fields; what they store, only if one of the views lets them.
+fn describe(layout: &Layout, views: &[&View]) -> String {
     let mut page = format!("## {}\n\n{}\n\n{} bytes.\n\n", title(layout), layout.doc.trim(), layout.size);
     page +=
         "| offset | field | bytes | loads | gives | stores | what it says |\n|---|---|---|---|---|---|---|\n";
     // What is ours stands behind what is Linux's.
     for field in layout.fields.iter().filter(|field| field.offset < layout.size) {
-        let Field { offset, name, size, load, store, value, doc } = field;
+        let Field { offset, name, size, value, doc, .. } = field;
+        let of = |direction: Direction, access: Access| {
+            let allowed = views.iter().any(|view| view.allows(field, direction));
+            if allowed { access.to_string() } else { String::new() }
+        };
+        let (load, store) = (of(Direction::Read, field.load), of(Direction::Write, field.store));
         let gives = match value {
             Value::Scalar => String::new(),
             value => value.to_string(),
