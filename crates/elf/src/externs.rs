@@ -35,7 +35,7 @@ pub(crate) enum ExternKind {
     /// A configuration value at an offset of the map `.kconfig`.
     Kconfig { ty: TypeId, offset: u32, size: u32, align: u32, outcome: Result<bool, ObjectError> },
     /// A variable or function of the kernel.
-    Ksym { typed: bool, function: bool, outcome: Result<Ksym, ObjectError> },
+    Ksym { local: TypeId, typed: bool, function: bool, outcome: Result<Ksym, ObjectError> },
 }
 
 /// What was found of a variable or function.
@@ -59,14 +59,17 @@ pub(crate) fn collect(
 ) -> Result<(Vec<Extern>, Option<Vec<u8>>), ObjectError> {
     let sections = btf.as_deref().map(sections_of).unwrap_or_default();
     let mut externs = Vec::new();
+    let mut known: HashMap<&str, ExternKind> = HashMap::new();
     for (symbol, entry) in file.symbols.iter().enumerate() {
         if !entry.is_extern() || entry.name.is_empty() {
             continue;
         }
-        let kind = match btf.as_deref() {
-            Some(btf) => classify(btf, &sections, entry.name)?,
-            None => ExternKind::Unknown,
+        let kind = match (btf.as_deref(), known.get(entry.name)) {
+            (_, Some(kind)) => kind.clone(),
+            (Some(btf), None) => classify(btf, &sections, entry.name)?,
+            (None, None) => ExternKind::Unknown,
         };
+        known.insert(entry.name, kind.clone());
         externs.push(Extern { name: entry.name.to_owned(), symbol, weak: entry.is_weak(), kind });
     }
     externs.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)).then_with(|| a.name.cmp(&b.name)));
@@ -133,7 +136,9 @@ fn classify(btf: &Btf, sections: &HashMap<TypeId, TypeId>, name: &str) -> Result
         }
         Some(".ksyms") => {
             let typed = btf.strip(ty).is_some_and(|(id, _)| id != 0);
-            Ok(ExternKind::Ksym { typed, function, outcome: Ok(Ksym::Unasked) })
+            // The type of a variable, the prototype of a function.
+            let local = if function { ty } else { btf.strip(ty).map_or(ty, |(id, _)| id) };
+            Ok(ExternKind::Ksym { local, typed, function, outcome: Ok(Ksym::Unasked) })
         }
         // Nobody provides what is in no section: the programs that use it have to live with that.
         _ => Ok(ExternKind::Unknown),
@@ -304,7 +309,7 @@ fn write_number(kind: ValueKind, number: u64, place: &mut [u8]) -> Result<(), St
 
 /// Looks a variable or function up in the kernel.
 fn resolve(btf: &Btf, entry: &mut Extern, options: &Options) {
-    let ExternKind::Ksym { typed, function, ref mut outcome } = entry.kind else { return };
+    let ExternKind::Ksym { local, typed, function, ref mut outcome } = entry.kind else { return };
     let missing = |what: &str| {
         if entry.weak { Ok(Ksym::Absent) } else { Err(ObjectError::external(&*entry.name, what)) }
     };
@@ -319,16 +324,6 @@ fn resolve(btf: &Btf, entry: &mut Extern, options: &Options) {
         return;
     }
     let Some(target) = options.target.as_deref() else { return };
-    let local = btf.find(&entry.name, |kind| match kind {
-        Kind::Func { .. } => function,
-        Kind::Var { .. } => !function,
-        _ => false,
-    });
-    let local = local.and_then(|id| match btf.kind(id) {
-        Some(&Kind::Var { ty, .. }) => btf.strip(ty).map(|(id, _)| id),
-        Some(&Kind::Func { proto, .. }) => Some(proto),
-        _ => None,
-    });
     let name = kernel_name(&entry.name, function);
     let found = target.find(name, |kind| match kind {
         Kind::Func { .. } => function,
@@ -340,8 +335,8 @@ fn resolve(btf: &Btf, entry: &mut Extern, options: &Options) {
         Some(&Kind::Func { proto, .. }) => Some(proto),
         _ => None,
     });
-    *outcome = match (local, found, theirs) {
-        (Some(local), Some(found), Some(theirs)) => match types_compatible(btf, local, target, theirs) {
+    *outcome = match (found, theirs) {
+        (Some(found), Some(theirs)) => match types_compatible(btf, local, target, theirs) {
             Ok(true) => Ok(Ksym::Type(found)),
             // A function of another prototype is no such function; a variable of another type is a mistake.
             _ if function => missing("the kernel's function has another prototype"),

@@ -1,6 +1,8 @@
 //! The ELF file, as far as loaders of BPF look at it: sections with their bytes, symbols, relocations without
 //! addends. What is here has been checked: ranges lie in the file, indices name something.
 
+use std::collections::HashMap;
+
 use object::Endianness;
 use object::elf;
 use object::read::elf::{FileHeader, Rel as _, SectionHeader as _, Sym as _};
@@ -75,6 +77,19 @@ pub(crate) struct Relocation {
 pub(crate) struct File<'a> {
     pub(crate) sections: Vec<Section<'a>>,
     pub(crate) symbols: Vec<Symbol<'a>>,
+    by_name: HashMap<&'a str, usize>,
+}
+
+/// Longer names are read as empty: thousands of symbols may share one endless name.
+const MAX_NAME: usize = 1024;
+/// How many times over the sections may cover the file; honest ones do not overlap.
+const MAX_COVER: usize = 8;
+
+fn name_at(strings: &[u8], offset: u32) -> &str {
+    let Some(rest) = strings.get(offset as usize..) else { return "" };
+    let rest = &rest[..rest.len().min(MAX_NAME)];
+    let len = rest.iter().position(|&byte| byte == 0);
+    len.and_then(|len| std::str::from_utf8(&rest[..len]).ok()).unwrap_or("")
 }
 
 impl<'a> File<'a> {
@@ -97,15 +112,18 @@ impl<'a> File<'a> {
             )));
         }
         let table = header.sections(endian, bytes).map_err(wrong)?;
+        let names = header.shstrndx(endian, bytes).map_err(wrong)?;
+        let names = table.section(object::SectionIndex(names as usize)).map_err(wrong)?;
+        let names = names.data(endian, bytes).map_err(wrong)?;
         let mut sections = Vec::with_capacity(table.len());
+        let mut covered = 0usize;
         for header in table.iter() {
-            let name =
-                table.section_name(endian, header).ok().and_then(|name| std::str::from_utf8(name).ok());
             let kind = header.sh_type(endian);
             // A section outside the file is an error only where somebody needs it.
             let data = header.data(endian, bytes).unwrap_or_default();
+            covered = covered.saturating_add(data.len());
             sections.push(Section {
-                name: name.unwrap_or_default(),
+                name: name_at(names, header.sh_name(endian)),
                 kind,
                 flags: header.sh_flags(endian),
                 info: header.sh_info(endian),
@@ -113,19 +131,22 @@ impl<'a> File<'a> {
                 data,
             });
         }
+        if covered > MAX_COVER * bytes.len() {
+            return Err(ObjectError::Elf(format!("sections overlap more than {MAX_COVER} times")));
+        }
+        let mut by_name = HashMap::new();
+        for (index, section) in sections.iter().enumerate().skip(1) {
+            by_name.entry(section.name).or_insert(index);
+        }
         let symbols = table.symbols(endian, bytes, elf::SHT_SYMTAB).map_err(wrong)?;
-        let strings = symbols.strings();
         if symbols.is_empty() {
             return Err(ObjectError::Elf("no symbols, expected a file that is not stripped".into()));
         }
+        let strings = sections.get(symbols.string_section().0).map_or(&[][..], |section| section.data);
         let symbols = symbols
             .iter()
             .map(|symbol| Symbol {
-                name: symbol
-                    .name(endian, strings)
-                    .ok()
-                    .and_then(|name| std::str::from_utf8(name).ok())
-                    .unwrap_or(""),
+                name: name_at(strings, symbol.st_name(endian)),
                 kind: symbol.st_type(),
                 bind: symbol.st_bind(),
                 hidden: matches!(symbol.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL),
@@ -134,12 +155,13 @@ impl<'a> File<'a> {
                 size: symbol.st_size(endian),
             })
             .collect();
-        Ok(Self { sections, symbols })
+        Ok(Self { sections, symbols, by_name })
     }
 
     /// The first section of this name.
     pub(crate) fn section(&self, name: &str) -> Option<(usize, &Section<'a>)> {
-        self.sections.iter().enumerate().skip(1).find(|(_, section)| section.name == name)
+        let index = *self.by_name.get(name)?;
+        Some((index, &self.sections[index]))
     }
 
     pub(crate) fn section_name(&self, index: usize) -> &'a str {

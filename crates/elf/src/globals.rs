@@ -35,9 +35,7 @@ impl Object {
             self.symbols.iter().find(|symbol| symbol.is_data && !symbol.is_section && symbol.name == name);
         let (map, offset, size) = match symbol {
             Some(symbol) => {
-                let mut maps = self.maps().iter();
-                let map =
-                    maps.position(|map| map.place.section == symbol.section && map.kind.is_internal())?;
+                let map = *self.data_at.get(&symbol.section)?;
                 let size = typed.map(|(_, _, size)| size).or(usize::try_from(symbol.size).ok())?;
                 (map, usize::try_from(symbol.value).ok()?, size)
             }

@@ -37,7 +37,7 @@ pub(crate) struct Linker<'a> {
 }
 
 pub(crate) fn link(object: &Object, entry: &ProgramEntry) -> Result<ObjectProgram, ObjectError> {
-    let budget = CoreBudget::new();
+    let budget = CoreBudget::new(object.core.len());
     let answers = adapt(object, entry, &budget);
     let mut linker = Linker {
         object,

@@ -8,7 +8,7 @@ use crate::btf::{Btf, Kind, TypeId};
 use crate::externs::{self, Extern};
 use crate::file::{File, Relocation, Symbol};
 use crate::functions::Functions;
-use crate::maps::{self, MapDef, data, declared, legacy};
+use crate::maps::{self, MapDef, MapKind, data, declared, legacy};
 use crate::options::Options;
 use crate::program::{ObjectProgram, ProgramEntry};
 use crate::{ObjectError, SectionKind, link};
@@ -39,6 +39,9 @@ pub struct Object {
     pub(crate) functions: Functions,
     entries: Vec<ProgramEntry>,
     maps: Vec<MapDef>,
+    /// Maps by their place, and maps of data by their section.
+    pub(crate) map_at: HashMap<(usize, u64), usize>,
+    pub(crate) data_at: HashMap<usize, usize>,
     pub(crate) arena: Option<Arena>,
     pub(crate) jump_tables: Option<(usize, Vec<u8>)>,
     pub(crate) externs: Vec<Extern>,
@@ -107,7 +110,7 @@ impl Object {
         let arena = maps.iter().position(|map| map.map_type == crate::MapType::ARENA);
         maps.extend(data::collect(&file, btf.as_ref(), &options.name, kconfig.as_deref())?);
         maps.extend(maps::struct_ops::collect(&file, btf.as_ref(), target, &functions)?);
-        declared::fill_slots(&file, btf.as_ref(), &functions, &mut maps)?;
+        declared::fill_slots(&file, &functions, &mut maps)?;
         for map in &mut maps {
             map.adjust(options.processors);
         }
@@ -132,6 +135,14 @@ impl Object {
             let name = btf.as_ref().map_or("", |btf| btf.str_at(offset));
             file.section(name).map(|(index, _)| index).filter(|_| !name.is_empty())
         };
+        let (mut map_at, mut data_at) = (HashMap::new(), HashMap::new());
+        for (index, map) in maps.iter().enumerate() {
+            if map.kind == MapKind::Declared {
+                map_at.entry((map.place.section, map.place.offset)).or_insert(index);
+            } else if map.kind.is_internal() && map.place.section != 0 {
+                data_at.entry(map.place.section).or_insert(index);
+            }
+        }
         let core = core_records(&ext.core, &functions, by_name);
         Ok(Self {
             license: text(&file, "license"),
@@ -146,6 +157,8 @@ impl Object {
             sections,
             functions,
             maps,
+            map_at,
+            data_at,
             arena,
             jump_tables,
             externs,

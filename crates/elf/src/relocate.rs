@@ -1,13 +1,13 @@
 //! Relocation: maps, variables and what the kernel provides put into the instructions of a linked program, or noted
 //! where only a loader knows the number.
 
+use crate::ObjectError;
 use crate::externs::{ExternKind, Ksym};
 use crate::link::{Linker, Placed};
 use crate::maps::MapKind;
 use crate::object::OwnSymbol;
 use crate::program::{Fixup, FixupKind};
 use crate::slot::{CALL, SIZE, Slot, pseudo};
-use crate::{MapType, ObjectError};
 
 /// An instruction that loads a map which is not made.
 const POISON_MAP: i32 = 2_001_000_000;
@@ -80,9 +80,7 @@ impl Linker<'_> {
             return Ok(());
         }
         let arena = object.arena.filter(|arena| arena.section == symbol.section).map(|arena| arena.map);
-        let data = object.maps().iter().position(|map| {
-            map.place.section == symbol.section && map.place.section != 0 && map.kind.is_internal()
-        });
+        let data = object.data_at.get(&symbol.section).copied();
         let (map, kind) = if let Some(map) = arena.or(data) {
             let offset = offset(slot.imm);
             second.imm = offset as i32;
@@ -91,12 +89,7 @@ impl Linker<'_> {
         } else {
             // The place of a map in its section; a section's own symbol leaves it to the addend.
             let place = if symbol.is_section { u64::from(offset(slot.imm)) } else { symbol.value };
-            let map = object.maps().iter().position(|map| {
-                map.place.section == symbol.section
-                    && map.place.offset == place
-                    && map.kind == MapKind::Declared
-                    && map.map_type != MapType::STRUCT_OPS
-            });
+            let map = object.map_at.get(&(symbol.section, place)).copied();
             let map = map.ok_or_else(|| {
                 let section = object.sections.get(symbol.section).map_or("?", |section| &section.name);
                 format!("it refers to {:?} in section {section}, where no map or variable is", symbol.name)

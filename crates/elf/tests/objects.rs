@@ -382,3 +382,25 @@ fn damage_anywhere_is_survived() {
         }
     }
 }
+
+#[test]
+fn sections_that_share_their_bytes_many_times_are_refused() {
+    let mut bytes = COUNTER.to_vec();
+    let table = u64::from_le_bytes(*bytes[40..].first_chunk().unwrap()) as usize;
+    let count = usize::from(u16::from_le_bytes([bytes[60], bytes[61]]));
+    let headers = bytes[table..table + 64 * count].to_vec();
+    let text = headers.chunks(64).find(|header| header[4] == 1 && header[8] & 4 != 0).unwrap().to_vec();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    let moved = bytes.len() as u64;
+    bytes.extend_from_slice(&headers);
+    for _ in 0..500 {
+        let mut header = text.clone();
+        header[24..32].copy_from_slice(&0u64.to_le_bytes());
+        header[32..40].copy_from_slice(&moved.to_le_bytes());
+        bytes.extend_from_slice(&header);
+    }
+    bytes[40..48].copy_from_slice(&moved.to_le_bytes());
+    bytes[60..62].copy_from_slice(&(count as u16 + 500).to_le_bytes());
+    let error = Object::parse(&bytes).unwrap_err().to_string();
+    assert_eq!(error, "not an ELF object file for BPF: sections overlap more than 8 times");
+}

@@ -86,11 +86,15 @@ impl Btf {
         Some(&rest[..len])
     }
 
-    /// A line of text, up to its NUL.
+    /// A line of text, up to its NUL or to the longest length.
     pub(crate) fn line_at(&self, offset: u32) -> &str {
         let Some(rest) = self.strings.get(offset as usize..) else { return "" };
-        let len = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
-        std::str::from_utf8(&rest[..len]).unwrap_or("")
+        let rest = &rest[..rest.len().min(MAX_NAME)];
+        let line = &rest[..rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len())];
+        match std::str::from_utf8(line) {
+            Ok(line) => line,
+            Err(error) => std::str::from_utf8(&line[..error.valid_up_to()]).unwrap_or(""),
+        }
     }
 
     /// A string; what is no UTF-8 or not there reads as empty.

@@ -16,8 +16,10 @@ const MAX_DEPTH: u32 = 32;
 pub(super) struct Budget(Cell<u64>);
 
 impl Budget {
-    pub(super) fn new() -> Self {
-        Self(Cell::new(20_000_000))
+    /// For so many relocations.
+    pub(super) fn new(relocations: usize) -> Self {
+        let steps = relocations.saturating_mul(5_000).saturating_add(200_000);
+        Self(Cell::new(steps.min(20_000_000) as u64))
     }
 
     pub(super) fn spend(&self, steps: usize) -> Result<(), String> {

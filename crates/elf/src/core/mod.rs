@@ -117,8 +117,8 @@ pub(crate) struct Core<'a> {
 pub(crate) struct CoreBudget(Budget);
 
 impl CoreBudget {
-    pub(crate) fn new() -> Self {
-        Self(Budget::new())
+    pub(crate) fn new(relocations: usize) -> Self {
+        Self(Budget::new(relocations))
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn types_compatible(
     target: &Btf,
     target_id: TypeId,
 ) -> Result<bool, String> {
-    let budget = Budget::new();
+    let budget = Budget::new(0);
     Sides { local, target, budget: &budget }.types(id, target_id)
 }
 

@@ -67,7 +67,7 @@ fn define(
     // Sections of one's own are known by their name, the common ones by the object's.
     let own = matches!(kind, MapKind::Data | MapKind::Rodata) && section != ".data" && section != ".rodata";
     let name = if own { section } else { &kernel_name };
-    let mut map = MapDef::new(name, section, Place { section: index, offset: 0 }, kind);
+    let mut map = MapDef::new(name, section, Place::new(index, 0), kind);
     map.map_type = MapType::ARRAY;
     map.key_size = 4;
     map.value_size = size;

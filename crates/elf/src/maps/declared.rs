@@ -1,6 +1,8 @@
 //! Maps defined in types: each variable of `.maps` is a structure whose members are pointers, and what they point
 //! to says everything; `int (*max_entries)[64]` is the number 64.
 
+use std::collections::HashSet;
+
 use super::{InitialSlot, MapDef, MapKind, Pinning, Place, is_outer};
 use crate::btf::{Btf, Composite, Kind, Member, SectionVar};
 use crate::file::File;
@@ -47,7 +49,7 @@ fn define(btf: &Btf, section: usize, section_size: u64, var: SectionVar) -> Resu
     if definition.size > var.size {
         return fail(format!("expected {} bytes, found {}", definition.size, var.size));
     }
-    let place = Place { section, offset: var.offset.into() };
+    let place = Place::new(section, var.offset.into());
     let mut map = MapDef::new(name, SECTION, place, MapKind::Declared);
     read(btf, definition, &mut map, false)?;
     Ok(map)
@@ -131,6 +133,7 @@ fn values(btf: &Btf, member: &Member, map: &mut MapDef) -> Result<(), ObjectErro
         return Err(ObjectError::map(&*map.name, "values: expected a map of maps or an array of programs"));
     }
     set_size(map, false, 4)?;
+    map.place.values = Some(u64::from(member.bit_offset / 8));
     let element = match btf.kind(member.ty) {
         Some(Kind::Array(array)) if array.count == 0 => btf.strip(array.element),
         _ => None,
@@ -177,48 +180,38 @@ fn long(btf: &Btf, member: &Member) -> Option<u64> {
 /// Entries that maps have from the beginning: relocations within the definitions.
 pub(crate) fn fill_slots(
     file: &File<'_>,
-    btf: Option<&Btf>,
     functions: &Functions,
     maps: &mut [MapDef],
 ) -> Result<(), ObjectError> {
-    let (Some(btf), Some((section, _))) = (btf, file.section(SECTION)) else { return Ok(()) };
+    let Some((section, _)) = file.section(SECTION) else { return Ok(()) };
+    // They come first, in the order of their places.
+    let declared = maps.iter().take_while(|map| map.place.section == section).count();
+    let maps = &mut maps[..declared];
+    let names: HashSet<String> = maps.iter().map(|map| map.name.clone()).collect();
     for relocation in file.relocations(section)? {
         let symbol = &file.symbols[relocation.symbol];
         let wrong =
             |what: String| ObjectError::section(SECTION, format!("at byte {}: {what}", relocation.offset));
-        // The last definition that begins before the place; they are in the order of their places.
-        let map = maps
-            .iter()
-            .rposition(|map| map.place.section == section && map.place.offset <= relocation.offset);
-        let map = map.ok_or_else(|| wrong("no map is there".into()))?;
-        let values = values_offset(btf, &maps[map].name);
-        let values = values.ok_or_else(|| wrong(format!("map {} holds no values", maps[map].name)))?;
+        // The last definition that begins before the place.
+        let map = maps.partition_point(|map| map.place.offset <= relocation.offset).checked_sub(1);
+        let map = &mut maps[map.ok_or_else(|| wrong("no map is there".into()))?];
+        let values = map.place.values.ok_or_else(|| wrong(format!("map {} holds no values", map.name)))?;
+        let within = relocation.offset.checked_sub(map.place.offset + values);
         let slot =
-            relocation.offset.checked_sub(maps[map].place.offset + values).filter(|at| at % POINTER == 0);
-        let slot = slot.and_then(|at| u32::try_from(at / POINTER).ok());
-        let index = slot.ok_or_else(|| wrong(format!("no value of map {} is there", maps[map].name)))?;
-        let target = if maps[map].is_outer() {
-            let inner = maps.iter().find(|map| map.kind == MapKind::Declared && map.name == symbol.name);
-            inner.filter(|_| symbol.section == section).map(|map| map.name.clone())
+            within.filter(|at| at.is_multiple_of(POINTER)).and_then(|at| u32::try_from(at / POINTER).ok());
+        let index = slot.ok_or_else(|| wrong(format!("no value of map {} is there", map.name)))?;
+        let target = if map.is_outer() {
+            let known = symbol.section == section && names.contains(symbol.name);
+            known.then(|| symbol.name.to_owned())
         } else {
             functions.entry_at(symbol.section, symbol.value).map(|function| function.name.clone())
         };
         let target =
             target.ok_or_else(|| wrong(format!("expected a map or program, found {:?}", symbol.name)))?;
-        let slots = &mut maps[map].slots;
-        match slots.last_mut().filter(|last| last.index == index) {
+        match map.slots.last_mut().filter(|last| last.index == index) {
             Some(last) => last.target = target,
-            None => slots.push(InitialSlot { index, target }),
+            None => map.slots.push(InitialSlot { index, target }),
         }
     }
     Ok(())
-}
-
-/// Where the values of a definition begin.
-fn values_offset(btf: &Btf, map: &str) -> Option<u64> {
-    let var = btf.find(map, |kind| matches!(kind, Kind::Var { .. }))?;
-    let Some(&Kind::Var { ty, .. }) = btf.kind(var) else { return None };
-    let (_, kind) = btf.strip(ty)?;
-    let last = kind.composite()?.members.last()?;
-    (btf.member_name(last) == "values").then_some(u64::from(last.bit_offset / 8))
 }

@@ -45,7 +45,7 @@ pub(crate) fn collect(file: &File<'_>) -> Result<Vec<MapDef>, ObjectError> {
             let [map_type, key_size, value_size, max_entries, ref rest @ ..] = words[..] else {
                 return Err(fail(format!("expected 16 bytes or more, found {}", end - start)));
             };
-            let place = Place { section: index, offset: symbol.value };
+            let place = Place::new(index, symbol.value);
             let mut map = MapDef::new(symbol.name, section.name, place, MapKind::Declared);
             map.map_type = MapType(map_type);
             map.key_size = key_size;

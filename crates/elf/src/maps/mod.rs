@@ -58,6 +58,14 @@ pub struct MapDef {
 pub(crate) struct Place {
     pub(crate) section: usize,
     pub(crate) offset: u64,
+    /// Where in the definition its initial entries begin, if it can have some.
+    pub(crate) values: Option<u64>,
+}
+
+impl Place {
+    pub(crate) fn new(section: usize, offset: u64) -> Self {
+        Self { section, offset, values: None }
+    }
 }
 
 /// How a map is shared by a name in the file system.

@@ -34,7 +34,7 @@ pub(crate) fn collect(
         };
         let first = maps.len();
         for var in vars {
-            let place = Place { section: index, offset: var.offset.into() };
+            let place = Place::new(index, var.offset.into());
             let name = btf.name(var.var);
             let fail = |what: &str| ObjectError::map(name, what);
             let Some(&Kind::Var { ty, .. }) = btf.kind(var.var) else {
