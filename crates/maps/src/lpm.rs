@@ -303,14 +303,21 @@ impl Node {
 fn common(node: &Node, key: Prefix<'_>) -> u32 {
     let most = node.bits.min(key.bits);
     let mut bits = 0;
-    for (a, b) in node.data.iter().zip(key.data) {
-        let same = (a ^ b).leading_zeros();
+    for (a, b) in node.data.chunks(8).zip(key.data.chunks(8)) {
+        let same = (word(a) ^ word(b)).leading_zeros();
         bits += same;
-        if same < 8 || bits >= most {
+        if same < 64 || bits >= most {
             break;
         }
     }
     bits.min(most)
+}
+
+/// Up to eight bytes, the first one highest, zeros after them.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_be_bytes(word)
 }
 
 /// Bit `at`; beyond the data, where a prefix of full length would ask, there is none.

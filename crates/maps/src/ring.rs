@@ -135,7 +135,7 @@ impl Ring {
         let (bytes, at) = self.header(position);
         bytes.store(at, 8, size | u64::from(BUSY_BIT) | page << 32);
         self.producer.store(end, Ordering::Release);
-        Some((position + HEADER) & (self.size - 1))
+        Some((position & (self.size - 1)) + HEADER)
     }
 
     /// The size of the record at `offset` that is being written, if there is one.
@@ -225,7 +225,7 @@ impl Ring {
         let (bytes, at) = self.header(position);
         bytes.store(at, 8, u64::from(size | BUSY_BIT));
         self.producer.store(position + len, Ordering::Release);
-        Ok((position + HEADER) & (self.size - 1))
+        Ok((position & (self.size - 1)) + HEADER)
     }
 }
 
@@ -249,7 +249,7 @@ impl Consuming<'_> {
             }
             let fits = u64::from(len & !DISCARD_BIT) + HEADER <= self.ring.size;
             if len & DISCARD_BIT == 0 && fits {
-                return Some(((position + HEADER) & (self.ring.size - 1), len));
+                return Some(((position & (self.ring.size - 1)) + HEADER, len));
             }
             self.release(len);
         }
@@ -282,7 +282,7 @@ impl Consuming<'_> {
         if word & BUSY_BIT != 0 {
             return Err(Errno::ENODATA);
         }
-        Ok(((position + HEADER) & (self.ring.size - 1), len))
+        Ok(((position & (self.ring.size - 1)) + HEADER, len))
     }
 
     /// Gives a record's room back.

@@ -27,6 +27,8 @@ const MAP_LOOKUP_AND_DELETE_ELEM: i32 = 21;
 const MAP_FREEZE: i32 = 22;
 const MAP_LOOKUP_BATCH: i32 = 24;
 const MAP_LOOKUP_AND_DELETE_BATCH: i32 = 25;
+const MAP_UPDATE_BATCH: i32 = 26;
+const MAP_DELETE_BATCH: i32 = 27;
 
 /// `union bpf_attr`: fields by their offsets.
 #[repr(align(8))]
@@ -273,6 +275,28 @@ impl KernelMap {
         let keys = keys.chunks(self.key_size.max(1)).map(<[u8]>::to_vec);
         let values = values.chunks(self.value_size.max(1)).map(<[u8]>::to_vec);
         KernelBatch { elements: keys.zip(values).take(found).collect(), next, end }
+    }
+}
+
+impl KernelMap {
+    /// `BPF_MAP_UPDATE_BATCH` or, without values, `BPF_MAP_DELETE_BATCH`: how many elements were changed,
+    /// and how it ended.
+    pub fn change_batch(
+        &self,
+        keys: &[&[u8]],
+        values: Option<&[&[u8]]>,
+        flags: u64,
+    ) -> (usize, Option<Errno>) {
+        keys.iter().for_each(|key| self.check(key, None));
+        let all_keys = keys.concat();
+        let all_values = values.unwrap_or_default().concat();
+        assert!(values.is_none() || all_values.len() == self.value_size * keys.len(), "a value for each key");
+        let attribute = Attribute::new().input(16, &all_keys).input(24, &all_values);
+        let attribute = attribute.u32(32, keys.len() as u32).u32(36, self.descriptor.as_raw_fd() as u32);
+        let mut attribute = attribute.u64(40, flags);
+        let command = if values.is_some() { MAP_UPDATE_BATCH } else { MAP_DELETE_BATCH };
+        let end = attribute.call(command).err();
+        (attribute.get(32) as usize, end)
     }
 }
 

@@ -256,6 +256,9 @@ impl Pair {
                 }
             }
             18 if self.spec.key_size > 0 && random.one_in(4) => self.walk(),
+            19 if self.spec.key_size > 0 && self.things.is_empty() && random.one_in(4) => {
+                self.change_batch(random)
+            }
             19 if self.spec.key_size > 0 && self.is_ordered() && random.one_in(4) => self.batch(random),
             _ if random.one_in(2000) => {
                 assert_eq!(user.freeze(), self.theirs.freeze(), "freezing {:?}", self.spec);
@@ -318,6 +321,28 @@ impl Pair {
             from = Some(ours.next.expect("there is more"));
             let size = from.as_ref().map_or(0, Vec::len);
             assert_eq!(from.as_deref(), theirs.next.get(..size), "where a batch goes on: {:?}", self.spec);
+        }
+    }
+
+    /// Changes many elements at once.
+    fn change_batch(&self, random: &mut Random) {
+        let user = self.ours.user();
+        let count = 1 + random.below(6) as usize;
+        let keys: Vec<&[u8]> =
+            (0..count).map(|_| &self.keys[random.below(self.keys.len() as u64) as usize][..]).collect();
+        let bits = random.pick(&[0, 0, 0, 1, 4]);
+        let (ours, theirs) = match random.one_in(2) {
+            true => (user.delete_batch(&keys, bits), self.theirs.change_batch(&keys, None, bits)),
+            false => {
+                let values: Vec<Vec<u8>> = (0..count).map(|_| self.value(random).0).collect();
+                let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+                let elements: Vec<_> = keys.iter().copied().zip(values.iter().copied()).collect();
+                (user.update_batch(&elements, bits), self.theirs.change_batch(&keys, Some(&values), bits))
+            }
+        };
+        match ours {
+            Ok(done) => assert_eq!((done.count, done.end), theirs, "a batch of {:?}", self.spec),
+            Err(errno) => assert_eq!(Some(errno), theirs.1, "a batch of {:?}", self.spec),
         }
     }
 
