@@ -33,6 +33,7 @@ mod program;
 mod program_type;
 pub mod reference;
 mod returns;
+mod row;
 
 pub use access::{Access, Direction, Sizes, Value};
 pub use attach_type::AttachType;
@@ -52,5 +53,6 @@ pub use contexts::{
 };
 pub use helper::{ArgSpec, DynptrKind, Effect, HelperSpec, RetSpec};
 pub use program::{AccessError, FieldAccess, Powers, Program, Unavailable};
-pub use program_type::{Attach, Context, PacketAccess, ProgramType, Row, Sleeping};
+pub use program_type::ProgramType;
 pub use returns::{ASYNC_CALLBACK, Returns};
+pub use row::{Attach, Context, PacketAccess, Row, Sleeping};
