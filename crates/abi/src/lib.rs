@@ -23,6 +23,7 @@ mod access;
 pub mod arguments;
 mod attach_type;
 mod availability;
+mod callback;
 mod chains;
 mod context;
 mod contexts;
@@ -37,6 +38,7 @@ mod row;
 
 pub use access::{Access, Direction, Sizes, Value};
 pub use attach_type::AttachType;
+pub use callback::{CallbackArg, CallbackSpec, callback};
 pub use context::{Field, Layout, View};
 pub use contexts::{
     cgroup::{CgroupDevice, Sockopt, Sysctl},
