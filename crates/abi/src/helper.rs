@@ -267,6 +267,9 @@ pub enum Effect {
     Sleeps,
     /// Pointers into the packet are worthless afterwards (`bpf_helper_changes_pkt_data`).
     ChangesPacket,
+    /// Pointers into the packet are worthless to who called the function that calls it: another program
+    /// may run in its place and return to them (`mark_subprog_changes_pkt_data`).
+    ChangesForCallers,
     /// What it returns must be released (`is_acquire_function`).
     Acquires,
     /// Returns at most the length it was given, or a small negative error

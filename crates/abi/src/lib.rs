@@ -23,6 +23,7 @@ mod access;
 pub mod arguments;
 mod attach_type;
 mod availability;
+mod callback;
 mod chains;
 mod context;
 mod contexts;
@@ -33,9 +34,11 @@ mod program;
 mod program_type;
 pub mod reference;
 mod returns;
+mod row;
 
 pub use access::{Access, Direction, Sizes, Value};
 pub use attach_type::AttachType;
+pub use callback::{CallbackArg, CallbackSpec, callback};
 pub use context::{Field, Layout, View};
 pub use contexts::{
     cgroup::{CgroupDevice, Sockopt, Sysctl},
@@ -52,5 +55,6 @@ pub use contexts::{
 };
 pub use helper::{ArgSpec, DynptrKind, Effect, HelperSpec, RetSpec};
 pub use program::{AccessError, FieldAccess, Powers, Program, Unavailable};
-pub use program_type::{Attach, Context, PacketAccess, ProgramType, Row, Sleeping};
+pub use program_type::ProgramType;
 pub use returns::{ASYNC_CALLBACK, Returns};
+pub use row::{Attach, Context, PacketAccess, Row, Sleeping};

@@ -5,123 +5,15 @@
 
 use core::fmt;
 
-use crate::availability::Chain;
+use crate::AttachType as At;
 use crate::chains;
 use crate::contexts::{cgroup, sk_lookup, sk_msg, skb, sock, sock_addr, sock_ops, tracing, xdp};
-use crate::returns::{self, Rule};
-use crate::{AttachType as At, Effect, HelperSpec, View};
+use crate::returns;
+use crate::row::{Attach, Context, PacketAccess, Row, Sleeping, always};
 
-/// What a program is given in `r1`.
-#[derive(Clone, Copy, Debug)]
-pub enum Context {
-    /// A struct. The first row that names the attach type, or names none, says what is seen of it.
-    Struct(&'static [(&'static [At], &'static View)]),
-    /// So many bytes that mean what the attach point says: those from `first` on may be read, and
-    /// written if `writable`.
-    Bytes {
-        /// The first that may be accessed.
-        first: u32,
-        /// The first behind them; only where an access starts counts.
-        end: u32,
-        /// Whether they may be written.
-        writable: bool,
-        /// Whether offsets below zero are let through, as Linux does for tracepoints: it compares
-        /// without signs.
-        wraps: bool,
-    },
-    /// The arguments of a function of the kernel, eight bytes each; the type information of what the
-    /// program is attached to says how many and of which types.
-    Arguments,
-    /// None: a program of this type cannot be loaded.
-    None,
-}
-
-/// Which attach types a program may name when it is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attach {
-    /// Any number: nobody looks.
-    Any,
-    /// One of these; the second is what the number 0 stands for, if it is not among them.
-    OneOf(&'static [At], Option<At>),
-    /// Only 0.
-    Zero,
-}
-
-/// What a program may do with the bytes of its packet through a pointer, if it is given one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PacketAccess {
-    /// Read them, and nothing else.
-    Look,
-    /// Read them, and hand them to helpers that take memory of the packet.
-    Read,
-    /// The same, and write them.
-    Write,
-    /// Read and write them, and hand them to every helper: they are no packet, but the value of an
-    /// option.
-    Any,
-}
-
-impl PacketAccess {
-    /// Whether they may be written.
-    pub const fn may_write(self) -> bool {
-        matches!(self, PacketAccess::Write | PacketAccess::Any)
-    }
-
-    /// Whether this helper takes them.
-    ///
-    /// ```
-    /// use sandbpf_abi::{ProgramType, helpers};
-    /// let packet = ProgramType::Xdp.packet();
-    /// assert!(packet.goes_to(helpers::CSUM_DIFF) && !packet.goes_to(helpers::STRTOL));
-    /// ```
-    pub fn goes_to(self, helper: &HelperSpec) -> bool {
-        match self {
-            PacketAccess::Look => false,
-            PacketAccess::Read | PacketAccess::Write => helper.has(Effect::PacketMemory),
-            PacketAccess::Any => true,
-        }
-    }
-}
-
-/// When a program may sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sleeping {
-    /// Never.
-    Never,
-    /// Always: it cannot be loaded otherwise.
-    Always,
-    /// When it says so.
-    May,
-    /// When it says so and is attached to one of these.
-    MayAt(&'static [At]),
-}
-
-/// What is known of a type.
-#[derive(Debug)]
-pub struct Row {
-    /// Its name, in lower case and without `BPF_PROG_TYPE_`.
-    pub name: &'static str,
-    /// What programs of it do.
-    pub doc: &'static str,
-    /// What they are given.
-    pub context: Context,
-    /// What they may do with packets.
-    pub packet: PacketAccess,
-    /// Where they may be attached.
-    pub attach: Attach,
-    /// When they may sleep.
-    pub sleeping: Sleeping,
-    /// Whether their license must be compatible with the GPL, whatever they call.
-    pub needs_gpl: bool,
-    /// Which helpers they have.
-    pub(crate) helpers: &'static Chain,
-    /// What they may return.
-    pub(crate) returns: &'static [Rule],
-}
-
-/// Declares the types, in the order of their numbers.
+/// Declares the types, in the order of their numbers: a row says where it differs from [`Row::PLAIN`].
 macro_rules! program_types {
-    ($( $(#[doc = $doc:literal])* $Name:ident = $number:literal $name:literal: $context:expr, $packet:ident, $attach:expr, $sleeping:expr, $gpl:literal, $helpers:ident, $returns:expr; )*) => {
+    ($( $(#[doc = $doc:literal])* $Name:ident = $number:literal $name:literal { $($column:ident: $value:expr,)* } )*) => {
         /// What a program is for (`enum bpf_prog_type` of `linux/bpf.h`).
         ///
         /// ```
@@ -144,13 +36,8 @@ macro_rules! program_types {
                     $( ProgramType::$Name => &const { Row {
                         name: $name,
                         doc: concat!($($doc),*),
-                        context: $context,
-                        packet: PacketAccess::$packet,
-                        attach: $attach,
-                        sleeping: $sleeping,
-                        needs_gpl: $gpl,
-                        helpers: &chains::$helpers,
-                        returns: $returns,
+                        $( $column: $value, )*
+                        ..Row::PLAIN
                     } }, )*
                 }
             }
@@ -158,92 +45,276 @@ macro_rules! program_types {
     };
 }
 
-/// A struct that is seen the same way wherever the program is attached.
-const fn always(rows: &'static [(&'static [At], &'static View); 1]) -> Context {
-    Context::Struct(rows)
-}
-
-const ANY: Attach = Attach::Any;
-const NEVER: Sleeping = Sleeping::Never;
-
 program_types! {
     /// None.
-    Unspec = 0 "unspec": Context::None, Look, ANY, NEVER, false, NOTHING, returns::ANY;
+    Unspec = 0 "unspec" {
+    }
     /// Looks at what a socket receives and says how much of it to keep.
-    SocketFilter = 1 "socket_filter": always(&[(&[], &skb::SOCKET_FILTER)]), Look, ANY, NEVER, false, SOCKET_FILTER, returns::ANY;
+    SocketFilter = 1 "socket_filter" {
+        context: always(&[(&[], &skb::SOCKET_FILTER)]),
+        helpers: &chains::SOCKET_FILTER,
+    }
     /// Runs at a function or an instruction of the kernel or of a process.
-    Kprobe = 2 "kprobe": always(&[(&[], &tracing::PROBE)]), Look, ANY, Sleeping::May, false, KPROBE, returns::PROBE;
+    Kprobe = 2 "kprobe" {
+        context: always(&[(&[], &tracing::PROBE)]),
+        sleeping: Sleeping::May,
+        helpers: &chains::KPROBE,
+        returns: returns::PROBE,
+    }
     /// Classifies packets of a device, and does to them what it likes.
-    SchedCls = 3 "sched_cls": always(&[(&[], &skb::CLASSIFIER)]), Write, ANY, NEVER, false, CLASSIFIER, returns::ANY;
+    SchedCls = 3 "sched_cls" {
+        context: always(&[(&[], &skb::CLASSIFIER)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::CLASSIFIER,
+    }
     /// The same as an action of a classifier.
-    SchedAct = 4 "sched_act": always(&[(&[], &skb::CLASSIFIER)]), Write, ANY, NEVER, false, CLASSIFIER, returns::ANY;
+    SchedAct = 4 "sched_act" {
+        context: always(&[(&[], &skb::CLASSIFIER)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::CLASSIFIER,
+    }
     /// Runs at a tracepoint, with its record.
-    Tracepoint = 5 "tracepoint": Context::Bytes { first: 8, end: 8192, writable: false, wraps: true }, Look, ANY, NEVER, false, TRACEPOINT, returns::ANY;
+    Tracepoint = 5 "tracepoint" {
+        context: Context::Bytes { first: 8, end: 8192, writable: false, wraps: true },
+        helpers: &chains::TRACEPOINT,
+    }
     /// Runs on frames before the kernel has looked at them.
-    Xdp = 6 "xdp": Context::Struct(&[(&[At::XDP_DEVMAP], &xdp::REDIRECTED), (&[], &xdp::RECEIVED)]), Write, ANY, NEVER, false, XDP, returns::ANY;
+    Xdp = 6 "xdp" {
+        context: Context::Struct(&[(&[At::XDP_DEVMAP], &xdp::REDIRECTED), (&[], &xdp::RECEIVED)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::XDP,
+    }
     /// Runs at samples of an event.
-    PerfEvent = 7 "perf_event": always(&[(&[], &tracing::PERF_EVENT)]), Look, ANY, NEVER, false, PERF_EVENT, returns::ANY;
+    PerfEvent = 7 "perf_event" {
+        context: always(&[(&[], &tracing::PERF_EVENT)]),
+        helpers: &chains::PERF_EVENT,
+    }
     /// Lets packets of a control group pass or not.
-    CgroupSkb = 8 "cgroup_skb": always(&[(&[], &skb::CGROUP)]), Read, Attach::OneOf(&[At::CGROUP_INET_INGRESS, At::CGROUP_INET_EGRESS], None), NEVER, false, CGROUP_SKB, returns::CGROUP_SKB;
+    CgroupSkb = 8 "cgroup_skb" {
+        context: always(&[(&[], &skb::CGROUP)]),
+        packet: PacketAccess::Read,
+        attach: Attach::OneOf(&[At::CGROUP_INET_INGRESS, At::CGROUP_INET_EGRESS], None),
+        helpers: &chains::CGROUP_SKB,
+        returns: returns::CGROUP_SKB,
+    }
     /// Lets a control group make, bind and release sockets or not.
-    CgroupSock = 9 "cgroup_sock": Context::Struct(&[(&[At::CGROUP_INET4_POST_BIND], &sock::BOUND4), (&[At::CGROUP_INET6_POST_BIND], &sock::BOUND6), (&[], &sock::CREATED)]), Look, Attach::OneOf(&[At::CGROUP_INET_SOCK_CREATE, At::CGROUP_INET_SOCK_RELEASE, At::CGROUP_INET4_POST_BIND, At::CGROUP_INET6_POST_BIND], Some(At::CGROUP_INET_SOCK_CREATE)), NEVER, false, CGROUP_SOCK, returns::BOOLEAN;
+    CgroupSock = 9 "cgroup_sock" {
+        context: Context::Struct(&[
+            (&[At::CGROUP_INET4_POST_BIND], &sock::BOUND4),
+            (&[At::CGROUP_INET6_POST_BIND], &sock::BOUND6),
+            (&[], &sock::CREATED),
+        ]),
+        attach: Attach::OneOf(
+            &[
+                At::CGROUP_INET_SOCK_CREATE,
+                At::CGROUP_INET_SOCK_RELEASE,
+                At::CGROUP_INET4_POST_BIND,
+                At::CGROUP_INET6_POST_BIND,
+            ],
+            Some(At::CGROUP_INET_SOCK_CREATE),
+        ),
+        helpers: &chains::CGROUP_SOCK,
+        returns: returns::BOOLEAN,
+    }
     /// Runs on packets that a lightweight tunnel receives.
-    LwtIn = 10 "lwt_in": always(&[(&[], &skb::TUNNEL)]), Read, ANY, NEVER, false, LWT_IN, returns::ANY;
+    LwtIn = 10 "lwt_in" {
+        context: always(&[(&[], &skb::TUNNEL)]),
+        packet: PacketAccess::Read,
+        helpers: &chains::LWT_IN,
+    }
     /// Runs on packets that a lightweight tunnel routes out.
-    LwtOut = 11 "lwt_out": always(&[(&[], &skb::TUNNEL)]), Read, ANY, NEVER, false, LWT_OUT, returns::ANY;
+    LwtOut = 11 "lwt_out" {
+        context: always(&[(&[], &skb::TUNNEL)]),
+        packet: PacketAccess::Read,
+        helpers: &chains::LWT_OUT,
+    }
     /// Runs on packets that a lightweight tunnel transmits.
-    LwtXmit = 12 "lwt_xmit": always(&[(&[], &skb::TUNNEL)]), Write, ANY, NEVER, false, LWT_XMIT, returns::ANY;
+    LwtXmit = 12 "lwt_xmit" {
+        context: always(&[(&[], &skb::TUNNEL)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::LWT_XMIT,
+    }
     /// Runs at events of TCP connections.
-    SockOps = 13 "sock_ops": always(&[(&[], &sock_ops::EVENT)]), Look, ANY, NEVER, false, SOCK_OPS, returns::BOOLEAN;
+    SockOps = 13 "sock_ops" {
+        context: always(&[(&[], &sock_ops::EVENT)]),
+        helpers: &chains::SOCK_OPS,
+        returns: returns::BOOLEAN,
+    }
     /// Parses streams of sockets in a map, and says what becomes of their messages.
-    SkSkb = 14 "sk_skb": always(&[(&[], &skb::STREAM)]), Write, ANY, NEVER, false, SK_SKB, returns::ANY;
+    SkSkb = 14 "sk_skb" {
+        context: always(&[(&[], &skb::STREAM)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::SK_SKB,
+    }
     /// Lets a control group access devices or not.
-    CgroupDevice = 15 "cgroup_device": always(&[(&[], &cgroup::DEVICE)]), Look, ANY, NEVER, false, CGROUP_DEVICE, returns::BOOLEAN;
+    CgroupDevice = 15 "cgroup_device" {
+        context: always(&[(&[], &cgroup::DEVICE)]),
+        helpers: &chains::CGROUP_DEVICE,
+        returns: returns::BOOLEAN,
+    }
     /// Says what becomes of messages that sockets in a map send.
-    SkMsg = 16 "sk_msg": always(&[(&[], &sk_msg::MESSAGE)]), Write, ANY, NEVER, false, SK_MSG, returns::ANY;
+    SkMsg = 16 "sk_msg" {
+        context: always(&[(&[], &sk_msg::MESSAGE)]),
+        packet: PacketAccess::Write,
+        helpers: &chains::SK_MSG,
+    }
     /// Runs at a tracepoint, with its raw arguments.
-    RawTracepoint = 17 "raw_tracepoint": always(&[(&[], &tracing::RAW)]), Look, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
+    RawTracepoint = 17 "raw_tracepoint" {
+        context: always(&[(&[], &tracing::RAW)]),
+        helpers: &chains::RAW_TRACEPOINT,
+    }
     /// Sees and changes the addresses that system calls are given.
-    CgroupSockAddr = 18 "cgroup_sock_addr": Context::Struct(&[
-        (&[At::CGROUP_UDP4_SENDMSG], &sock_addr::SEND4),
-        (&[At::CGROUP_UDP6_SENDMSG], &sock_addr::SEND6),
-        (&[At::CGROUP_INET4_BIND, At::CGROUP_INET4_CONNECT, At::CGROUP_UDP4_RECVMSG, At::CGROUP_INET4_GETPEERNAME, At::CGROUP_INET4_GETSOCKNAME], &sock_addr::IPV4),
-        (&[At::CGROUP_INET6_BIND, At::CGROUP_INET6_CONNECT, At::CGROUP_UDP6_RECVMSG, At::CGROUP_INET6_GETPEERNAME, At::CGROUP_INET6_GETSOCKNAME], &sock_addr::IPV6),
-        (&[], &sock_addr::UNIX),
-    ]), Look, Attach::OneOf(&[
-        At::CGROUP_INET4_BIND, At::CGROUP_INET6_BIND, At::CGROUP_INET4_CONNECT, At::CGROUP_INET6_CONNECT, At::CGROUP_UNIX_CONNECT,
-        At::CGROUP_UDP4_SENDMSG, At::CGROUP_UDP6_SENDMSG, At::CGROUP_UNIX_SENDMSG, At::CGROUP_UDP4_RECVMSG, At::CGROUP_UDP6_RECVMSG, At::CGROUP_UNIX_RECVMSG,
-        At::CGROUP_INET4_GETPEERNAME, At::CGROUP_INET6_GETPEERNAME, At::CGROUP_UNIX_GETPEERNAME, At::CGROUP_INET4_GETSOCKNAME, At::CGROUP_INET6_GETSOCKNAME, At::CGROUP_UNIX_GETSOCKNAME,
-    ], None), NEVER, false, CGROUP_SOCK_ADDR, returns::SOCK_ADDR;
+    CgroupSockAddr = 18 "cgroup_sock_addr" {
+        context: Context::Struct(&[
+            (&[At::CGROUP_UDP4_SENDMSG], &sock_addr::SEND4),
+            (&[At::CGROUP_UDP6_SENDMSG], &sock_addr::SEND6),
+            (SOCK_ADDR_IPV4, &sock_addr::IPV4),
+            (SOCK_ADDR_IPV6, &sock_addr::IPV6),
+            (&[], &sock_addr::UNIX),
+        ]),
+        attach: Attach::OneOf(SOCK_ADDR, None),
+        helpers: &chains::CGROUP_SOCK_ADDR,
+        returns: returns::SOCK_ADDR,
+    }
     /// Runs on packets of segment routing.
-    LwtSeg6local = 19 "lwt_seg6local": always(&[(&[], &skb::TUNNEL)]), Read, ANY, NEVER, false, LWT_SEG6LOCAL, returns::ANY;
+    LwtSeg6local = 19 "lwt_seg6local" {
+        context: always(&[(&[], &skb::TUNNEL)]),
+        packet: PacketAccess::Read,
+        helpers: &chains::LWT_SEG6LOCAL,
+    }
     /// Decodes the samples of a remote control.
-    LircMode2 = 20 "lirc_mode2": always(&[(&[], &tracing::LIRC)]), Look, ANY, NEVER, false, LIRC_MODE2, returns::ANY;
+    LircMode2 = 20 "lirc_mode2" {
+        context: always(&[(&[], &tracing::LIRC)]),
+        helpers: &chains::LIRC_MODE2,
+    }
     /// Chooses the socket of a group that takes a packet.
-    SkReuseport = 21 "sk_reuseport": always(&[(&[], &sk_lookup::REUSEPORT)]), Read, Attach::OneOf(&[At::SK_REUSEPORT_SELECT, At::SK_REUSEPORT_SELECT_OR_MIGRATE], Some(At::SK_REUSEPORT_SELECT)), NEVER, false, SK_REUSEPORT, returns::ANY;
+    SkReuseport = 21 "sk_reuseport" {
+        context: always(&[(&[], &sk_lookup::REUSEPORT)]),
+        packet: PacketAccess::Read,
+        attach: Attach::OneOf(
+            &[At::SK_REUSEPORT_SELECT, At::SK_REUSEPORT_SELECT_OR_MIGRATE],
+            Some(At::SK_REUSEPORT_SELECT),
+        ),
+        helpers: &chains::SK_REUSEPORT,
+    }
     /// Finds out what flow a packet belongs to.
-    FlowDissector = 22 "flow_dissector": always(&[(&[], &skb::DISSECTOR)]), Read, ANY, NEVER, false, FLOW_DISSECTOR, returns::ANY;
+    FlowDissector = 22 "flow_dissector" {
+        context: always(&[(&[], &skb::DISSECTOR)]),
+        packet: PacketAccess::Read,
+        helpers: &chains::FLOW_DISSECTOR,
+    }
     /// Lets a control group access variables of the kernel or not.
-    CgroupSysctl = 23 "cgroup_sysctl": always(&[(&[], &cgroup::SYSCTL)]), Look, ANY, NEVER, false, CGROUP_SYSCTL, returns::BOOLEAN;
+    CgroupSysctl = 23 "cgroup_sysctl" {
+        context: always(&[(&[], &cgroup::SYSCTL)]),
+        helpers: &chains::CGROUP_SYSCTL,
+        returns: returns::BOOLEAN,
+    }
     /// Runs at a tracepoint that lets it write into its buffer.
-    RawTracepointWritable = 24 "raw_tracepoint_writable": always(&[(&[], &tracing::RAW_WRITABLE)]), Look, ANY, NEVER, false, RAW_TRACEPOINT, returns::ANY;
+    RawTracepointWritable = 24 "raw_tracepoint_writable" {
+        context: always(&[(&[], &tracing::RAW_WRITABLE)]),
+        helpers: &chains::RAW_TRACEPOINT,
+    }
     /// Sees and changes socket options.
-    CgroupSockopt = 25 "cgroup_sockopt": Context::Struct(&[(&[At::CGROUP_SETSOCKOPT], &cgroup::SET), (&[], &cgroup::GET)]), Any, Attach::OneOf(&[At::CGROUP_GETSOCKOPT, At::CGROUP_SETSOCKOPT], None), NEVER, false, CGROUP_SOCKOPT, returns::BOOLEAN;
+    CgroupSockopt = 25 "cgroup_sockopt" {
+        context: Context::Struct(&[(&[At::CGROUP_SETSOCKOPT], &cgroup::SET), (&[], &cgroup::GET)]),
+        packet: PacketAccess::Any,
+        attach: Attach::OneOf(&[At::CGROUP_GETSOCKOPT, At::CGROUP_SETSOCKOPT], None),
+        helpers: &chains::CGROUP_SOCKOPT,
+        returns: returns::BOOLEAN,
+    }
     /// Runs at functions, tracepoints and iterators, with typed arguments.
-    Tracing = 26 "tracing": Context::Arguments, Look, ANY, Sleeping::MayAt(&[At::TRACE_FENTRY, At::TRACE_FEXIT, At::MODIFY_RETURN, At::TRACE_ITER]), false, TRACING, returns::TRACING;
+    Tracing = 26 "tracing" {
+        context: Context::Arguments,
+        sleeping: Sleeping::MayAt(&[
+            At::TRACE_FENTRY,
+            At::TRACE_FEXIT,
+            At::MODIFY_RETURN,
+            At::TRACE_ITER,
+        ]),
+        helpers: &chains::TRACING,
+        returns: returns::TRACING,
+    }
     /// Is a function of a table of the kernel: congestion control, a scheduler.
-    StructOps = 27 "struct_ops": Context::Arguments, Look, ANY, Sleeping::May, true, STRUCT_OPS, returns::ANY;
+    StructOps = 27 "struct_ops" {
+        context: Context::Arguments,
+        sleeping: Sleeping::May,
+        needs_gpl: true,
+        helpers: &chains::STRUCT_OPS,
+    }
     /// Replaces a function of another program.
-    Ext = 28 "ext": Context::Arguments, Look, Attach::Zero, NEVER, false, NOTHING, returns::ANY;
+    Ext = 28 "ext" {
+        context: Context::Arguments,
+        attach: Attach::Zero,
+    }
     /// Decides at a hook of a security module.
-    Lsm = 29 "lsm": Context::Arguments, Look, ANY, Sleeping::MayAt(&[At::LSM_MAC]), true, LSM, returns::LSM;
+    Lsm = 29 "lsm" {
+        context: Context::Arguments,
+        sleeping: Sleeping::MayAt(&[At::LSM_MAC]),
+        needs_gpl: true,
+        helpers: &chains::LSM,
+        returns: returns::LSM,
+    }
     /// Chooses the socket for a new connection or a datagram.
-    SkLookup = 30 "sk_lookup": always(&[(&[], &sk_lookup::LOOKUP)]), Look, Attach::OneOf(&[At::SK_LOOKUP], None), NEVER, false, SK_LOOKUP, returns::BOOLEAN;
+    SkLookup = 30 "sk_lookup" {
+        context: always(&[(&[], &sk_lookup::LOOKUP)]),
+        attach: Attach::OneOf(&[At::SK_LOOKUP], None),
+        helpers: &chains::SK_LOOKUP,
+        returns: returns::BOOLEAN,
+    }
     /// Makes system calls.
-    Syscall = 31 "syscall": Context::Bytes { first: 0, end: 65535, writable: true, wraps: false }, Look, Attach::Zero, Sleeping::Always, false, SYSCALL, returns::ANY;
+    Syscall = 31 "syscall" {
+        context: Context::Bytes { first: 0, end: 65535, writable: true, wraps: false },
+        attach: Attach::Zero,
+        sleeping: Sleeping::Always,
+        helpers: &chains::SYSCALL,
+    }
     /// Lets packets pass a hook of netfilter or not.
-    Netfilter = 32 "netfilter": always(&[(&[], &tracing::NETFILTER)]), Look, Attach::OneOf(&[At::NETFILTER], None), NEVER, false, NETFILTER, returns::BOOLEAN;
+    Netfilter = 32 "netfilter" {
+        context: always(&[(&[], &tracing::NETFILTER)]),
+        attach: Attach::OneOf(&[At::NETFILTER], None),
+        helpers: &chains::NETFILTER,
+        returns: returns::BOOLEAN,
+    }
 }
+
+/// System calls with an IPv4 address, but `sendmsg`.
+const SOCK_ADDR_IPV4: &[At] = &[
+    At::CGROUP_INET4_BIND,
+    At::CGROUP_INET4_CONNECT,
+    At::CGROUP_UDP4_RECVMSG,
+    At::CGROUP_INET4_GETPEERNAME,
+    At::CGROUP_INET4_GETSOCKNAME,
+];
+
+/// System calls with an IPv6 address, but `sendmsg`.
+const SOCK_ADDR_IPV6: &[At] = &[
+    At::CGROUP_INET6_BIND,
+    At::CGROUP_INET6_CONNECT,
+    At::CGROUP_UDP6_RECVMSG,
+    At::CGROUP_INET6_GETPEERNAME,
+    At::CGROUP_INET6_GETSOCKNAME,
+];
+
+/// System calls with an address.
+const SOCK_ADDR: &[At] = &[
+    At::CGROUP_INET4_BIND,
+    At::CGROUP_INET6_BIND,
+    At::CGROUP_INET4_CONNECT,
+    At::CGROUP_INET6_CONNECT,
+    At::CGROUP_UNIX_CONNECT,
+    At::CGROUP_UDP4_SENDMSG,
+    At::CGROUP_UDP6_SENDMSG,
+    At::CGROUP_UNIX_SENDMSG,
+    At::CGROUP_UDP4_RECVMSG,
+    At::CGROUP_UDP6_RECVMSG,
+    At::CGROUP_UNIX_RECVMSG,
+    At::CGROUP_INET4_GETPEERNAME,
+    At::CGROUP_INET6_GETPEERNAME,
+    At::CGROUP_UNIX_GETPEERNAME,
+    At::CGROUP_INET4_GETSOCKNAME,
+    At::CGROUP_INET6_GETSOCKNAME,
+    At::CGROUP_UNIX_GETSOCKNAME,
+];
 
 impl ProgramType {
     /// The number that `bpf(2)` knows it by.

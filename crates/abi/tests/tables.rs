@@ -59,6 +59,20 @@ fn signatures_are_well_formed() {
 }
 
 #[test]
+fn who_takes_a_function_says_what_it_is_called_with() {
+    for helper in helpers::all() {
+        let callback = sandbpf_abi::callback(helper);
+        assert_eq!(callback.is_some(), helper.args.contains(&ArgSpec::Callback), "{helper}");
+        for arg in callback.iter().flat_map(|callback| callback.args) {
+            // What is handed on must be a pointer to the stack, or the object itself.
+            if let sandbpf_abi::CallbackArg::Argument(at) = *arg {
+                assert!(matches!(helper.args[at], ArgSpec::StackOrNull | ArgSpec::Btf(_)), "{helper}");
+            }
+        }
+    }
+}
+
+#[test]
 fn without_a_license_only_what_says_so_is_lost() {
     use sandbpf_abi::Effect;
     for program in programs().filter(|program| !program.program_type.row().needs_gpl) {

@@ -11,7 +11,7 @@ table! {
     /// Takes a key and its value out.
     MAP_DELETE_ELEM = 3 map_delete_elem(map: Map, key: MapKey) -> Scalar, [PacketMemory];
     /// Continues in another program of a program array; returns only when there is none.
-    TAIL_CALL = 12 tail_call(ctx: Context, prog_array_map: Map, index: Anything) -> Void, [ChangesPacket];
+    TAIL_CALL = 12 tail_call(ctx: Context, prog_array_map: Map, index: Anything) -> Void, [ChangesForCallers];
     /// Puts the socket into a sockmap.
     SOCK_MAP_UPDATE = 53 sock_map_update(skops: Context, map: Map, key: MapKey, flags: Anything) -> Scalar, [PacketMemory];
     /// The storage that belongs to the cgroup and this program.

@@ -35,6 +35,7 @@ program.
 | packet | takes memory of the packet for its arguments |
 | sleeps | only for programs that may sleep |
 | changes | pointers into the packet are worthless afterwards |
+| callers | pointers into the packet are worthless to who called the function that calls it |
 | acquires | what it returns must be released |
 | length | returns at most the length it was given, or a small negative error |
 | processor | returns less than the number of processors |
@@ -47,6 +48,7 @@ fn mark(effect: Effect) -> &'static str {
         Effect::PacketMemory => "packet",
         Effect::Sleeps => "sleeps",
         Effect::ChangesPacket => "changes",
+        Effect::ChangesForCallers => "callers",
         Effect::Acquires => "acquires",
         Effect::ReturnsLength => "length",
         Effect::ReturnsCpu => "processor",
