@@ -14,7 +14,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sandbpf-abi", &["sandbpf-isa"]),
     ("sandbpf-capture", &[]),
     ("sandbpf-classic", &["sandbpf-isa", "sandbpf-abi"]),
-    ("sandbpf-runtime", &["sandbpf-isa", "sandbpf-abi"]),
+    ("sandbpf-elf", &[]),
+    ("sandbpf-maps", &[]),
+    ("sandbpf-runtime", &["sandbpf-isa", "sandbpf-abi", "sandbpf-maps"]),
     ("sandbpf-interp", &["sandbpf-isa", "sandbpf-runtime"]),
     ("sandbpf-jit", &["sandbpf-isa", "sandbpf-runtime"]),
     (
@@ -23,6 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-isa",
             "sandbpf-abi",
             "sandbpf-classic",
+            "sandbpf-elf",
+            "sandbpf-maps",
             "sandbpf-runtime",
             "sandbpf-interp",
             "sandbpf-jit",
@@ -37,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-abi",
             "sandbpf-capture",
             "sandbpf-classic",
+            "sandbpf-maps",
             "sandbpf-runtime",
             "sandbpf-interp",
             "sandbpf-jit",
@@ -50,6 +55,8 @@ const EDGES: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "crates/jit/src/callbacks.rs",
     "crates/jit/src/exec.rs",
+    // The kernel's own answers, for comparison.
+    "crates/testkit/src/kernel_maps.rs",
     // Foreign engines, for comparison.
     "benches/src/libpcap.rs",
     "benches/src/engines/rbpf.rs",

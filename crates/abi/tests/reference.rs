@@ -13,9 +13,16 @@ fn is_current(name: &str, page: &str) {
     assert!(found == page, "docs/{name} is not what the tables say; BLESS=1 rewrites it");
 }
 
+/// What stands behind each helper follows on the same page, from who implements them.
 #[test]
 fn helpers_are_current() {
-    is_current("helpers.md", &reference::helpers());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/helpers.md");
+    let found = fs::read_to_string(path).unwrap_or_default();
+    let is_current = found.starts_with(&reference::helpers());
+    assert!(
+        is_current,
+        "docs/helpers.md is not what the tables say; BLESS=1 with the tests of runtime rewrites it"
+    );
 }
 
 #[test]

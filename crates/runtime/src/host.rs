@@ -105,7 +105,7 @@ pub trait Host: Send + Sync + 'static {
             mtu: 65536,
             header_len: 14,
             forwarding: false,
-            forwarding_v6: true,
+            forwarding_v6: false,
         })
     }
 

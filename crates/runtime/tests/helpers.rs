@@ -1,7 +1,10 @@
 //! Every helper of Linux is here, under its number and its name, and takes the registers that its prototype says.
 
-use sandbpf_abi::helpers;
-use sandbpf_runtime::helpers::HelperSet;
+use std::fs;
+use std::path::Path;
+
+use sandbpf_abi::{helpers, reference};
+use sandbpf_runtime::helpers::{Backing, HelperSet, bodies};
 
 #[test]
 fn every_helper_has_a_body() {
@@ -36,4 +39,17 @@ fn names_and_registers_are_those_of_the_prototypes() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn few_refuse_and_all_are_on_the_page() {
+    let refused = (1..=helpers::LAST).filter(|&id| Backing::of(id) == Some(Backing::Refused)).count();
+    assert!(refused <= 15, "{refused} helpers refuse");
+    let page = reference::helpers() + &bodies();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/helpers.md");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &page).expect("the page can be written");
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert!(found == page, "docs/helpers.md is not what the tables say; BLESS=1 rewrites it");
 }

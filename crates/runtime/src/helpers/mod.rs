@@ -32,6 +32,7 @@ mod output;
 mod print;
 mod probe;
 mod redirect;
+mod reference;
 mod refused;
 mod room;
 mod route;
@@ -49,6 +50,7 @@ mod world;
 mod xdp;
 
 pub use arg::{Arg, Bytes, Context, Out, Scalar};
+pub use reference::{Backing, bodies};
 pub use set::{Body, Helper, HelperSet};
 
 /// Declares helpers: a `static` slice of [`Helper`]s.

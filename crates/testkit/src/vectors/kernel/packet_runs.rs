@@ -53,6 +53,11 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
             // What that run left in maps is not what the kernel's left.
             return Ok(());
         }
+        let asks_routes = !record.value()["helpers"]["fib_lookup"].is_null();
+        if asks_routes && found.iter().all(|outcome| *outcome == found[0] && *outcome != expected) {
+            judged.leave_out("depends on the routes of the machine that was asked");
+            return Ok(());
+        }
         for (loaded, found) in loaded.iter().zip(found) {
             let about = || format!("`{name}` on {}\n{}", loaded.engine, loaded.listing());
             let show = |outcome: Result<(u32, Vec<u8>), Trap>| match outcome {

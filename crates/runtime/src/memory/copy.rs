@@ -1,0 +1,57 @@
+//! Copies between guest memory and the host's, for helpers: all of the bytes, or none.
+
+use super::{
+    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, REGION_SIZE, Region,
+};
+use crate::address::REGION_BITS;
+use crate::trap::Fault;
+
+impl Memory<'_> {
+    /// Copies guest bytes out, for helpers that take a pointer and a length.
+    pub fn copy_out(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        let fault = Fault { address, size: to.len() as u32, write: false };
+        for (i, byte) in to.iter_mut().enumerate() {
+            *byte = self.read::<1>(address.wrapping_add(i as u64)).map_err(|_| fault)? as u8;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into guest memory, for helpers that fill a buffer. Either all bytes are written
+    /// or none.
+    pub fn copy_in(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        let fault = Fault { address, size: from.len() as u32, write: true };
+        if !self.may_write(address, from.len()) {
+            return Err(fault);
+        }
+        for (i, &byte) in from.iter().enumerate() {
+            self.write::<1>(address.wrapping_add(i as u64), byte.into()).map_err(|_| fault)?;
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes from an address on may be written.
+    fn may_write(&self, address: u64, len: usize) -> bool {
+        let at = (address & (REGION_SIZE - 1)) as usize;
+        let region = match address >> REGION_BITS {
+            _ if len == 0 => return true,
+            REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.frames.bytes),
+            REGION_OF_CONTEXT => &self.context,
+            REGION_OF_PACKET => &self.packet,
+            REGION_OF_BUFFER => &self.buffer,
+            _ => {
+                // A record may wrap around the end of its ring: every part is looked at.
+                let mut done = 0;
+                while done < len {
+                    let piece = self.far.and_then(|far| far.piece(address.wrapping_add(done as u64)));
+                    match piece.filter(|piece| piece.writable && piece.holds(1)) {
+                        Some(piece) => done += piece.end - piece.at,
+                        None => return false,
+                    }
+                }
+                return true;
+            }
+        };
+        let is_writable = !matches!(region, Region::Absent | Region::Read(_));
+        is_writable && at.checked_add(len).is_some_and(|end| end <= region.len())
+    }
+}
