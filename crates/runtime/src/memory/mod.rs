@@ -8,7 +8,6 @@ pub mod view;
 
 pub use sandbpf_maps::shared;
 
-
 use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 
 use crate::address::{self, REGION_BITS, REGION_SIZE};
