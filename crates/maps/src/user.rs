@@ -93,9 +93,14 @@ impl<'m> User<'m> {
         self.may_read()?;
         self.check_lock(flags)?;
         self.check_sizes(key, value)?;
-        let found = if flags & F_LOCK != 0 { self.map.find(key, false) } else { None };
-        let _guard = found.map(|(values, slot)| values.lock(slot, 0)).transpose()?;
-        self.copy(key, value)
+        if flags & F_LOCK == 0 {
+            return self.copy(key, value);
+        }
+        // Nobody waits for a bucket who has a value's lock: those who change values do it the other way.
+        let (values, slot) = self.map.find(key, false).ok_or(Errno::ENOENT)?;
+        let _guard = values.lock(slot, 0)?;
+        values.read(slot, 0, value);
+        Ok(())
     }
 
     /// `bpf_map_copy_value`.
@@ -354,10 +359,18 @@ impl<'m> User<'m> {
         match &self.map.body {
             Body::Queue(queue) => queue.get(&mut value, true)?,
             Body::Hash(hash) => {
-                hash.delete(key, |slot| match self.map.map_type().is_per_cpu() {
+                let mut whole = Ok(());
+                let read = |slot: u32| match self.map.map_type().is_per_cpu() {
                     true => hash.values.read_copies(slot.into(), &mut value),
-                    false => hash.values.read(slot.into(), 0, &mut value),
-                })?;
+                    false => {
+                        let guard =
+                            (flags & F_LOCK != 0).then(|| hash.values.lock(slot.into(), 0)).transpose();
+                        hash.values.read(slot.into(), 0, &mut value);
+                        whole = guard.map(drop);
+                    }
+                };
+                hash.delete(key, read)?;
+                whole?;
             }
             Body::Stacks(stacks) => {
                 let id = index(key).unwrap_or_default();

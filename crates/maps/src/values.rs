@@ -10,6 +10,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::errno::Errno;
 use crate::paged::Paged;
@@ -19,8 +20,10 @@ use crate::spec::{FieldKind, SpecialField};
 /// A chunk has at least one slot and, where slots are smaller, about this many bytes.
 const CHUNK: u64 = 64 << 10;
 
-/// How often somebody who waits for a spin lock tries.
-const PATIENCE: u32 = 1 << 15;
+/// How long somebody waits for a spin lock: whoever has it is a program, which is done sooner.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Tries before the waiting goes on asleep.
+const SPINS: u32 = 100;
 
 /// A spin lock of a value, held: one in its word, as `bpf_spin_lock` has it.
 pub(crate) struct Locked<'v> {
@@ -173,11 +176,18 @@ impl Values {
             self.fields.iter().find(|field| field.kind == FieldKind::SpinLock).ok_or(Errno::EINVAL)?;
         let at = self.at(slot, copy) + field.offset as usize;
         let locked = Locked { bytes: self.touch(slot)?, at };
-        for _ in 0..PATIENCE {
+        let mut started = None;
+        for tries in 0u64.. {
             if locked.bytes.update(at, 4, |_| 1) == Some(0) {
                 return Ok(locked);
             }
-            std::thread::yield_now();
+            if tries < u64::from(SPINS) {
+                std::thread::yield_now();
+            } else if started.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_micros(50));
+            } else {
+                break;
+            }
         }
         // It is not ours to give back.
         std::mem::forget(locked);
