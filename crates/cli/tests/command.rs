@@ -469,3 +469,66 @@ mod packet_hooks {
         assert!(succeed(&["run", "-e", shot, "--kind", "cgroup-skb", CAPTURE]).starts_with("0 of 22"));
     }
 }
+
+mod objects {
+    use super::*;
+
+    const OBJECT: &str = "crates/elf/tests/data/counter.o";
+
+    #[test]
+    fn contents_are_shown() {
+        let shown = succeed(&["object", OBJECT]);
+        assert!(shown.starts_with("license: GPL\nprogram count (xdp): xdp, 58 instructions\n"), "{shown}");
+        assert!(shown.contains("    helpers: map_lookup_elem, map_update_elem\n"), "{shown}");
+        assert!(shown.contains("map events: hash, 2 -> 16 bytes, 64 entries\n"), "{shown}");
+        let contents = json(&["object", OBJECT, "--format", "json"]);
+        assert_eq!(contents["programs"][0]["functions"], serde_json::json!(["port_of", "drop"]));
+        let done = sandbpf_reading(&["object", "-"], b"\x7fELF");
+        assert_eq!(done.code, Some(2));
+        assert!(done.err.starts_with("sandbpf: <stdin>: "), "{}", done.err);
+    }
+
+    #[test]
+    fn globals_change_and_maps_are_written() {
+        let directory = scratch();
+        let maps = directory.path().join("maps.json");
+        let maps = maps.to_str().unwrap();
+        for engine in ["interpreter", "step", "auto"] {
+            let args =
+                ["run", OBJECT, CAPTURE, "--engine", engine, "--maps", maps, "--set-global", "limit=3"];
+            let shown = succeed(&args);
+            assert!(shown.contains("3 packets: XDP_DROP\n19 packets: XDP_PASS\n"), "{shown}");
+            let dumped: Value = serde_json::from_str(&fs::read_to_string(maps).unwrap()).unwrap();
+            let events =
+                dumped["maps"].as_array().unwrap().iter().find(|map| map["name"] == "events").unwrap();
+            let http = events["entries"].as_array().unwrap().iter().find(|entry| entry["key"] == 80).unwrap();
+            assert_eq!(http["value"], serde_json::json!({"count": 5, "last": 0, "port": 80, "flags": 0}));
+            let bss =
+                dumped["maps"].as_array().unwrap().iter().find(|map| map["name"] == "counter.bss").unwrap();
+            assert_eq!(bss["entries"][0]["value"]["total"], 22);
+        }
+    }
+
+    #[test]
+    fn what_an_object_lacks_is_named() {
+        let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "limit=99999999999"]);
+        assert!(error.contains("global `limit`: 99999999999 does not fit 4 bytes"), "{error}");
+        let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "nobody=1"]);
+        assert!(error.contains("nobody"), "{error}");
+        assert!(refuse(&["run", OBJECT, CAPTURE, "--program", "nobody"]).contains("nobody"));
+        assert!(
+            refuse(&["run", FILTER, CAPTURE, "--maps", "-"])
+                .contains("--maps and --events are for object files")
+        );
+    }
+
+    #[test]
+    fn a_context_is_bytes() {
+        let text = "r0 = *(u64 *)(r1 + 8)\nexit";
+        let context = "0100000000000000 fbffffffffffffff";
+        assert_eq!(
+            succeed(&["run", "-e", text, "--kind", "raw-tracepoint", "--context", context]),
+            "returned -5\n"
+        );
+    }
+}

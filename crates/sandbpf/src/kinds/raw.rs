@@ -16,7 +16,7 @@ use crate::image::{Image, Scratch};
 /// use sandbpf::{Kprobe, Loader, Program, abi::Registers};
 /// // The first argument of the probed function, on x86-64.
 /// let probe: Program<Kprobe> = Loader::new().load("r0 = *(u64 *)(r1 + 112)\nexit")?;
-/// let registers = Registers { rdi: 3, ..Registers::default() };
+/// let registers = Registers { di: 3, ..Registers::default() };
 /// assert_eq!(probe.run(&registers.to_bytes())?, 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -153,9 +153,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
     let (syscalls, memory) = (!args.syscall.is_empty(), args.mem.is_some());
     let needs = match kind {
         KindName::Seccomp if !syscalls => "--syscall",
-        kind if !packets && !matches!(kind, KindName::Seccomp | KindName::Buffer) => {
-            "captures, --hex or --hex-file"
-        }
+        kind if !packets && door::takes_packets(kind) => "captures, --hex or --hex-file",
         _ => "",
     };
     if !needs.is_empty() {
