@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Capture,
     /// A program and what it makes of many packets.
     PacketRuns,
+    /// A program that the kernel ran once.
+    ProgramRuns,
     /// One that asks for what does not exist here.
     Skipped(&'static str),
 }
@@ -62,7 +64,7 @@ pub(crate) enum Kind {
 /// Rows of `(the fields that only this kind has, the kind)`; the first that fits counts.
 const ROWS: &[(&[&str], Kind)] = &[
     (&["maps", "results"], Kind::PacketRuns),
-    (&["maps", "kernel"], Kind::Skipped("needs the verifier")),
+    (&["maps", "kernel"], Kind::ProgramRuns),
     (&["range", "accepted_offsets"], Kind::ContextAccess),
     (&["available", "unknown"], Kind::HelperMatrix),
     (&["map_type", "helper"], Kind::Skipped("needs the verifier")),
@@ -133,6 +135,7 @@ impl fmt::Display for Kind {
             Kind::Assembler => "bpf_asm",
             Kind::Capture => "capture file",
             Kind::PacketRuns => "runs on packets",
+            Kind::ProgramRuns => "program run once",
             Kind::Skipped(_) => "skipped",
         })
     }

@@ -227,6 +227,7 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::Assembler => classic::text::assembler(record, &mut judged),
         Kind::Capture => classic::capture::judge(record, context, &mut judged),
         Kind::PacketRuns => kernel::packet_runs::judge(record, context, &mut judged),
+        Kind::ProgramRuns => kernel::program_runs::judge(record, context, &mut judged),
         Kind::Skipped(reason) => {
             judged.leave_out(reason);
             Ok(())

@@ -10,6 +10,7 @@ pub(crate) mod helper_matrix;
 pub(crate) mod map_create;
 pub(crate) mod packet_runs;
 mod program;
+pub(crate) mod program_runs;
 pub(crate) mod return_values;
 pub(crate) mod semantics;
 pub(crate) mod test_bpf;

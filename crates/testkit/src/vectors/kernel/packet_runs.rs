@@ -106,7 +106,7 @@ pub(crate) fn load(
 }
 
 /// Runs as the kernel's test run does: the result and the packet afterwards.
-fn run(loaded: &Loaded, kind: KindName, packet: &[u8]) -> Result<(u32, Vec<u8>), Trap> {
+pub(crate) fn run(loaded: &Loaded, kind: KindName, packet: &[u8]) -> Result<(u32, Vec<u8>), Trap> {
     run_by(kind, packet, |input| loaded.run(input))
 }
 
@@ -141,7 +141,7 @@ fn run_by(
 
 /// Whether the program answers otherwise when its packet and its stack lie elsewhere and the stack is not empty: what it
 /// answered in the kernel is then the kernel's memory.
-fn depends_on_memory(loaded: &Loaded, kind: KindName, packet: &[u8]) -> bool {
+pub(crate) fn depends_on_memory(loaded: &Loaded, kind: KindName, packet: &[u8]) -> bool {
     let fill: String =
         (1..=64).map(|word| format!("*(u64 *)(r10 - {}) = {}\n", 8 * word, -0x5a5a_5a5a - word)).collect();
     let text = loaded.program().instructions().to_string();
