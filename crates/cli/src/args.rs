@@ -196,6 +196,10 @@ pub(crate) struct Run {
     /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
+    /// Put entries into maps of an object file before it runs: JSON as --maps writes it, keys and values as numbers or
+    /// as bytes in hexadecimal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set_map: Vec<PathBuf>,
     /// Write what the maps hold afterwards into a file, as JSON; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) maps: Option<PathBuf>,

@@ -79,6 +79,40 @@ impl Loaded {
         Ok(Loaded { set, program })
     }
 
+    /// Puts entries into maps, as a file of JSON says.
+    pub(crate) fn fill(&self, path: &Path) -> Result<(), Failure> {
+        let place = shown(path);
+        let failed = |what: String| Failure::input(&place, what);
+        let entries: Value =
+            serde_json::from_slice(&read_file(path)?).map_err(|error| failed(error.to_string()))?;
+        for described in entries["maps"].as_array().into_iter().flatten() {
+            let name = described["name"].as_str().ok_or_else(|| failed("a map without a name".into()))?;
+            let map = self.set.maps().named(name).map_err(|error| failed(error.to_string()))?;
+            let user = map.user();
+            for (number, entry) in described["entries"].as_array().into_iter().flatten().enumerate() {
+                let bytes = |field: &str, size: usize| {
+                    let bytes = match &entry[field] {
+                        Value::String(digits) => {
+                            crate::bytes::parse(digits).map_err(|error| error.to_string())
+                        }
+                        Value::Number(number) => global_bytes(&number.to_string(), size),
+                        _ => Err("expected a number or bytes in hexadecimal".into()),
+                    };
+                    bytes.map_err(|what| failed(format!("map `{name}`, entry {number}, {field}: {what}")))
+                };
+                let (key, value) =
+                    (bytes("key", map.spec().key_size as usize)?, bytes("value", user.value_size())?);
+                let result =
+                    match key.len() == map.spec().key_size as usize && value.len() == user.value_size() {
+                        true => user.update(&key, &value, 0),
+                        false => Err(sandbpf::maps::Errno::EINVAL),
+                    };
+                result.map_err(|errno| failed(format!("map `{name}`, entry {number}: {errno}")))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the maps hold.
     pub(crate) fn maps(&self) -> Value {
         let object = self.set.object();

@@ -510,6 +510,23 @@ mod objects {
     }
 
     #[test]
+    fn maps_are_filled_before() {
+        let run = |entries: &str| {
+            let directory = scratch();
+            let path = directory.path().join("maps.json");
+            fs::write(&path, format!("{{\"maps\":[{{\"name\":\"blocked\",\"entries\":[{entries}]}}]}}"))
+                .unwrap();
+            let object = "examples/xdp-firewall/firewall.o";
+            sandbpf(&["run", object, CAPTURE, "--set-map", path.to_str().unwrap()])
+        };
+        assert!(run("").out.contains("22 packets: XDP_PASS\n"));
+        assert!(run(r#"{"key":"18000000 c0000200","value":1}"#).out.contains("9 packets: XDP_DROP\n"));
+        let done = run(r#"{"key":"18000000","value":1}"#);
+        assert_eq!(done.code, Some(2));
+        assert!(done.err.contains("map `blocked`, entry 0"), "{}", done.err);
+    }
+
+    #[test]
     fn what_an_object_lacks_is_named() {
         let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "limit=99999999999"]);
         assert!(error.contains("global `limit`: 99999999999 does not fit 4 bytes"), "{error}");

@@ -79,6 +79,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
                 btf: args.btf.as_deref(),
             };
             let loaded = object::Loaded::open(&source.bytes, &wanted, &loader)?;
+            args.set_map.iter().try_for_each(|path| loaded.fill(path))?;
             (Program::Extended(loaded.program.instructions().clone()), Some(loaded))
         }
         false => (Program::parse(&source, args.code.form)?, None),
