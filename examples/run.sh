@@ -24,3 +24,5 @@ if command -v tcpdump > /dev/null; then
   ! tcpdump -nvr "$work/rewritten.pcap" 2> /dev/null | grep -E 'bad cksum|incorrect'
 fi
 expect tcpdump "$sandbpf" run examples/tcpdump/ip.txt $capture --list
+expect opensnoop "$sandbpf" run examples/opensnoop/opensnoop.o --program enter \
+  --input examples/opensnoop/events.json --maps - --events -

@@ -187,6 +187,9 @@ pub(crate) struct Run {
     /// The bytes of a context in hexadecimal, for programs that are given one: tracing, sockets, control groups
     #[arg(long, value_name = "HEX")]
     pub(crate) context: Option<String>,
+    /// Events for programs that trace, as JSON: context, task, memory, time; may be given often
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
     /// Which program of an object file
     #[arg(long = "program", id = "program-name", value_name = "NAME")]
     pub(crate) program_name: Option<String>,

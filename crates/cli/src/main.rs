@@ -14,6 +14,7 @@ mod object;
 mod output;
 mod program;
 mod ranges;
+mod scene;
 mod source;
 mod syscall;
 mod types;

@@ -28,6 +28,7 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], btf: Option<&Path>) -> Result<Obj
 
 /// A program of an object, loaded.
 pub(crate) struct Loaded {
+    pub(crate) name: String,
     pub(crate) set: ObjectSet,
     pub(crate) program: AnyProgram,
 }
@@ -76,7 +77,7 @@ impl Loaded {
                 set.any_as(other, program.kind(), loader).map_err(|error| failed(&error))?;
             }
         }
-        Ok(Loaded { set, program })
+        Ok(Loaded { name, set, program })
     }
 
     /// Puts entries into maps, as a file of JSON says.

@@ -134,4 +134,34 @@ mod objects {
             "returned -5\n"
         );
     }
+
+    #[test]
+    fn events_describe_a_world() {
+        let directory = scratch();
+        let path = directory.path().join("events.json");
+        let path = path.to_str().unwrap();
+        // Reads what lies at the address that the context holds.
+        let text =
+            "r3 = *(u64 *)(r1 + 0)\nr1 = r10\nr1 += -8\nr2 = 4\ncall 112\nr0 = *(u32 *)(r10 - 8)\nexit";
+        let run = |events: &str, engine: &str| {
+            fs::write(path, events).unwrap();
+            sandbpf(&["run", "-e", text, "--kind", "raw-tracepoint", "--input", path, "--engine", engine])
+        };
+        let events = r#"[{"args": ["0x1000"], "memory": [{"address": "0x1000", "bytes": "05000000"}]},
+            {"args": ["0x1000"], "memory": [{"space": "kernel", "address": "0x1000", "bytes": "05000000"}]}]"#;
+        for engine in ["interpreter", "step", "auto"] {
+            assert_eq!(run(events, engine).out, "returned 5\nreturned 0\n");
+        }
+        let refused = |events: &str, what: &str| {
+            let done = run(events, "auto");
+            assert_eq!(done.code, Some(2), "{}", done.err);
+            assert!(done.err.contains(what), "{}", done.err);
+        };
+        refused(r#"[{"arguments": [1]}]"#, "event 0: `arguments` is no field; there are args, context");
+        refused(r#"{"memory": [{"address": "x", "text": "a"}]}"#, "memory 0: address: expected a number");
+        refused(r#"{"memory": [{"space": "outer", "address": 0, "text": "a"}]}"#, "`outer` is no space");
+        refused(r#"{"task": {"pdi": 1}}"#, "task: `pdi` is no field");
+        refused(r#"{"program": "enter"}"#, "events name programs of object files only");
+        assert!(refuse(&["run", FILTER, "--input", path, CAPTURE]).contains("--context and --input"));
+    }
 }

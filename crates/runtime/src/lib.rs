@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod described;
 mod execute;
 pub mod helpers;
 mod host;
@@ -21,6 +22,7 @@ pub mod net;
 mod trap;
 mod world;
 
+pub use described::DescribedHost;
 pub use execute::Execute;
 pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
 pub use machine::{

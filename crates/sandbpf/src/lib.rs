@@ -97,7 +97,8 @@ pub use sandbpf_isa::{Pc, Reserved};
 pub use sandbpf_runtime::memory::shared::SharedBytes;
 pub use sandbpf_runtime::net::{Redirect, Tunnel};
 pub use sandbpf_runtime::{
-    Act, Device, Fault, FrozenHost, Host, Machine, Registers, Space, Sysctl, SystemHost, Task, Trap, helpers,
+    Act, DescribedHost, Device, Fault, FrozenHost, Host, Machine, Registers, Space, Sysctl, SystemHost, Task,
+    Trap, helpers,
 };
 
 /// What programs may assume: contexts, helpers, types of programs.

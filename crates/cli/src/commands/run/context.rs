@@ -1,51 +1,93 @@
 //! Running a program whose context is bytes: tracing, sockets, control groups.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use sandbpf::{AnyInput, KindName};
+use sandbpf::{AnyInput, DescribedHost, KindName};
 use serde::Serialize;
 
 use super::{About, Job, engine_name};
 use crate::args::Format;
-use crate::failure::Failure;
+use crate::failure::{Failure, shown};
+use crate::scene::{self, Scene};
+use crate::source::read_file;
 use crate::{Answer, bytes, output};
 
 #[derive(Debug, Serialize)]
 struct Report {
     program: About,
     engine: &'static str,
+    runs: Vec<Run>,
+}
+
+/// What came of one event.
+#[derive(Debug, Serialize)]
+struct Run {
     /// What the hook looks at: the lower half, as a number with a sign.
     returned: Option<i32>,
     trap: Option<String>,
     /// The context afterwards, in hexadecimal.
     context: String,
+    /// What the program printed.
+    printed: Vec<String>,
+    /// What it did to the world outside.
+    acts: Vec<String>,
 }
 
 pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<Answer, Failure> {
     let args = job.args;
-    let text = args.context.as_deref().unwrap_or_default();
-    let mut context =
-        bytes::parse(text).map_err(|error| Failure::input(format!("--context:{}", error.column), error))?;
-    let program = job.load_any(kind)?;
-    let result = program.run(AnyInput::Context((&mut context).into()));
-    let report = Report {
-        program: job.about(kind, program.instructions().len()),
-        engine: engine_name(program.engine()),
-        returned: result.as_ref().ok().map(|&r0| r0 as i32),
-        trap: result.as_ref().err().map(ToString::to_string),
-        context: hex::encode(&context),
-    };
+    let mut scenes = Vec::new();
+    if let Some(text) = &args.context {
+        let context = bytes::parse(text)
+            .map_err(|error| Failure::input(format!("--context:{}", error.column), error))?;
+        scenes.push(Scene { program: None, context, host: DescribedHost::new() });
+    }
+    for path in &args.input {
+        let events = scene::parse(&read_file(path)?, kind);
+        scenes.extend(events.map_err(|what| Failure::input(shown(path), what))?);
+    }
+    if scenes.is_empty() {
+        scenes.push(Scene { program: None, context: Vec::new(), host: DescribedHost::new() });
+    }
+    let (mut runs, mut engine, mut instructions) = (Vec::new(), "auto", 0);
+    for Scene { program, mut context, host } in scenes {
+        let host = Arc::new(host);
+        // Each event has a world of its own; maps are the same.
+        let program = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
+        (engine, instructions) = (engine_name(program.engine()), program.instructions().len());
+        let result = program.run(AnyInput::Context((&mut context).into()));
+        runs.push(Run {
+            returned: result.as_ref().ok().map(|&r0| r0 as i32),
+            trap: result.as_ref().err().map(ToString::to_string),
+            context: hex::encode(&context),
+            printed: host.take_lines(),
+            acts: host.take_acts().iter().map(|act| format!("{act:?}")).collect(),
+        });
+    }
+    let answer = Answer::from(runs.iter().all(|run| run.trap.is_none()));
+    let report = Report { program: job.about(kind, instructions), engine, runs };
     match args.format {
         Format::Json => output::json(out, &report)?,
-        Format::Text => {
-            if args.verbose {
-                writeln!(out, "{}", report.program.line(program.engine()))?;
-            }
-            match (report.returned, &report.trap) {
-                (Some(value), _) => writeln!(out, "returned {value}")?,
-                (None, trap) => writeln!(out, "trapped: {}", trap.as_deref().unwrap_or_default())?,
+        Format::Text => report.runs.iter().try_for_each(|run| run.show(out))?,
+    }
+    Ok(answer)
+}
+
+impl Run {
+    fn show(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for line in &self.printed {
+            write!(out, "{line}")?;
+            if !line.ends_with('\n') {
+                writeln!(out)?;
             }
         }
+        for act in &self.acts {
+            writeln!(out, "act: {act}")?;
+        }
+        match (self.returned, &self.trap) {
+            (Some(value), _) => writeln!(out, "returned {value}")?,
+            (None, trap) => writeln!(out, "trapped: {}", trap.as_deref().unwrap_or_default())?,
+        }
+        Ok(())
     }
-    Ok(Answer::from(result.is_ok()))
 }

@@ -22,8 +22,9 @@ mod tally;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use sandbpf::{AnyProgram, Engine, KindName, Limits, LoadError, Loader};
+use sandbpf::{AnyProgram, DescribedHost, Engine, KindName, Limits, LoadError, Loader};
 use serde::Serialize;
 
 use crate::args::{Dialect, Run};
@@ -111,6 +112,24 @@ impl Job<'_> {
         }
     }
 
+    /// Loads the program into a world of its own; maps are the same in all.
+    fn load_in(
+        &self,
+        name: Option<&str>,
+        kind: KindName,
+        host: Arc<DescribedHost>,
+    ) -> Result<AnyProgram, Failure> {
+        let loader = self.loader.clone().host(host);
+        match &self.loaded {
+            Some(loaded) => loaded
+                .set
+                .any_as(name.unwrap_or(&loaded.name), kind, &loader)
+                .map_err(|error| self.source.failure(error)),
+            None if name.is_some() => Err(Failure::usage("events name programs of object files only")),
+            None => loader.load_any(kind, self.program.code()).map_err(|error| self.refused(error)),
+        }
+    }
+
     /// Writes what the maps hold, and what programs wrote to their readers.
     fn show_maps(&self, out: &mut impl Write) -> Result<(), Failure> {
         let Some(loaded) = &self.loaded else {
@@ -161,6 +180,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
         return Err(Failure::usage(format!("nothing to run on: {kind} programs need {needs}")));
     }
     let is_filter = door::takes_packets(kind);
+    let is_raw = !is_filter && kind != KindName::Seccomp && kind != KindName::Buffer;
     let strangers = [
         ("captures", !captures.is_empty() && !is_filter),
         ("--hex", hex && !is_filter),
@@ -170,10 +190,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
         ("--exit-match", args.exit_match && !is_filter),
         ("--syscall", syscalls && kind != KindName::Seccomp),
         ("--mem", memory && kind != KindName::Buffer),
-        (
-            "--context",
-            args.context.is_some() && (is_filter || kind == KindName::Seccomp || kind == KindName::Buffer),
-        ),
+        ("--context and --input", (args.context.is_some() || !args.input.is_empty()) && !is_raw),
     ];
     match strangers.iter().find(|stranger| stranger.1) {
         Some((name, _)) => Err(Failure::usage(format!("{name} cannot be used with {kind} programs"))),

@@ -1,0 +1,186 @@
+//! Events for programs that trace: what happened, who was running, what lay in memory. A file of JSON describes them.
+//!
+//! ```json
+//! [{ "program": "enter",
+//!    "context": {"di": 3, "si": "0x7ffd00001000"},
+//!    "task": {"pid": 42, "tgid": 42, "uid": 1000, "comm": "curl"},
+//!    "memory": [{"space": "user", "address": "0x7ffd00001000", "text": "/etc/passwd"}],
+//!    "time_ns": 1000, "cpu": 0 }]
+//! ```
+
+use sandbpf::abi::{Program, ProgramType};
+use sandbpf::{DescribedHost, KindName, Space, Task};
+use serde_json::Value;
+
+use crate::bytes;
+
+/// One event: the context that the program is given, and the world it is in.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    /// Which program of an object sees it, if not the chosen one.
+    pub(crate) program: Option<String>,
+    pub(crate) context: Vec<u8>,
+    pub(crate) host: DescribedHost,
+}
+
+/// The longest context that a field of the file makes.
+const LONGEST: usize = 1 << 16;
+
+/// Reads the events of a file for programs of a kind.
+pub(crate) fn parse(text: &[u8], kind: KindName) -> Result<Vec<Scene>, String> {
+    let events: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    match &events {
+        Value::Array(events) => {
+            let numbered = events.iter().enumerate();
+            numbered
+                .map(|(at, event)| scene(event, kind).map_err(|what| format!("event {at}: {what}")))
+                .collect()
+        }
+        event => Ok(vec![scene(event, kind)?]),
+    }
+}
+
+/// What an event, a task and a piece of memory may say.
+const EVENT: &[&str] = &[
+    "args",
+    "context",
+    "cookie",
+    "cpu",
+    "function",
+    "kernel_stack",
+    "memory",
+    "program",
+    "symbols",
+    "task",
+    "time_ns",
+    "user_stack",
+];
+const TASK: &[&str] = &["cgroups", "comm", "gid", "pid", "tgid", "uid"];
+const MEMORY: &[&str] = &["address", "bytes", "space", "text"];
+
+/// A name that nothing reads is a mistake, not a remark.
+fn fields(described: &Value, known: &[&str]) -> Result<(), String> {
+    match described {
+        Value::Null => Ok(()),
+        Value::Object(fields) => match fields.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(format!("`{name}` is no field; there are {}", known.join(", "))),
+            None => Ok(()),
+        },
+        _ => Err(format!("expected fields, found {described}")),
+    }
+}
+
+/// The values of a field that is a list, or none.
+fn list<'a>(described: &'a Value, what: &str) -> Result<&'a [Value], String> {
+    match described {
+        Value::Null => Ok(&[]),
+        Value::Array(values) => Ok(values),
+        _ => Err(format!("{what}: expected a list, found {described}")),
+    }
+}
+
+fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
+    fields(event, EVENT)?;
+    let mut host = DescribedHost::new()
+        .time(number(&event["time_ns"], "time_ns")?)
+        .processor(number(&event["cpu"], "cpu")? as u32)
+        .task(task(&event["task"])?)
+        .attach_cookie(number(&event["cookie"], "cookie")?)
+        .function(number(&event["function"], "function")?, list(&event["args"], "args")?.len() as u8);
+    for (at, piece) in list(&event["memory"], "memory")?.iter().enumerate() {
+        let what = |error: String| format!("memory {at}: {error}");
+        fields(piece, MEMORY).map_err(what)?;
+        let space = match piece["space"].as_str() {
+            Some("kernel") => Space::Kernel,
+            Some("user") | None => Space::User,
+            Some(other) => return Err(what(format!("`{other}` is no space; there are user, kernel"))),
+        };
+        let address = number(&piece["address"], "address").map_err(what)?;
+        let content = match (&piece["text"], &piece["bytes"]) {
+            (Value::String(text), _) => [text.as_bytes(), &[0]].concat(),
+            (_, Value::String(digits)) => bytes::parse(digits).map_err(|error| what(error.to_string()))?,
+            _ => return Err(what("it has neither text nor bytes".into())),
+        };
+        host = host.memory(space, address, &content);
+    }
+    for (field, space) in [("user_stack", Space::User), ("kernel_stack", Space::Kernel)] {
+        let addresses = list(&event[field], field)?.iter().map(|address| number(address, field));
+        host = host.stack(space, &addresses.collect::<Result<Vec<_>, _>>()?);
+    }
+    for (name, address) in event["symbols"].as_object().into_iter().flatten() {
+        host = host.symbol(name, number(address, "symbols")?);
+    }
+    let program = match &event["program"] {
+        Value::Null => None,
+        Value::String(name) => Some(name.clone()),
+        other => return Err(format!("program: expected a name, found {other}")),
+    };
+    Ok(Scene { program, context: context(event, kind)?, host })
+}
+
+fn task(described: &Value) -> Result<Task, String> {
+    fields(described, TASK).map_err(|what| format!("task: {what}"))?;
+    let mut task = Task::default();
+    for (field, to) in
+        [("pid", &mut task.pid), ("tgid", &mut task.tgid), ("uid", &mut task.uid), ("gid", &mut task.gid)]
+    {
+        if !described[field].is_null() {
+            *to = number(&described[field], field)? as u32;
+        }
+    }
+    if let Some(comm) = described["comm"].as_str() {
+        task.comm = comm.into();
+    }
+    if let Some(cgroups) = described["cgroups"].as_array() {
+        task.cgroups = cgroups.iter().map(|id| number(id, "cgroups")).collect::<Result<_, _>>()?;
+    }
+    Ok(task)
+}
+
+/// The context's bytes: as they are, by the names of its fields, or as arguments of eight bytes.
+fn context(event: &Value, kind: KindName) -> Result<Vec<u8>, String> {
+    let args = list(&event["args"], "args")?;
+    if !args.is_empty() {
+        let words = args.iter().map(|arg| number(arg, "args")).collect::<Result<Vec<_>, _>>()?;
+        return Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    }
+    match &event["context"] {
+        Value::Null => Ok(Vec::new()),
+        Value::String(digits) => bytes::parse(digits).map_err(|error| format!("context: {error}")),
+        Value::Object(fields) => {
+            let name = kind.as_str().replace('-', "_");
+            let known = ProgramType::from_name(&name).map(Program::new);
+            let layout = known.as_ref().and_then(|program| program.view()).map(|view| view.layout);
+            let layout =
+                layout.ok_or_else(|| format!("a context of {kind} programs has no fields with names"))?;
+            let mut bytes = vec![0; layout.size.min(LONGEST)];
+            for (name, value) in fields {
+                let field = layout.field(name).ok_or_else(|| {
+                    let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
+                    format!("context: `{name}` is no field; there are {}", names.join(", "))
+                })?;
+                let value = number(value, name)?.to_le_bytes();
+                let size = field.size.min(8);
+                if let Some(place) = bytes.get_mut(field.offset..field.offset + size) {
+                    place.copy_from_slice(&value[..size]);
+                }
+            }
+            Ok(bytes)
+        }
+        _ => Err("context: expected bytes in hexadecimal, or fields by name".into()),
+    }
+}
+
+/// A number, or text that says one; what is not there is 0.
+fn number(value: &Value, what: &str) -> Result<u64, String> {
+    let parsed = match value {
+        Value::Null => Some(0),
+        Value::Number(number) => number.as_u64().or_else(|| number.as_i64().map(|number| number as u64)),
+        Value::String(text) => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        },
+        _ => None,
+    };
+    parsed.ok_or_else(|| format!("{what}: expected a number, found {value}"))
+}
