@@ -162,6 +162,11 @@ mod objects {
         refused(r#"{"memory": [{"space": "outer", "address": 0, "text": "a"}]}"#, "`outer` is no space");
         refused(r#"{"task": {"pdi": 1}}"#, "task: `pdi` is no field");
         refused(r#"{"program": "enter"}"#, "events name programs of object files only");
+        // The object has no such program.
+        fs::write(path, r#"{"program": "count"}"#).unwrap();
+        let snoop = "examples/opensnoop/opensnoop.o";
+        let error = refuse(&["run", snoop, "--program", "enter", "--input", path]);
+        assert!(error.contains("count"), "{error}");
         assert!(refuse(&["run", FILTER, "--input", path, CAPTURE]).contains("--context and --input"));
     }
 }

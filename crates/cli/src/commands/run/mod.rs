@@ -121,10 +121,20 @@ impl Job<'_> {
     ) -> Result<AnyProgram, Failure> {
         let loader = self.loader.clone().host(host);
         match &self.loaded {
-            Some(loaded) => loaded
-                .set
-                .any_as(name.unwrap_or(&loaded.name), kind, &loader)
-                .map_err(|error| self.source.failure(error)),
+            Some(loaded) => {
+                let program = match (name, self.args.kind) {
+                    (Some(name), None) => loaded.set.any(name, &loader),
+                    (name, _) => loaded.set.any_as(name.unwrap_or(&loaded.name), kind, &loader),
+                };
+                let program = program.map_err(|error| self.source.failure(error))?;
+                match (name, program.kind()) {
+                    // Its context would be another one.
+                    (Some(name), other) if other != kind => {
+                        Err(Failure::usage(format!("events are for {kind} programs; `{name}` is {other}")))
+                    }
+                    _ => Ok(program),
+                }
+            }
             None if name.is_some() => Err(Failure::usage("events name programs of object files only")),
             None => loader.load_any(kind, self.program.code()).map_err(|error| self.refused(error)),
         }
