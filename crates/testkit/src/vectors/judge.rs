@@ -93,6 +93,11 @@ impl Judged {
         self.compared += 1;
     }
 
+    /// What was loaded; that it was not is a failure of the record.
+    pub(crate) fn loaded<T>(&mut self, loaded: Result<T, impl Display>) -> Option<T> {
+        loaded.map_err(|error| self.fail(|| format!("not loaded: {error}"))).ok()
+    }
+
     /// A disagreement.
     pub(crate) fn fail<D: Display>(&mut self, about: impl FnOnce() -> D) {
         self.compared += 1;

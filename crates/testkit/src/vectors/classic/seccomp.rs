@@ -18,13 +18,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         return Ok(());
     }
     let loaded = context.engines.load(KindName::Seccomp, || Code::Classic(&insns), Settings::default());
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            judged.fail(|| format!("not loaded: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(loaded) = judged.loaded(loaded) else { return Ok(()) };
     for input in record.array("inputs")? {
         let (call, expected) = call(input).ok_or(Malformed::field("inputs"))?;
         for loaded in &loaded {

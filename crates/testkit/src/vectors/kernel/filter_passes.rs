@@ -31,13 +31,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         || Code::Classic(&insns),
         Settings::dialect(Dialect::Linux),
     );
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            judged.fail(|| format!("not loaded: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(loaded) = judged.loaded(loaded) else { return Ok(()) };
     for (name, bytes) in packets {
         let expected = passes.iter().any(|pass| pass == name.as_str());
         for loaded in &loaded {

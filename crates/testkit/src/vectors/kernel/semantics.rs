@@ -21,13 +21,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
     let assemble = |text| sandbpf_isa::parse(text).expect("it is assembly").to_bytes();
     let code = [assemble(HEAD), body, assemble(TAIL)].concat();
     let loaded = context.engines.load(KindName::Buffer, || Code::Bytes(&code), Settings::default());
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            judged.fail(|| format!("not loaded: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(loaded) = judged.loaded(loaded) else { return Ok(()) };
     for row in record.array("rows")? {
         let (operands, result) = numbers(row).ok_or(Malformed::field("rows"))?;
         let memory = operands.map(u64::to_le_bytes).concat();

@@ -96,13 +96,7 @@ pub(crate) fn classic(record: &Record, context: &Context<'_>, judged: &mut Judge
         || Code::Classic(&insns),
         Settings::dialect(Dialect::Linux),
     );
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            judged.fail(|| format!("not loaded: {error}"));
-            return Ok(());
-        }
-    };
+    let Some(loaded) = judged.loaded(loaded) else { return Ok(()) };
     // Where the buffer's metadata matter, the record says that the two sockets differ.
     let observed = if kernel["comparable"] == false { &Value::Null } else { &kernel["runs"] };
     let observed = observed.as_array().map(Vec::as_slice).unwrap_or_default();
