@@ -1,4 +1,112 @@
 //! Proves that a program is safe, as Linux 6.18 would, and says why or why not.
+//!
+//! Every path through the program is walked with what is known of registers and stack, by the kernel's rules: an
+//! instruction asks things of the state ([`check`]), which decides them by what is known of values ([`domain`]) and is
+//! changed as the instruction does. [`explore`] decides which paths to walk and when one need not be.
+//!
+//! ```
+//! use sandbpf_abi::{Program, ProgramType};
+//! use sandbpf_verifier::{Environment, verify};
+//! let program = sandbpf_isa::parse("r0 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r0 + 0)\nexit")?;
+//! let env = Environment::new(Program::new(ProgramType::SocketFilter));
+//! let rejection = verify(&program, &env).unwrap_err();
+//! assert_eq!(rejection.message, "R0 invalid mem access 'scalar'");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
+mod cfg;
+mod check;
+mod compatible;
 pub mod domain;
+mod environment;
+mod error;
+mod explore;
+mod log;
+mod stack_depth;
+pub mod state;
+mod types;
+
+pub use environment::{
+    Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature, SpecialField,
+    TypeRef,
+};
+pub use error::{Errno, Rejection};
+pub use explore::Statistics;
+pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Types, Variable};
+
+use sandbpf_isa::{Callee, Program};
+
+use cfg::{CallEffects, Calls};
+use explore::Verifier;
+
+/// What is known of a program that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// How much work it was.
+    pub statistics: Statistics,
+    /// Bytes of stack of each function.
+    pub stack: Vec<i32>,
+    /// Which instructions some path reaches.
+    pub reached: Vec<bool>,
+    /// What was written down on the way.
+    pub log: String,
+}
+
+/// What is known of a program that was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why.
+    pub rejection: Rejection,
+    /// How much work it was until then.
+    pub statistics: Statistics,
+    /// What was written down on the way.
+    pub log: String,
+}
+
+struct EnvironmentCalls<'e>(&'e Environment<'e>);
+
+impl Calls for EnvironmentCalls<'_> {
+    fn effects(&self, callee: Callee) -> CallEffects {
+        match callee {
+            Callee::Helper(id) => cfg::helper_effects(&self.0.program, id),
+            _ => CallEffects::default(),
+        }
+    }
+}
+
+/// Verifies a program.
+///
+/// # Errors
+/// Why it is not accepted, in the kernel's words.
+pub fn verify(program: &Program, env: &Environment<'_>) -> Result<Verified, Box<Rejection>> {
+    examine(program, env).map_err(|rejected| Box::new(rejected.rejection))
+}
+
+/// The same, with the figures of programs that are rejected.
+///
+/// # Errors
+/// Why it is not accepted, and how far the verifier came.
+pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box<Rejected>> {
+    let early = |refusal: Box<error::Refusal>| {
+        let rejection =
+            Rejection { errno: refusal.errno, pc: None, message: refusal.message, path: Vec::new() };
+        Box::new(Rejected { rejection, statistics: Statistics::default(), log: String::new() })
+    };
+    compatible::check(program, env).map_err(early)?;
+    let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
+    let mut verifier = Verifier::new(program, env, graph);
+    let done = verifier.verify_all();
+    let log = std::mem::take(&mut verifier.log.text);
+    match done {
+        Ok(()) => Ok(Verified {
+            statistics: verifier.statistics,
+            stack: verifier.known.stack_depth.clone(),
+            reached: verifier.known.reached.clone(),
+            log,
+        }),
+        Err(rejection) => {
+            Err(Box::new(Rejected { rejection: *rejection, statistics: verifier.statistics, log }))
+        }
+    }
+}

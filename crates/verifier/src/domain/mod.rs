@@ -1,1 +1,10 @@
 //! What is known of a number: pure values with laws, which know nothing of programs.
+
+mod arithmetic;
+mod branch;
+mod scalar;
+mod tnum;
+
+pub use branch::{branch_taken, refine};
+pub use scalar::Scalar;
+pub use tnum::Tnum;

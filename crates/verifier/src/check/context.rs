@@ -1,0 +1,162 @@
+//! The context: which of its fields may be accessed, and what a load gives.
+
+use sandbpf_abi::{self as abi, Direction, ProgramType, Value};
+use sandbpf_isa::Extend;
+
+use super::memory::Access;
+use crate::environment::TypeRef;
+use crate::error::{Check, refuse};
+use crate::explore::Verifier;
+use crate::state::{Flags, Kind, Reg};
+use crate::types::Shape;
+
+impl Verifier<'_> {
+    /// A load or store of a field (`check_ctx_access`).
+    pub(super) fn access_context(&mut self, access: &Access, off: i32) -> Check {
+        let size = access.bytes();
+        let direction = if access.write { Direction::Write } else { Direction::Read };
+        let bad = || -> Check<Reg> {
+            refuse!(Acces, "invalid bpf_context access off={off} size={size}");
+        };
+        let loaded = match self.env.program.access(off, size, direction) {
+            Ok(field) if access.extend == Extend::Sign && !field.may_extend_sign() => bad()?,
+            Ok(field) => self.field_value(field.value),
+            Err(abi::AccessError::NeedsTarget) => match self.argument_of_target(off, size, access.write) {
+                Some(loaded) => loaded,
+                None => bad()?,
+            },
+            Err(_) => bad()?,
+        };
+        if access.write {
+            return Ok(());
+        }
+        let Some(value) = access.value else { return Ok(()) };
+        self.set(value, loaded);
+        self.narrow(access);
+        Ok(())
+    }
+
+    fn field_value(&mut self, value: Value) -> Reg {
+        let pointer = |kind| Reg::pointer(kind, Flags::NONE);
+        let mut nullable = |kind| {
+            self.next_id += 1;
+            Reg { id: self.next_id, ..Reg::pointer(kind, Flags::MAYBE_NULL) }
+        };
+        match value {
+            Value::Packet => pointer(Kind::Packet),
+            Value::PacketEnd => pointer(Kind::PacketEnd),
+            Value::PacketMeta => pointer(Kind::PacketMeta),
+            Value::Sock => pointer(Kind::Socket),
+            Value::SockOrNull => nullable(Kind::Socket),
+            Value::SockCommonOrNull => nullable(Kind::SockCommon),
+            Value::FlowKeys => pointer(Kind::FlowKeys),
+            Value::TracepointBuffer => pointer(Kind::TpBuffer),
+            Value::TrustedBtf(name) => {
+                let target = self.env.types.and_then(|types| types.kernel_struct(name));
+                Reg::pointer(Kind::Btf(target.unwrap_or(TypeRef::kernel(0))), Flags::TRUSTED)
+            }
+            _ => self.unknown(),
+        }
+    }
+
+    /// An argument of the function that the program is attached to (`btf_ctx_access`).
+    fn argument_of_target(&mut self, off: i32, size: u32, write: bool) -> Option<Reg> {
+        let types = self.env.types?;
+        let prototype = types.target(self.env.attach?, &self.env.program)?;
+        if write || off < 0 || off % 8 != 0 {
+            return None;
+        }
+        let at = (off / 8) as usize;
+        let shape = match prototype.params.get(at) {
+            Some(param) => &param.shape,
+            None if at == prototype.params.len() && self.sees_result() => &prototype.result,
+            None => return None,
+        };
+        let nullable = prototype.params.get(at).is_some_and(|param| param.name.ends_with("__nullable"));
+        match shape {
+            Shape::Void => None,
+            Shape::Number { .. } => Some(self.unknown()),
+            _ if size != 8 => None,
+            Shape::Struct { target, .. } => {
+                let mut flags = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
+                if nullable {
+                    flags = flags.and(Flags::MAYBE_NULL);
+                }
+                let mut reg = Reg::pointer(Kind::Btf(*target), flags);
+                if nullable {
+                    reg.id = self.fresh_id();
+                }
+                Some(reg)
+            }
+            _ => Some(self.unknown()),
+        }
+    }
+
+    fn trusts_arguments(&self) -> bool {
+        let program = &self.env.program;
+        match program.program_type {
+            ProgramType::Tracing => {
+                program.attach_type == abi::AttachType::TRACE_RAW_TP || program.attach_type == abi::AttachType::TRACE_ITER
+            }
+            ProgramType::Lsm | ProgramType::StructOps => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the result of the function follows its arguments.
+    fn sees_result(&self) -> bool {
+        use abi::AttachType as At;
+        [At::TRACE_FEXIT, At::MODIFY_RETURN, At::LSM_CGROUP, At::LSM_MAC].contains(&self.env.program.attach_type)
+    }
+
+    /// What the hook that the program is attached to may return.
+    pub(super) fn hook_returns(&self) -> Option<(i64, i64)> {
+        let types = self.env.types?;
+        types.hook_returns(self.env.attach?)
+    }
+
+    /// Whether what the program is attached to returns nothing.
+    pub(super) fn target_is_void(&self) -> bool {
+        let target = self.env.types.zip(self.env.attach);
+        target.and_then(|(types, attach)| types.target(attach, &self.env.program)).is_some_and(|prototype| prototype.result == Shape::Void)
+    }
+
+    /// Whether the context of this type is memory like any other: nobody rewrites accesses to it.
+    pub(super) fn context_is_memory(&self) -> bool {
+        matches!(self.env.program.program_type, ProgramType::Syscall)
+    }
+
+    pub(super) fn check_context_memory(&mut self, last: i32, write: bool) -> Check {
+        let direction = if write { Direction::Write } else { Direction::Read };
+        if self.env.program.access(last, 1, direction).is_err() {
+            refuse!(Acces, "invalid bpf_context access off={last} size=1");
+        }
+        Ok(())
+    }
+
+    /// Whether a global function's parameter of this type is the context.
+    pub(crate) fn is_context_name(&self, name: &str) -> bool {
+        context_names(self.env.program.program_type).contains(&name)
+    }
+}
+
+/// What the context's type is called in programs.
+fn context_names(of: ProgramType) -> &'static [&'static str] {
+    match of {
+        ProgramType::Xdp => &["xdp_md"],
+        ProgramType::SkMsg => &["sk_msg_md"],
+        ProgramType::SkLookup => &["bpf_sk_lookup"],
+        ProgramType::SkReuseport => &["sk_reuseport_md"],
+        ProgramType::SockOps => &["bpf_sock_ops"],
+        ProgramType::CgroupSock => &["bpf_sock"],
+        ProgramType::CgroupSockAddr => &["bpf_sock_addr"],
+        ProgramType::CgroupDevice => &["bpf_cgroup_dev_ctx"],
+        ProgramType::CgroupSysctl => &["bpf_sysctl"],
+        ProgramType::CgroupSockopt => &["bpf_sockopt"],
+        ProgramType::Kprobe => &["pt_regs", "bpf_user_pt_regs_t"],
+        ProgramType::PerfEvent => &["bpf_perf_event_data"],
+        ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => &["bpf_raw_tracepoint_args"],
+        ProgramType::Netfilter => &["bpf_nf_ctx"],
+        _ => &["__sk_buff"],
+    }
+}

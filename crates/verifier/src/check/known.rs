@@ -1,0 +1,66 @@
+//! What was learnt of instructions and functions over all paths that reached them.
+
+use sandbpf_isa::{Pc, Program};
+
+use crate::state::{Flags, Kind};
+
+/// What was learnt.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// A barrier stands before it: guessing ends there.
+    pub(crate) stops_speculation: Vec<bool>,
+    /// A barrier stands behind it.
+    pub(crate) stops_after: Vec<bool>,
+    /// What its pointer pointed to (`ptr_type`).
+    pub(crate) pointers: Vec<Option<(Kind, Flags)>>,
+    /// Whether some path reached it.
+    pub(crate) reached: Vec<bool>,
+    /// How much of the stack each function uses.
+    pub(crate) stack_depth: Vec<i32>,
+    /// Which functions are global: verified by themselves.
+    pub(crate) global: Vec<bool>,
+    /// Which of those are called.
+    pub(crate) called: Vec<bool>,
+    /// Which of those were verified.
+    pub(crate) verified: Vec<bool>,
+    /// Which run later, as callbacks.
+    pub(crate) runs_later: Vec<bool>,
+    /// Which are called back at all.
+    pub(crate) is_callback: Vec<bool>,
+    /// Whether limits of pointer arithmetic are being explored, so that numbers must be the same.
+    pub(crate) explores_limits: bool,
+    /// How arithmetic on pointers must be masked against guessing, where it must.
+    pub(crate) masked: Vec<Option<Mask>>,
+}
+
+/// How arithmetic on a pointer is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mask {
+    pub(crate) state: u8,
+    pub(crate) limit: u32,
+}
+
+impl Known {
+    pub(crate) fn new(insns: usize, functions: usize) -> Known {
+        Known {
+            stops_speculation: vec![false; insns],
+            stops_after: vec![false; insns],
+            pointers: vec![None; insns],
+            reached: vec![false; insns],
+            stack_depth: vec![0; functions],
+            global: vec![false; functions],
+            called: vec![false; functions],
+            verified: vec![false; functions],
+            runs_later: vec![false; functions],
+            is_callback: vec![false; functions],
+            explores_limits: false,
+            masked: vec![None; insns],
+        }
+    }
+
+    /// Whether the function that starts there is global.
+    pub(crate) fn is_global(&self, program: &Program, entry: Pc) -> bool {
+        let at = program.functions().binary_search_by_key(&entry, |function| function.entry);
+        at.is_ok_and(|at| self.global[at])
+    }
+}

@@ -1,0 +1,234 @@
+//! Objects of the kernel: sockets, structs by their types, maps as structs.
+
+use sandbpf_abi::{Direction, pointers};
+use sandbpf_isa::Reg as R;
+
+use super::memory::Access;
+use super::{Name, names};
+use crate::environment::TypeRef;
+use crate::error::{Check, refuse};
+use crate::explore::Verifier;
+use crate::state::{Flags, Kind, Reg};
+use crate::types::{Member, PointerTag};
+
+impl Verifier<'_> {
+    /// A load from a socket (`check_sock_access`).
+    pub(super) fn check_socket(&self, base: R, reg: &Reg, off: i32, size: u32) -> Check {
+        if reg.num.smin < 0 {
+            refuse!(
+                Acces,
+                "{} min value is negative, either use unsigned index or do a if (index >=0) check.",
+                Name(base)
+            );
+        }
+        let view = match reg.kind {
+            Kind::SockCommon => pointers::SOCK_COMMON,
+            Kind::TcpSock => pointers::TCP_SOCK,
+            Kind::XdpSock => pointers::XDP_SOCK,
+            _ => pointers::SOCKET,
+        };
+        if view.access(off, size, Direction::Read).is_err() {
+            refuse!(Acces, "{} invalid {} access off={off} size={size}", Name(base), names::of(reg));
+        }
+        Ok(())
+    }
+
+    /// Whether what is read is under the protection of RCU here (`in_rcu_cs`).
+    pub(super) fn in_rcu_section(&self) -> bool {
+        self.cur.rcu > 0 || self.cur.locks > 0 || !self.in_sleepable()
+    }
+
+    /// Whether objects of this type live until the end of a section (`rcu_protected_object`).
+    pub(super) fn is_rcu_protected(&self, target: TypeRef) -> bool {
+        if target.btf == 1 {
+            return true;
+        }
+        const PROTECTED: &[&str] = &["prog_test_ref_kfunc", "cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"];
+        self.env.types.is_some_and(|types| PROTECTED.contains(&types.name(target)))
+    }
+
+    /// What a helper reads of an object.
+    pub(super) fn check_object_read(&mut self, number: R, reg: &Reg, off: i32, size: u32) -> Check {
+        let Kind::Btf(target) = reg.kind else { return Ok(()) };
+        self.check_object(number, reg, target, off)?;
+        let Some(types) = self.env.types else { return Ok(()) };
+        let bound = types.size(target).unwrap_or(0);
+        if off as u64 + u64::from(size) > u64::from(bound) {
+            let name = types.name(target);
+            refuse!(Acces, "access beyond struct {name} at off {off} size {size}");
+        }
+        Ok(())
+    }
+
+    fn check_object(&self, base: R, reg: &Reg, target: TypeRef, off: i32) -> Check {
+        let name = || self.env.types.map_or("", |types| types.name(target));
+        if !self.rights.ptr_leaks {
+            refuse!(Perm, "'struct {}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN", name());
+        }
+        if !self.env.program.gpl && target.btf != 1 {
+            refuse!(Inval, "Cannot access kernel 'struct {}' from non-GPL compatible program", name());
+        }
+        if off < 0 {
+            refuse!(Acces, "{} is ptr_{} invalid negative access: off={off}", Name(base), name());
+        }
+        if reg.num.const_value() != Some(0) {
+            let var_off = reg.num.var_off;
+            refuse!(
+                Acces,
+                "{} is ptr_{} invalid variable offset: off={off}, var_off={var_off}",
+                Name(base),
+                name()
+            );
+        }
+        if reg.flags.has(Flags::USER) {
+            refuse!(Acces, "{} is ptr_{} access user memory: off={off}", Name(base), name());
+        }
+        if reg.flags.has(Flags::PERCPU) {
+            refuse!(Acces, "{} is ptr_{} access percpu memory: off={off}", Name(base), name());
+        }
+        Ok(())
+    }
+
+    /// A load or store of a struct (`check_ptr_to_btf_access`).
+    pub(super) fn access_object(&mut self, access: &Access, reg: &Reg, off: i32) -> Check {
+        let Kind::Btf(target) = reg.kind else { return Ok(()) };
+        self.check_object(access.base, reg, target, off)?;
+        let Some(types) = self.env.types else {
+            refuse!(Acces, "{} invalid mem access '{}'", Name(access.base), names::of(reg));
+        };
+        if access.write {
+            if reg.flags.has(Flags::UNTRUSTED) {
+                refuse!(Acces, "only read is supported");
+            }
+            if !reg.flags.has(Flags::ALLOC) {
+                let allowed = types.writable(self.env.program.program_type, target, off as u32, access.bytes());
+                if let Err(message) = allowed {
+                    refuse!(Acces, "{message}");
+                }
+                return Ok(());
+            }
+        }
+        if reg.flags.has(Flags::ALLOC) {
+            let end = off as u32 + access.bytes();
+            let special = types.special_fields(target).into_iter().find(|field| {
+                (off as u32) < field.offset + field.size && field.offset < end
+            });
+            if let Some(field) = special {
+                return self.access_special(access, field, target, off as u32);
+            }
+        }
+        let member = match types.member(target, off as u32, access.bytes()) {
+            Ok(member) => member,
+            Err(message) => refuse!(Acces, "{message}"),
+        };
+        if access.write {
+            return Ok(());
+        }
+        let Some(value) = access.value else { return Ok(()) };
+        let loaded = self.loaded_member(reg, member);
+        self.set(value, loaded);
+        self.narrow(access);
+        Ok(())
+    }
+
+    fn access_special(&mut self, access: &Access, field: crate::environment::SpecialField, target: TypeRef, off: u32) -> Check {
+        use crate::environment::FieldKind;
+        if let FieldKind::Kptr { .. } = field.kind {
+            if field.offset != off {
+                refuse!(Acces, "kptr access misaligned expected={} off={off}", field.offset);
+            }
+            let _ = target;
+            return self.access_kptr(access, 0, field);
+        }
+        let name = super::memory::field_name(field.kind);
+        refuse!(Acces, "direct access to {name} is disallowed");
+    }
+
+    fn loaded_member(&mut self, from: &Reg, member: Member) -> Reg {
+        let Member::Pointer { target, tag, trusted, rcu, or_null } = member else { return self.unknown() };
+        let tagged = match tag {
+            PointerTag::None => Flags::NONE,
+            PointerTag::User => Flags::USER,
+            PointerTag::Percpu => Flags::PERCPU,
+            PointerTag::Rcu => Flags::RCU,
+        };
+        let is_trusted = from.ref_id != 0
+            || (from.flags.has(Flags::TRUSTED.and(Flags::RCU).and(Flags::ALLOC)) && !from.flags.has(Flags::UNTRUSTED));
+        let flags = if from.flags.has(Flags::UNTRUSTED) {
+            Flags::UNTRUSTED
+        } else if is_trusted || from.flags.has(Flags::RCU) {
+            if trusted && or_null {
+                tagged.and(Flags::TRUSTED).and(Flags::MAYBE_NULL)
+            } else if trusted {
+                tagged.and(Flags::TRUSTED)
+            } else if self.in_rcu_section() && !from.may_be_null() {
+                if rcu && !or_null {
+                    tagged.and(Flags::RCU)
+                } else if tagged.has(Flags::RCU) || rcu {
+                    tagged.and(Flags::RCU).and(Flags::MAYBE_NULL)
+                } else if tagged.has(Flags::USER.and(Flags::PERCPU)) {
+                    tagged
+                } else {
+                    Flags::NONE
+                }
+            } else {
+                Flags::UNTRUSTED
+            }
+        } else {
+            tagged.without(Flags::RCU)
+        };
+        let mut loaded = Reg::pointer(Kind::Btf(target), flags);
+        if flags.has(Flags::MAYBE_NULL) {
+            loaded.id = self.fresh_id();
+        }
+        loaded
+    }
+
+    /// A load from `struct bpf_map` (`check_ptr_to_map_access`).
+    pub(super) fn access_map(&mut self, access: &Access, reg: &Reg, off: i32) -> Check {
+        let Some(types) = self.env.types else {
+            refuse!(NotSupp, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
+        };
+        let Some(target) = types.kernel_struct("bpf_map") else {
+            refuse!(NotSupp, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
+        };
+        if !self.rights.ptr_leaks {
+            refuse!(Perm, "'struct bpf_map' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN");
+        }
+        if off < 0 {
+            refuse!(Acces, "{} is bpf_map invalid negative access: off={off}", Name(access.base));
+        }
+        if access.write {
+            refuse!(Acces, "only read from bpf_map is supported");
+        }
+        let _ = reg;
+        let member = match types.member(target, off as u32, access.bytes()) {
+            Ok(member) => member,
+            Err(message) => refuse!(Acces, "{message}"),
+        };
+        let Some(value) = access.value else { return Ok(()) };
+        let from = Reg::pointer(Kind::Btf(target), Flags::NONE);
+        let loaded = self.loaded_member(&from, member);
+        self.set(value, loaded);
+        self.narrow(access);
+        Ok(())
+    }
+
+    /// An argument that must be an object of this type and trusted.
+    pub(super) fn check_trusted_argument(&mut self, reg: &Reg, number: R, target: TypeRef, nullable: bool) -> Check {
+        if reg.is_zero() && nullable {
+            return Ok(());
+        }
+        let flags = if nullable { reg.flags.without(Flags::MAYBE_NULL) } else { reg.flags };
+        let fits = matches!(reg.kind, Kind::Btf(_)) && (flags == Flags::TRUSTED || flags == Flags::NONE);
+        if !fits {
+            refuse!(Acces, "{} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", Name(number), names::of(reg));
+        }
+        let Kind::Btf(held) = reg.kind else { return Ok(()) };
+        let types = self.env.types;
+        if types.is_some_and(|types| !types.embeds(held, reg.off as u32, target)) {
+            refuse!(Acces, "{} is of another type than expected", Name(number));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Arithmetic on pointers: which kinds take part, and where the result may point (`adjust_ptr_min_max_vals`).
+
+use sandbpf_isa::{AluOp, Reg as R, Width};
+
+use super::{Name, names};
+use crate::domain::Scalar;
+use crate::error::{Check, refuse};
+use crate::explore::Verifier;
+use crate::state::{Kind, Reg};
+
+/// No pointer may be moved further than this.
+pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
+
+impl Verifier<'_> {
+    /// `dst = pointer op number`; `reversed` if the number stood on the left.
+    pub(super) fn adjust_pointer(&mut self, op: AluOp, width: Width, dst: R, pointer: Reg, number: Reg, reversed: bool) -> Check {
+        let num = &number.num;
+        let known = num.is_const();
+        if (known && (num.smin != num.smax || num.umin != num.umax)) || num.smin > num.smax || num.umin > num.umax {
+            let unknown = self.unknown();
+            self.set(dst, unknown);
+            return Ok(());
+        }
+        if width != Width::W64 {
+            if op == AluOp::Sub && self.rights.ptr_leaks {
+                let unknown = self.unknown();
+                self.set(dst, unknown);
+                return Ok(());
+            }
+            refuse!(Acces, "{} 32-bit pointer arithmetic prohibited", Name(dst));
+        }
+        if pointer.may_be_null() {
+            let name = names::of(&pointer);
+            refuse!(Acces, "{} pointer arithmetic on {name} prohibited, null-check it first", Name(dst));
+        }
+        let moves = match pointer.kind {
+            Kind::Context
+            | Kind::MapValue(_)
+            | Kind::MapKey(_)
+            | Kind::Stack
+            | Kind::PacketMeta
+            | Kind::Packet
+            | Kind::TpBuffer
+            | Kind::Btf(_)
+            | Kind::Mem(_)
+            | Kind::Buf
+            | Kind::Func(_)
+            | Kind::Dynptr { .. } => true,
+            Kind::FlowKeys => known,
+            Kind::Map(_) => known && num.smin == 0 && op == AluOp::Add,
+            _ => false,
+        };
+        let moves = moves || (pointer.kind == Kind::FlowKeys && known && num.smin == 0 && op == AluOp::Add);
+        if !moves {
+            refuse!(Acces, "{} pointer arithmetic on {} prohibited", Name(dst), names::of(&pointer));
+        }
+        is_sane(&number, &pointer)?;
+        is_sane(&pointer, &pointer)?;
+        self.sanitize_pointer(op, dst, &pointer, &number, reversed)?;
+        let mut result = Reg { precise: self.reg(dst).precise, frame: pointer.frame, ..pointer };
+        if !reversed {
+            result.precise = pointer.precise;
+        }
+        result.num.unbounded_32();
+        match op {
+            AluOp::Add => self.add(&mut result, &pointer, num),
+            AluOp::Sub => {
+                if reversed {
+                    refuse!(Acces, "{} tried to subtract pointer from scalar", Name(dst));
+                }
+                if pointer.kind == Kind::Stack {
+                    refuse!(Acces, "{} subtraction from stack pointer prohibited", Name(dst));
+                }
+                self.subtract(&mut result, &pointer, num);
+            }
+            AluOp::And | AluOp::Or | AluOp::Xor => {
+                refuse!(Acces, "{} bitwise operator {} on pointer prohibited", Name(dst), op.symbol());
+            }
+            _ => refuse!(Acces, "{} pointer arithmetic with {} operator prohibited", Name(dst), op.symbol()),
+        }
+        is_sane(&result, &pointer)?;
+        result.num.sync();
+        self.sanitize_bounds(dst, &result)?;
+        self.set(dst, result);
+        Ok(())
+    }
+
+    fn add(&mut self, result: &mut Reg, pointer: &Reg, num: &Scalar) {
+        if let Some(value) = num.const_value()
+            && let Ok(off) = i32::try_from(i64::from(pointer.off).wrapping_add(value as i64))
+        {
+            result.off = off;
+            result.num = Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
+            return;
+        }
+        let at = &pointer.num;
+        (result.num.smin, result.num.smax) = match (at.smin.checked_add(num.smin), at.smax.checked_add(num.smax)) {
+            (Some(min), Some(max)) => (min, max),
+            _ => (i64::MIN, i64::MAX),
+        };
+        (result.num.umin, result.num.umax) = match (at.umin.checked_add(num.umin), at.umax.checked_add(num.umax)) {
+            (Some(min), Some(max)) => (min, max),
+            _ => (0, u64::MAX),
+        };
+        result.num.var_off = at.var_off.add(num.var_off);
+        if pointer.is_packet() {
+            result.id = self.fresh_id();
+            result.range = 0;
+        }
+    }
+
+    fn subtract(&mut self, result: &mut Reg, pointer: &Reg, num: &Scalar) {
+        if let Some(value) = num.const_value()
+            && let Ok(off) = i32::try_from(i64::from(pointer.off).wrapping_sub(value as i64))
+        {
+            result.off = off;
+            result.num = Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
+            return;
+        }
+        let at = &pointer.num;
+        (result.num.smin, result.num.smax) = match (at.smin.checked_sub(num.smax), at.smax.checked_sub(num.smin)) {
+            (Some(min), Some(max)) => (min, max),
+            _ => (i64::MIN, i64::MAX),
+        };
+        (result.num.umin, result.num.umax) = match at.umin < num.umax {
+            true => (0, u64::MAX),
+            false => (at.umin - num.umax, at.umax - num.umin),
+        };
+        result.num.var_off = at.var_off.sub(num.var_off);
+        if pointer.is_packet() {
+            result.id = self.fresh_id();
+            if num.smin < 0 {
+                result.range = 0;
+            }
+        }
+    }
+
+    fn sanitize_pointer(&mut self, _op: AluOp, _dst: R, _pointer: &Reg, _number: &Reg, _reversed: bool) -> Check {
+        Ok(())
+    }
+
+    fn sanitize_bounds(&mut self, _dst: R, _result: &Reg) -> Check {
+        Ok(())
+    }
+}
+
+/// Offsets stay small enough never to overflow (`check_reg_sane_offset`).
+fn is_sane(reg: &Reg, pointer: &Reg) -> Check {
+    let value = reg.num.var_off.value as i64;
+    let name = || names::of(pointer);
+    if reg.num.is_const() && (value >= MAX_VAR_OFF || value <= -MAX_VAR_OFF) {
+        refuse!(Inval, "math between {} pointer and {value} is not allowed", name());
+    }
+    if i64::from(reg.off) >= MAX_VAR_OFF || i64::from(reg.off) <= -MAX_VAR_OFF {
+        refuse!(Inval, "{} pointer offset {} is not allowed", name(), reg.off);
+    }
+    if reg.num.smin == i64::MIN {
+        refuse!(Inval, "math between {} pointer and register with unbounded min value is not allowed", name());
+    }
+    if reg.num.smin >= MAX_VAR_OFF || reg.num.smin <= -MAX_VAR_OFF {
+        refuse!(Inval, "value {} makes {} pointer be out of bounds", reg.num.smin, name());
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Whether a program may be loaded at all, and use the maps that it names: before the first instruction is walked.
+
+use sandbpf_abi::{ProgramType, Sleeping};
+use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Program};
+
+use crate::environment::{Environment, FieldKind, MapShape, map_type as m};
+use crate::error::{Check, refuse};
+
+/// Checks type, rights and maps.
+pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
+    let slots = program.slot_count() as usize;
+    let most = if env.program.powers.bpf { env.limits.insns } else { 4096 };
+    if slots > most {
+        refuse!(TooBig, "too many instructions: {slots}");
+    }
+    if program.functions().len() > env.limits.functions {
+        refuse!(TooBig, "too many subprograms");
+    }
+    rights(env)?;
+    if program.functions().len() > 1 && !env.program.powers.bpf {
+        refuse!(Perm, "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN");
+    }
+    sleeping(env)?;
+    let mut used: Vec<usize> = Vec::new();
+    for insn in program.insns() {
+        let Insn::LoadImm { value, .. } = *insn else { continue };
+        let (Imm64::Map(map) | Imm64::MapValue(map, _)) = value else { continue };
+        let Some(at) = (env.map_of)(map) else { missing(map)?; continue };
+        if !used.contains(&at) {
+            used.push(at);
+            if used.len() > env.limits.maps {
+                refuse!(TooBig, "The total number of maps per program has reached the limit of {}", env.limits.maps);
+            }
+            map_fits(&env.maps[at], env)?;
+            let arenas = used.iter().filter(|&&at| env.maps[at].map_type == m::ARENA).count();
+            if arenas > 1 {
+                refuse!(Busy, "Only one arena per program");
+            }
+        }
+        if let Imm64::MapValue(_, offset) = value {
+            direct_value(&env.maps[at], offset)?;
+        }
+    }
+    callx(program)
+}
+
+fn missing(map: MapRef) -> Check {
+    let number = match map {
+        MapRef::Fd(fd) | MapRef::Index(fd) => fd,
+    };
+    refuse!(BadF, "fd {number} is not pointing to valid bpf_map");
+}
+
+/// What decoding lets through and Linux does not.
+fn callx(program: &Program) -> Check {
+    for insn in program.insns() {
+        if matches!(insn, Insn::Call { callee: Callee::Register(_) }) {
+            refuse!(Inval, "BPF_CALL uses reserved fields");
+        }
+    }
+    Ok(())
+}
+
+/// Which program types need which rights.
+fn rights(env: &Environment<'_>) -> Check {
+    use ProgramType as T;
+    let program = &env.program;
+    let of = program.program_type;
+    if !program.powers.bpf && !matches!(of, T::SocketFilter | T::CgroupSkb) {
+        refuse!(Perm, "programs of this type are for loaders with CAP_BPF");
+    }
+    let net = !matches!(
+        of,
+        T::SocketFilter | T::CgroupSkb | T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint
+            | T::RawTracepointWritable | T::Tracing | T::StructOps | T::Lsm | T::Ext | T::Syscall | T::LircMode2 | T::CgroupDevice | T::CgroupSysctl
+    );
+    if net && !env.net_admin {
+        refuse!(Perm, "programs of this type are for loaders with CAP_NET_ADMIN");
+    }
+    let perfmon = matches!(
+        of,
+        T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint | T::RawTracepointWritable | T::Tracing | T::Lsm
+            | T::StructOps | T::Ext
+    );
+    if perfmon && !program.powers.perfmon {
+        refuse!(Perm, "programs of this type are for loaders with CAP_PERFMON");
+    }
+    Ok(())
+}
+
+fn sleeping(env: &Environment<'_>) -> Check {
+    let program = &env.program;
+    let row = program.program_type.row();
+    if !program.sleepable {
+        if matches!(row.sleeping, Sleeping::Always) {
+            refuse!(Inval, "Syscall programs can only be sleepable");
+        }
+        return Ok(());
+    }
+    let may = match row.sleeping {
+        Sleeping::Never => false,
+        Sleeping::Always | Sleeping::May => true,
+        Sleeping::MayAt(all) => all.contains(&program.attach_type),
+    };
+    if !may {
+        refuse!(
+            Inval,
+            "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
+        );
+    }
+    Ok(())
+}
+
+/// Whether the program may use the map (`check_map_prog_compatibility`).
+fn map_fits(map: &MapShape, env: &Environment<'_>) -> Check {
+    use ProgramType as T;
+    let of = env.program.program_type;
+    let tracing =
+        matches!(of, T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint | T::RawTracepointWritable);
+    let has = |is: fn(FieldKind) -> bool| map.fields.iter().any(|field| is(field.kind));
+    if tracing && has(|kind| matches!(kind, FieldKind::ListHead { .. } | FieldKind::RbRoot { .. })) {
+        refuse!(Inval, "tracing progs cannot use bpf_{{list_head,rb_root}} yet");
+    }
+    if has(|kind| matches!(kind, FieldKind::SpinLock | FieldKind::ResSpinLock)) {
+        if of == T::SocketFilter {
+            refuse!(Inval, "socket filter progs cannot use bpf_spin_lock yet");
+        }
+        if tracing {
+            refuse!(Inval, "tracing progs cannot use bpf_spin_lock yet");
+        }
+    }
+    if tracing && has(|kind| matches!(kind, FieldKind::Timer)) {
+        refuse!(Inval, "tracing progs cannot use bpf_timer yet");
+    }
+    if tracing && has(|kind| matches!(kind, FieldKind::Workqueue)) {
+        refuse!(Inval, "tracing progs cannot use bpf_wq yet");
+    }
+    if map.map_type == m::STRUCT_OPS {
+        refuse!(Inval, "bpf_struct_ops map cannot be used in prog");
+    }
+    let sleeping = [
+        m::HASH,
+        m::LRU_HASH,
+        m::ARRAY,
+        m::PERCPU_HASH,
+        m::PERCPU_ARRAY,
+        m::LRU_PERCPU_HASH,
+        m::ARRAY_OF_MAPS,
+        m::HASH_OF_MAPS,
+        m::RINGBUF,
+        m::USER_RINGBUF,
+        m::INODE_STORAGE,
+        m::SK_STORAGE,
+        m::TASK_STORAGE,
+        m::CGRP_STORAGE,
+        m::QUEUE,
+        m::STACK,
+        m::ARENA,
+        m::PROG_ARRAY,
+    ];
+    if env.program.sleepable && !sleeping.contains(&map.map_type) {
+        refuse!(Inval, "Sleepable programs can only use array, hash, ringbuf and local storage maps");
+    }
+    if map.map_type == m::ARENA && !(env.program.powers.bpf && env.program.powers.perfmon) {
+        refuse!(Perm, "CAP_BPF and CAP_PERFMON are required to use arena");
+    }
+    Ok(())
+}
+
+/// Whether an address in the map's value can be taken.
+fn direct_value(map: &MapShape, offset: u32) -> Check {
+    if map.map_type == m::ARENA {
+        return Ok(());
+    }
+    if map.map_type != m::ARRAY {
+        refuse!(Inval, "no direct value access support for this map type");
+    }
+    if offset >= 1 << 29 {
+        refuse!(Inval, "direct value offset of {offset} is not allowed");
+    }
+    if map.max_entries != 1 || offset >= map.value_size {
+        refuse!(
+            Inval,
+            "invalid access to map value pointer, value_size={} off={offset}",
+            map.value_size
+        );
+    }
+    Ok(())
+}

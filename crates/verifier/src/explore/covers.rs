@@ -1,0 +1,271 @@
+//! When a state that was explored covers another: whatever is safe from the one is safe from the other.
+
+use std::rc::Rc;
+
+use super::Verifier;
+use super::stack_life::Query;
+use crate::state::{ADD_CONST, Byte, Frame, Kind, RefKind, Reg, Slot, State, StateId};
+
+/// How closely states are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exact {
+    /// What was not asked for may differ.
+    No,
+    /// Everything is the same.
+    Exact,
+    /// Numbers lie within those of the other, asked for or not.
+    RangeWithin,
+}
+
+/// Which ids of one state stand for which of the other.
+#[derive(Debug, Default)]
+pub(crate) struct IdMap {
+    pairs: Vec<(u32, u32)>,
+    next: u32,
+}
+
+impl IdMap {
+    /// One for states whose ids go up to this.
+    pub(crate) fn starting(next: u32) -> IdMap {
+        IdMap { pairs: Vec::new(), next }
+    }
+
+    /// Whether two registers are the same but for the names of their ids.
+    pub(crate) fn exact(&mut self, old: &Reg, cur: &Reg) -> bool {
+        regs_exact(old, cur, self)
+    }
+
+    fn reset(&mut self, next: u32) {
+        self.pairs.clear();
+        self.next = next;
+    }
+
+    /// Both or neither have an id, and the same as before (`check_ids`).
+    fn same(&mut self, old: u32, cur: u32) -> bool {
+        if (old == 0) != (cur == 0) {
+            return false;
+        }
+        if old == 0 {
+            return true;
+        }
+        for &(known_old, known_cur) in &self.pairs {
+            if known_old == old {
+                return known_cur == cur;
+            }
+            if known_cur == cur {
+                return false;
+            }
+        }
+        self.pairs.push((old, cur));
+        true
+    }
+
+    /// The same where no id means one that nobody else has (`check_scalar_ids`).
+    fn same_scalar(&mut self, old: u32, cur: u32) -> bool {
+        let old = self.or_own(old);
+        let cur = self.or_own(cur);
+        self.same(old, cur)
+    }
+
+    fn or_own(&mut self, id: u32) -> u32 {
+        if id != 0 {
+            return id;
+        }
+        self.next += 1;
+        self.next
+    }
+}
+
+impl Verifier<'_> {
+    /// Whether the state that was kept covers the current one (`states_equal`).
+    pub(super) fn covers(&mut self, id: StateId, exact: Exact) -> bool {
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.reset(self.next_id);
+        let old = &self.kept_ref(id).state;
+        let covers = self.state_covers(old, exact, &mut ids);
+        self.ids = ids;
+        covers
+    }
+
+    fn state_covers(&self, old: &State, exact: Exact, ids: &mut IdMap) -> bool {
+        let cur = &self.cur;
+        if old.frames.len() != cur.frames.len()
+            || (old.speculative && !cur.speculative)
+            || old.in_sleepable != cur.in_sleepable
+            || !refs_cover(old, cur, ids)
+        {
+            return false;
+        }
+        (0..old.frames.len()).all(|at| {
+            let (before, now) = (&old.frames[at], &cur.frames[at]);
+            if before.callsite != now.callsite {
+                return false;
+            }
+            let live = self.graph.marks[old.frame_pc(at).index()].live;
+            self.frame_covers(before, now, live, exact, ids)
+        })
+    }
+
+    fn frame_covers(&self, old: &Rc<Frame>, cur: &Rc<Frame>, live: u16, exact: Exact, ids: &mut IdMap) -> bool {
+        if old.callback_depth > cur.callback_depth {
+            return false;
+        }
+        let regs = old.regs.iter().zip(&cur.regs).enumerate();
+        for (number, (before, now)) in regs {
+            if live & (1 << number) != 0 && !self.reg_covers(before, now, exact, ids) {
+                return false;
+            }
+        }
+        self.stack_covers(&old.stack, &cur.stack, exact, ids)
+    }
+
+    /// Whether what is known of a register before covers what is known now (`regsafe`).
+    fn reg_covers(&self, old: &Reg, cur: &Reg, exact: Exact, ids: &mut IdMap) -> bool {
+        if exact == Exact::Exact {
+            return regs_exact(old, cur, ids);
+        }
+        if old.kind == Kind::Uninit {
+            return true;
+        }
+        if !old.same_type(cur) {
+            return false;
+        }
+        let within = |old: &Reg, cur: &Reg| cur.num.is_within(&old.num) && old.num.var_off.contains(cur.num.var_off);
+        match old.kind {
+            Kind::Scalar => {
+                if !self.rights.spec_v1 && self.known.explores_limits {
+                    return old.same_but_ids(cur) && ids.same_scalar(old.id, cur.id);
+                }
+                if !old.precise && exact == Exact::No {
+                    return true;
+                }
+                if (old.id & ADD_CONST) != (cur.id & ADD_CONST) || (old.id & ADD_CONST != 0 && old.off != cur.off) {
+                    return false;
+                }
+                within(old, cur) && ids.same_scalar(old.id, cur.id)
+            }
+            Kind::MapKey(_) | Kind::MapValue(_) | Kind::Mem(_) | Kind::Buf | Kind::TpBuffer => {
+                old.kind == cur.kind
+                    && old.off == cur.off
+                    && old.range == cur.range
+                    && within(old, cur)
+                    && ids.same(old.id, cur.id)
+                    && ids.same(old.ref_id, cur.ref_id)
+            }
+            Kind::PacketMeta | Kind::Packet => {
+                old.range <= cur.range && old.off == cur.off && ids.same(old.id, cur.id) && within(old, cur)
+            }
+            Kind::Stack => regs_exact(old, cur, ids) && old.frame == cur.frame,
+            Kind::Arena => true,
+            _ => regs_exact(old, cur, ids),
+        }
+    }
+
+    /// A register for eight bytes that are a number, whatever way they came to be one.
+    fn as_scalar(&self, slot: &Slot) -> Option<Reg> {
+        if slot.is_scalar_spill64() {
+            return Some(slot.reg);
+        }
+        let misc = |byte: &Byte| *byte == Byte::Misc || (*byte == Byte::Invalid && self.rights.uninit_stack);
+        slot.bytes.iter().all(misc).then(|| Reg::unknown(false))
+    }
+
+    fn stack_covers(&self, old: &[Slot], cur: &[Slot], exact: Exact, ids: &mut IdMap) -> bool {
+        for (at, before) in old.iter().enumerate() {
+            if !self.slot_covers(before, cur.get(at), exact, ids) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn slot_covers(&self, old: &Slot, cur: Option<&Slot>, exact: Exact, ids: &mut IdMap) -> bool {
+        let mut at = 0;
+        while at < 8 {
+            let before = old.bytes[at];
+            if exact == Exact::Exact && cur.is_none_or(|cur| cur.bytes[at] != before) {
+                return false;
+            }
+            if before == Byte::Invalid || (before == Byte::Misc && self.rights.uninit_stack) {
+                at += 1;
+                continue;
+            }
+            let Some(cur) = cur else { return false };
+            if let (Some(old), Some(cur)) = (self.as_scalar(old), self.as_scalar(cur)) {
+                return self.reg_covers(&old, &cur, exact, ids);
+            }
+            let now = cur.bytes[at];
+            if before == Byte::Misc && now == Byte::Zero {
+                at += 1;
+                continue;
+            }
+            if before != now {
+                return false;
+            }
+            at += 1;
+            if at < 8 {
+                continue;
+            }
+            return match old.bytes[7] {
+                Byte::Spill => self.reg_covers(&old.reg, &cur.reg, exact, ids),
+                Byte::Dynptr => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
+                Byte::Iter => same_iterator(&old.reg.kind, &cur.reg.kind) && ids.same(old.reg.ref_id, cur.reg.ref_id),
+                Byte::Irq => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
+                Byte::Misc | Byte::Zero | Byte::Invalid => true,
+            };
+        }
+        true
+    }
+
+    /// Forgets what cannot be read from a state on (`clean_verifier_state`).
+    pub(super) fn clean(&mut self, state: &mut State) {
+        let query = Query::new(&self.life, self.program, state);
+        for number in 0..state.frames.len() {
+            let live = self.graph.marks[state.frame_pc(number).index()].live;
+            let frame = Rc::make_mut(&mut state.frames[number]);
+            for (at, reg) in frame.regs.iter_mut().enumerate().take(10) {
+                if live & (1 << at) == 0 {
+                    *reg = Reg::UNINIT;
+                }
+            }
+            for (at, slot) in frame.stack.iter_mut().enumerate() {
+                if !query.is_alive(&self.life, &self.graph, number, at) {
+                    *slot = Slot::INVALID;
+                }
+            }
+        }
+    }
+}
+
+fn same_iterator(old: &Kind, cur: &Kind) -> bool {
+    match (old, cur) {
+        (Kind::Iter { of, state, first, .. }, Kind::Iter { of: other, state: now, first: second, .. }) => {
+            of == other && state == now && first == second
+        }
+        _ => false,
+    }
+}
+
+/// Everything the same, ids by their roles (`regs_exact`).
+fn regs_exact(old: &Reg, cur: &Reg, ids: &mut IdMap) -> bool {
+    old.same_but_ids(cur) && ids.same(old.id, cur.id) && ids.same(old.ref_id, cur.ref_id)
+}
+
+/// Whether the same is held (`refsafe`).
+fn refs_cover(old: &State, cur: &State, ids: &mut IdMap) -> bool {
+    if old.refs.len() != cur.refs.len()
+        || old.locks != cur.locks
+        || old.preempt != cur.preempt
+        || old.rcu != cur.rcu
+        || !ids.same(old.irq_id, cur.irq_id)
+        || !ids.same(old.lock_id, cur.lock_id)
+        || old.lock_owner != cur.lock_owner
+    {
+        return false;
+    }
+    old.refs.iter().zip(&cur.refs).all(|(before, now)| {
+        ids.same(before.id, now.id)
+            && before.kind == now.kind
+            && (!matches!(before.kind, RefKind::Lock | RefKind::ResLock | RefKind::ResLockIrq) || before.owner == now.owner)
+    })
+}

@@ -1,0 +1,475 @@
+//! Precision: which numbers a verdict depends on, found by tracing them back along the path.
+//!
+//! A number is precise if its exact range was needed: as an offset, a length, a value that decides a branch. Only
+//! precise numbers are compared between states. Where a number is needed, the path is walked backwards, through the
+//! instructions that made it and through the states that were kept on the way, which are marked.
+
+use std::rc::Rc;
+
+use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
+
+use super::Verifier;
+use super::linked::Linked;
+use crate::error::{Check, refuse};
+use crate::state::{Kind, State, StateId, Step};
+
+const ARGUMENTS: u16 = 0b11_1110;
+
+/// What is being traced: a set of registers and slots for each frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    frame: usize,
+    regs: [u16; 9],
+    slots: [u64; 9],
+}
+
+/// Tracing cannot go on: everything is taken for precise.
+struct Lost;
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        (0..=self.frame).all(|frame| self.regs[frame] == 0 && self.slots[frame] == 0)
+    }
+
+    fn has(&self, reg: R) -> bool {
+        self.regs[self.frame] & (1 << reg.number()) != 0
+    }
+
+    fn add(&mut self, reg: R) {
+        self.regs[self.frame] |= 1 << reg.number();
+    }
+
+    fn remove(&mut self, reg: R) {
+        self.regs[self.frame] &= !(1 << reg.number());
+    }
+
+    fn enter(&mut self) -> Check {
+        if self.frame + 1 >= self.regs.len() {
+            refuse!(Fault, "BUG subprog enter from frame {}", self.frame);
+        }
+        self.frame += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Check {
+        if self.frame == 0 {
+            refuse!(Fault, "BUG subprog exit from frame 0");
+        }
+        self.frame -= 1;
+        Ok(())
+    }
+
+    /// If one of the linked numbers is wanted all are (`bt_sync_linked_regs`).
+    fn sync(&mut self, step: Option<&Step>) {
+        let Some(step) = step.filter(|step| step.linked != 0) else { return };
+        let linked = Linked::unpack(step.linked);
+        let is_wanted = linked.iter().any(|place| {
+            let frame = usize::from(place.frame);
+            match place.is_reg {
+                true => self.regs[frame] & (1 << place.index) != 0,
+                false => self.slots[frame] & (1 << place.index) != 0,
+            }
+        });
+        if !is_wanted {
+            return;
+        }
+        for place in linked.iter() {
+            let frame = usize::from(place.frame);
+            match place.is_reg {
+                true => self.regs[frame] |= 1 << place.index,
+                false => self.slots[frame] |= 1 << place.index,
+            }
+        }
+    }
+}
+
+/// The part of a path between two states that were kept.
+struct Stretch<'s> {
+    history: &'s [Step],
+    first: Pc,
+    last: Option<Pc>,
+}
+
+impl Stretch<'_> {
+    /// What was written down of this instruction, if it is the one the history stands at.
+    fn step(&self, end: usize, pc: Pc) -> Option<&Step> {
+        let step = self.history[..end].last()?;
+        (step.pc == pc).then_some(step)
+    }
+
+    /// The instruction before (`get_prev_insn_idx`).
+    fn before(&self, end: &mut usize, pc: Pc) -> Option<Pc> {
+        if pc == self.first && (*end == 0 || (*end == 1 && self.history[0].pc == pc)) {
+            return None;
+        }
+        if *end > 0 && self.history[*end - 1].pc == pc {
+            *end -= 1;
+            return Some(self.history[*end].prev);
+        }
+        Some(Pc(pc.0.wrapping_sub(1)))
+    }
+}
+
+impl Verifier<'_> {
+    /// This register's range matters (`mark_chain_precision`).
+    pub(crate) fn needs_precise(&mut self, reg: R) -> Check {
+        if !self.rights.bpf || !self.cur.current().regs[reg.index()].is_scalar() {
+            return Ok(());
+        }
+        let mut wanted = Wanted { frame: self.cur.depth(), ..Wanted::default() };
+        wanted.add(reg);
+        self.trace_current(wanted)
+    }
+
+    /// The range of what was spilled there matters.
+    pub(crate) fn needs_precise_slot(&mut self, frame: usize, slot: usize) -> Check {
+        if !self.rights.bpf {
+            return Ok(());
+        }
+        let mut wanted = Wanted { frame: self.cur.depth(), ..Wanted::default() };
+        wanted.slots[frame] |= 1 << slot;
+        self.trace_current(wanted)
+    }
+
+    fn trace_current(&mut self, wanted: Wanted) -> Check {
+        let mut state = std::mem::replace(&mut self.cur.history, Vec::new());
+        let (first, pc, parent, depth) = (self.cur.first, self.pc, self.cur.parent, self.cur.depth());
+        let stretch = Stretch { history: &state, first, last: Some(pc) };
+        let traced = self.trace(wanted, stretch, parent, depth);
+        std::mem::swap(&mut self.cur.history, &mut state);
+        traced.map(|_| ())
+    }
+
+    /// What is precise in the state that covers this one is precise in this one; whether that was news
+    /// (`propagate_precision`).
+    pub(super) fn propagate_precision_to(&mut self, covering: StateId, state: &mut State) -> Check<bool> {
+        let mut wanted = Wanted { frame: state.depth(), ..Wanted::default() };
+        if !self.rights.bpf {
+            return Ok(false);
+        }
+        for (number, frame) in self.kept_ref(covering).state.frames.iter().enumerate() {
+            for (at, reg) in frame.regs.iter().enumerate().take(10) {
+                if reg.is_scalar() && reg.precise {
+                    wanted.regs[number] |= 1 << at;
+                }
+            }
+            for (at, slot) in frame.stack.iter().enumerate() {
+                if slot.is_scalar_spill() && slot.reg.precise {
+                    wanted.slots[number] |= 1 << at;
+                }
+            }
+        }
+        let stretch = Stretch { history: &state.history, first: state.first, last: Some(state.pc) };
+        self.trace(wanted, stretch, state.parent, state.depth())
+    }
+
+    /// Traces what is wanted back, through the stretch and through the states before it (`__mark_chain_precision`).
+    fn trace(&mut self, mut wanted: Wanted, stretch: Stretch<'_>, mut parent: Option<StateId>, depth: usize) -> Check<bool> {
+        let start = parent;
+        let mut changed = false;
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let _ = depth;
+        let mut last = stretch.last;
+        let mut subsequent: Option<Pc> = None;
+        let mut is_first = true;
+        let mut first = stretch.first;
+        // The states' own stretches follow the one given.
+        let mut own: Option<StateId> = None;
+        loop {
+            let Some(from) = last.filter(|pc| pc.0 != u32::MAX) else {
+                return self.at_entry(own, &wanted).map(|news| changed | news);
+            };
+            let done = match own {
+                None => self.trace_stretch(&mut wanted, &stretch, from, &mut subsequent, &mut is_first)?,
+                Some(id) => {
+                    let history = std::mem::take(&mut self.kept_mut(id).state.history);
+                    let own = Stretch { history: &history, first, last: Some(from) };
+                    let done = self.trace_stretch(&mut wanted, &own, from, &mut subsequent, &mut is_first);
+                    self.kept_mut(id).state.history = history;
+                    done?
+                }
+            };
+            match done {
+                Err(Lost) => {
+                    self.all_precise_from(start);
+                    return Ok(changed);
+                }
+                Ok(true) => return Ok(changed),
+                Ok(false) => {}
+            }
+            let Some(id) = parent else { break };
+            changed |= self.mark_state(id, &mut wanted)?;
+            if wanted.is_empty() {
+                return Ok(changed);
+            }
+            subsequent = Some(first);
+            let state = &self.kept_ref(id).state;
+            last = Some(state.last.unwrap_or(Pc(u32::MAX)));
+            first = state.first;
+            parent = state.parent;
+            own = Some(id);
+        }
+        self.all_precise_from(start);
+        Ok(changed)
+    }
+
+    /// Walks one stretch backwards; true when nothing is wanted any more.
+    fn trace_stretch(
+        &self,
+        wanted: &mut Wanted,
+        stretch: &Stretch<'_>,
+        from: Pc,
+        subsequent: &mut Option<Pc>,
+        is_first: &mut bool,
+    ) -> Check<Result<bool, Lost>> {
+        let mut end = stretch.history.len();
+        let mut pc = from;
+        loop {
+            if std::mem::take(is_first) {
+                // The instruction itself asks; it has not changed anything yet.
+            } else if let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
+                return Ok(Err(lost));
+            }
+            if wanted.is_empty() {
+                return Ok(Ok(true));
+            }
+            *subsequent = Some(pc);
+            match stretch.before(&mut end, pc) {
+                None => return Ok(Ok(false)),
+                Some(before) if before.index() >= self.program.len() => {
+                    refuse!(Fault, "BUG backtracking idx {}", before.0 as i32);
+                }
+                Some(before) => pc = before,
+            }
+        }
+    }
+
+    /// One instruction backwards: what made what is wanted (`backtrack_insn`).
+    fn trace_insn(&self, wanted: &mut Wanted, pc: Pc, subsequent: Option<Pc>, step: Option<&Step>) -> Check<Result<(), Lost>> {
+        wanted.sync(step);
+        let slot = step.and_then(|step| step.touched.slot);
+        match self.program.insns()[pc.index()] {
+            Insn::Alu { dst, .. } | Insn::Unary { dst, .. } | Insn::Cast { dst, .. } if !wanted.has(dst) => {
+                return Ok(Ok(()));
+            }
+            Insn::Unary { op, .. } => {
+                let _: UnaryOp = op;
+                return Ok(Ok(()));
+            }
+            Insn::Cast { dst, src, .. } => {
+                wanted.remove(dst);
+                if src != R::R10 {
+                    wanted.add(src);
+                }
+            }
+            Insn::Alu { op: AluOp::Mov | AluOp::Movs8 | AluOp::Movs16 | AluOp::Movs32, dst, src, .. } => {
+                wanted.remove(dst);
+                if let Operand::Reg(src) = src
+                    && src != R::R10
+                {
+                    wanted.add(src);
+                }
+            }
+            Insn::Alu { src, .. } => {
+                if let Operand::Reg(src) = src
+                    && src != R::R10
+                {
+                    wanted.add(src);
+                }
+            }
+            Insn::Load { dst, .. } => {
+                if !wanted.has(dst) {
+                    return Ok(Ok(()));
+                }
+                wanted.remove(dst);
+                let Some((frame, slot)) = slot else { return Ok(Ok(())) };
+                wanted.slots[usize::from(frame)] |= 1 << slot;
+            }
+            Insn::Atomic { op, base, reg, .. } => {
+                if let Some(result) = op.fetches(reg) {
+                    if !wanted.has(result) {
+                        return Ok(Ok(()));
+                    }
+                    wanted.remove(result);
+                    let Some((frame, slot)) = slot else { return Ok(Ok(())) };
+                    wanted.slots[usize::from(frame)] |= 1 << slot;
+                } else {
+                    return self.trace_store(wanted, base, Some(reg), slot);
+                }
+            }
+            Insn::Store { base, src, .. } => return self.trace_store(wanted, base, src.reg(), slot),
+            Insn::Call { callee } => return self.trace_call(wanted, pc, subsequent, callee).map(Ok),
+            Insn::Exit => {
+                // Into a function that has returned.
+                let from_call = subsequent
+                    .and_then(|after| self.program.insns().get(after.index().wrapping_sub(1)))
+                    .is_some_and(|insn| matches!(insn, Insn::Call { callee: Callee::Local(_) }));
+                let result = from_call && wanted.has(R::R0);
+                if from_call && wanted.regs[wanted.frame] & ARGUMENTS != 0 {
+                    refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
+                }
+                wanted.remove(R::R0);
+                wanted.enter()?;
+                if result {
+                    wanted.add(R::R0);
+                }
+                return Ok(Ok(()));
+            }
+            Insn::Branch { lhs, rhs: Operand::Reg(rhs), .. } => {
+                if !wanted.has(lhs) && !wanted.has(rhs) {
+                    return Ok(Ok(()));
+                }
+                // Both sides decide.
+                if !step.is_some_and(|step| step.touched.src_stack) {
+                    wanted.add(rhs);
+                }
+                if !step.is_some_and(|step| step.touched.dst_stack) {
+                    wanted.add(lhs);
+                }
+            }
+            Insn::Branch { .. } | Insn::Jump { .. } | Insn::MayGoto { .. } => {}
+            Insn::LoadImm { dst, .. } => {
+                wanted.remove(dst);
+                return Ok(Ok(()));
+            }
+            Insn::LoadPacket { .. } => {
+                if wanted.has(R::R0) {
+                    return Ok(Err(Lost));
+                }
+                if subsequent != Some(Pc(pc.0 + 1)) {
+                    wanted.enter()?;
+                }
+                return Ok(Ok(()));
+            }
+        }
+        wanted.sync(step);
+        Ok(Ok(()))
+    }
+
+    fn trace_store(&self, wanted: &mut Wanted, base: R, src: Option<R>, slot: Option<(u8, u8)>) -> Check<Result<(), Lost>> {
+        if wanted.has(base) {
+            return Ok(Err(Lost));
+        }
+        let Some((frame, slot)) = slot else { return Ok(Ok(())) };
+        let slots = &mut wanted.slots[usize::from(frame)];
+        if *slots & (1 << slot) == 0 {
+            return Ok(Ok(()));
+        }
+        *slots &= !(1 << slot);
+        if let Some(src) = src {
+            wanted.add(src);
+        }
+        Ok(Ok(()))
+    }
+
+    fn trace_call(&self, wanted: &mut Wanted, pc: Pc, subsequent: Option<Pc>, callee: Callee) -> Check {
+        if let Callee::Local(entry) = callee {
+            if self.known.is_global(self.program, entry) {
+                if wanted.regs[wanted.frame] & ARGUMENTS != 0 {
+                    refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
+                }
+                wanted.remove(R::R0);
+                return Ok(());
+            }
+            return self.trace_to_caller(wanted, true);
+        }
+        if self.graph.marks[pc.index()].calls_callback && subsequent != Some(Pc(pc.0 + 1)) {
+            return self.trace_to_caller(wanted, false);
+        }
+        wanted.remove(R::R0);
+        if wanted.regs[wanted.frame] & ARGUMENTS != 0 {
+            refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
+        }
+        Ok(())
+    }
+
+    /// Out of a function by its call: arguments are the caller's, those of a callback nobody's.
+    fn trace_to_caller(&self, wanted: &mut Wanted, hands_over: bool) -> Check {
+        let frame = wanted.frame;
+        if wanted.regs[frame] & !ARGUMENTS != 0 {
+            refuse!(Fault, "BUG regs {:x}", wanted.regs[frame]);
+        }
+        if wanted.slots[frame] != 0 {
+            refuse!(Fault, "BUG stack slots {:x}", wanted.slots[frame]);
+        }
+        let arguments = std::mem::take(&mut wanted.regs[frame]);
+        wanted.leave()?;
+        if hands_over {
+            wanted.regs[frame - 1] |= arguments;
+        }
+        Ok(())
+    }
+
+    /// Marks what is wanted in a state that was kept; what is marked already, or is no number, is no longer wanted.
+    fn mark_state(&mut self, id: StateId, wanted: &mut Wanted) -> Check<bool> {
+        let mut changed = false;
+        let state = &mut self.kept_mut(id).state;
+        for number in (0..=wanted.frame).rev() {
+            let (regs, slots) = (wanted.regs[number], wanted.slots[number]);
+            if regs == 0 && slots == 0 {
+                continue;
+            }
+            let Some(frame) = state.frames.get_mut(number) else {
+                refuse!(Fault, "BUG backtracking frame {number}");
+            };
+            let frame = Rc::make_mut(frame);
+            for at in (0..11).filter(|at| regs & (1 << at) != 0) {
+                let reg = &mut frame.regs[at];
+                if reg.kind != Kind::Scalar || reg.precise {
+                    wanted.regs[number] &= !(1 << at);
+                } else {
+                    reg.precise = true;
+                    changed = true;
+                }
+            }
+            for at in (0..64).filter(|at| slots & (1 << at) != 0) {
+                let Some(slot) = frame.stack.get_mut(at) else {
+                    refuse!(Fault, "BUG backtracking (stack slot {at}, total slots {})", frame.stack.len());
+                };
+                if !slot.is_scalar_spill() || slot.reg.precise {
+                    wanted.slots[number] &= !(1 << at);
+                } else {
+                    slot.reg.precise = true;
+                    changed = true;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Tracing came to the entry: a function that is verified by itself has its arguments from nowhere.
+    fn at_entry(&mut self, id: Option<StateId>, wanted: &Wanted) -> Check<bool> {
+        let regs = wanted.regs[0];
+        let function = id.map(|id| self.kept_ref(id).state.frames[0].function);
+        if wanted.frame == 0 && wanted.slots[0] == 0 && regs & !ARGUMENTS == 0 && function.is_some_and(|at| at > 0) {
+            if let Some(id) = id {
+                let frame = self.kept_mut(id).state.frame_mut(0);
+                for at in (1..6).filter(|at| regs & (1 << at) != 0) {
+                    frame.regs[at].precise |= frame.regs[at].is_scalar();
+                }
+            }
+            return Ok(false);
+        }
+        refuse!(
+            Fault,
+            "BUG backtracking func entry subprog {} reg_mask {regs:x} stack_mask {:x}",
+            function.unwrap_or(0),
+            wanted.slots[0]
+        );
+    }
+
+    /// Takes every number of these states for precise (`mark_all_scalars_precise`).
+    pub(super) fn all_precise_from(&mut self, mut next: Option<StateId>) {
+        while let Some(id) = next {
+            let state = &mut self.kept_mut(id).state;
+            state.each_reg(|reg| {
+                if reg.is_scalar() {
+                    reg.precise = true;
+                }
+            });
+            next = state.parent;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Whether a state was seen before, and whether it is kept for those that come later (`is_state_visited`).
+
+use sandbpf_isa::{Insn, Pc};
+
+use super::covers::Exact;
+use super::{Kept, Verifier};
+use crate::error::{Check, refuse};
+use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
+
+/// A path's history does not grow beyond this without a state being kept.
+const LONG_HISTORY: usize = 40;
+
+enum Found {
+    No,
+    /// A state that covers the current one; `true` if it is part of a loop that is not done.
+    Covered(bool),
+}
+
+impl Verifier<'_> {
+    /// Whether a state that was kept here covers the current one; if not, the current one may be kept.
+    pub(super) fn is_visited(&mut self) -> Check<bool> {
+        let pc = self.pc;
+        let marks = self.graph.marks[pc.index()];
+        let force = self.rights.test_state_freq || marks.checkpoint || self.cur.history.len() > LONG_HISTORY;
+        let processed = self.statistics.processed;
+        let jumps_since = self.jumps - self.last_jumps;
+        let insns_since = processed - self.last_processed;
+        let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
+        self.clean_states(pc);
+        let mut seen = 0;
+        let here: Vec<StateId> = self.at[pc.index()].iter().rev().copied().collect();
+        for id in here {
+            seen += 1;
+            let found = self.compare(id, pc)?;
+            if let Found::Covered(in_loop) = found {
+                self.covered_by(id, pc, in_loop)?;
+                return Ok(true);
+            }
+            let open = self.kept_ref(id).state.branches > 0;
+            if open && !force && jumps_since < 20 && insns_since < 100 {
+                keep = false;
+            }
+            self.missed(id, pc, keep, marks.checkpoint);
+        }
+        self.statistics.max_states_per_insn = self.statistics.max_states_per_insn.max(seen);
+        if (!self.rights.bpf && seen > self.env.limits.states_per_insn) || !keep {
+            return Ok(false);
+        }
+        self.keep(pc);
+        Ok(false)
+    }
+
+    /// Compares the current state with one that was kept.
+    fn compare(&mut self, id: StateId, pc: Pc) -> Check<Found> {
+        if self.kept_ref(id).state.branches == 0 {
+            let incomplete = self.is_incomplete(&self.kept_ref(id).state);
+            let exact = if incomplete { Exact::RangeWithin } else { Exact::No };
+            return Ok(if self.covers(id, exact) { Found::Covered(incomplete) } else { Found::No });
+        }
+        let marks = self.graph.marks[pc.index()];
+        let old = &self.kept_ref(id).state;
+        let entered_anew = {
+            let (frame, cur) = (old.current(), self.cur.current());
+            frame.in_async && frame.async_entry != cur.async_entry
+        };
+        if entered_anew {
+            return Ok(Found::No);
+        }
+        if marks.iter_next {
+            if self.covers(id, Exact::RangeWithin) && self.iterator_is_active() {
+                return Ok(Found::Covered(true));
+            }
+            return Ok(Found::No);
+        }
+        let old_depth = old.may_goto_depth;
+        let old_unroll = old.callback_unroll;
+        if matches!(self.program.insns()[pc.index()], Insn::MayGoto { .. })
+            && old_depth != self.cur.may_goto_depth
+            && self.covers(id, Exact::RangeWithin)
+        {
+            return Ok(Found::Covered(true));
+        }
+        if marks.calls_callback {
+            return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(true) } else { Found::No });
+        }
+        if self.may_be_looping(id)
+            && self.covers(id, Exact::Exact)
+            && !self.iterators_advanced(id)
+            && old_depth == self.cur.may_goto_depth
+            && old_unroll == self.cur.callback_unroll
+        {
+            refuse!(Inval, "infinite loop detected at insn {}", self.slot(pc));
+        }
+        Ok(Found::No)
+    }
+
+    /// Whether the iterator behind `r1` may give more.
+    fn iterator_is_active(&self) -> bool {
+        let reg = &self.cur.current().regs[1];
+        let off = reg.off.wrapping_add(reg.num.var_off.value as i32);
+        let Some(frame) = self.cur.frames.get(usize::from(reg.frame)) else { return false };
+        if reg.kind != Kind::Stack || off >= 0 {
+            return false;
+        }
+        let slot = frame.stack.get(slot_of(off));
+        matches!(slot, Some(slot) if matches!(slot.reg.kind, Kind::Iter { state: IterState::Active, .. }))
+    }
+
+    /// Whether an active iterator was advanced since a state was kept.
+    fn iterators_advanced(&self, id: StateId) -> bool {
+        let old = &self.kept_ref(id).state;
+        old.frames.iter().zip(&self.cur.frames).any(|(old, cur)| {
+            old.stack.iter().enumerate().any(|(at, slot)| match slot.reg.kind {
+                Kind::Iter { state: IterState::Active, depth, .. } => match cur.stack.get(at).map(|slot| slot.reg.kind) {
+                    Some(Kind::Iter { depth: now, .. }) => now != depth,
+                    _ => true,
+                },
+                _ => false,
+            })
+        })
+    }
+
+    /// Whether all registers of the frame are the same (`states_maybe_looping`).
+    fn may_be_looping(&self, id: StateId) -> bool {
+        let old = &self.kept_ref(id).state;
+        let same = |(a, b): (&Reg, &Reg)| a.same_but_ids(b) && a.id == b.id && a.ref_id == b.ref_id;
+        old.frames.len() == self.cur.frames.len() && old.current().regs.iter().zip(&self.cur.current().regs).all(same)
+    }
+
+    /// The current state is covered: what is precise in the other must be so here.
+    fn covered_by(&mut self, id: StateId, pc: Pc, in_loop: bool) -> Check {
+        self.kept_mut(id).hits += 1;
+        if self.graph.marks[pc.index()].jump {
+            self.write_step(Touched::default(), 0);
+        }
+        let mut cur = std::mem::replace(&mut self.cur, super::entry_state(pc, 0));
+        let propagated = self.propagate_precision_to(id, &mut cur);
+        self.cur = cur;
+        propagated?;
+        if in_loop {
+            self.add_backedge(id, pc);
+        }
+        Ok(())
+    }
+
+    /// A state did not help; if it does so too often it is given up.
+    fn missed(&mut self, id: StateId, pc: Pc, keep: bool, checkpoint: bool) {
+        let kept = self.kept_mut(id);
+        if keep {
+            kept.misses += 1;
+        }
+        let patience = if checkpoint && kept.state.branches > 0 { 64 } else { 3 };
+        if kept.misses <= kept.hits * patience + patience {
+            return;
+        }
+        kept.retired = true;
+        self.at[pc.index()].retain(|other| *other != id);
+        self.kept_now -= 1;
+        self.retired_now += 1;
+        self.drop_retired(id);
+    }
+
+    /// Keeps the current state.
+    fn keep(&mut self, pc: Pc) {
+        self.statistics.total_states += 1;
+        self.kept_now += 1;
+        self.update_peak();
+        self.last_jumps = self.jumps;
+        self.last_processed = self.statistics.processed;
+        if self.rights.bpf {
+            // Precision that was inherited is asked for again where it matters.
+            self.cur.each_reg(|reg| {
+                if reg.is_scalar() {
+                    reg.precise = false;
+                }
+            });
+        }
+        let history = std::mem::take(&mut self.cur.history);
+        let mut state = self.cur.clone();
+        state.history = history;
+        state.pc = pc;
+        let id = StateId(self.kept.len() as u32);
+        self.kept.push(Some(Box::new(Kept { state, hits: 0, misses: 0, retired: false })));
+        self.enter_loop(id);
+        self.cur.parent = Some(id);
+        self.cur.first = pc;
+        self.cur.dfs += 1;
+        self.at[pc.index()].push(id);
+    }
+
+    /// Takes out of final states what nobody can read any more (`clean_live_states`).
+    fn clean_states(&mut self, pc: Pc) {
+        for at in 0..self.at[pc.index()].len() {
+            let id = self.at[pc.index()][at];
+            let state = &self.kept_ref(id).state;
+            if state.branches > 0 || state.cleaned || !state.same_callsites(&self.cur) || self.is_incomplete(state) {
+                continue;
+            }
+            let Some(mut kept) = self.kept[id.0 as usize].take() else { continue };
+            kept.state.cleaned = true;
+            self.clean(&mut kept.state);
+            self.kept[id.0 as usize] = Some(kept);
+        }
+    }
+}

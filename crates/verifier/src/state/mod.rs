@@ -1,0 +1,230 @@
+//! States: what is known of registers and stack when an instruction is reached.
+
+pub mod reg;
+pub mod stack;
+
+use std::rc::Rc;
+
+use sandbpf_isa::Pc;
+
+pub use reg::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, Dynptr, Flags, IterState, Kind, Reg};
+pub use stack::{Byte, Slot, slot_of};
+
+/// A frame of the call stack.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// `r0` … `r10`.
+    pub regs: [Reg; 11],
+    /// The stack as far down as it was touched; slot 0 ends at `r10`.
+    pub stack: Vec<Slot>,
+    /// The call that made it; none of the first.
+    pub callsite: Option<Pc>,
+    /// The function, by index.
+    pub function: u32,
+    /// What a callback must return.
+    pub returns: Option<(i64, i64)>,
+    /// Whether it was called by a helper.
+    pub in_callback: bool,
+    /// Whether it runs later, on its own.
+    pub in_async: bool,
+    /// Whether it runs when something was thrown.
+    pub in_exception: bool,
+    /// How often its callback was called.
+    pub callback_depth: u32,
+    /// Which entry into a callback that runs later this is.
+    pub async_entry: u32,
+}
+
+impl Frame {
+    /// A fresh frame.
+    pub fn new(callsite: Option<Pc>, function: u32, number: usize) -> Frame {
+        let mut regs = [Reg::UNINIT; 11];
+        regs[10] = Reg { frame: number as u8, ..Reg::pointer(Kind::Stack, Flags::NONE) };
+        Frame {
+            regs,
+            stack: Vec::new(),
+            callsite,
+            function,
+            returns: None,
+            in_callback: false,
+            in_async: false,
+            in_exception: false,
+            callback_depth: 0,
+            async_entry: 0,
+        }
+    }
+
+    /// Makes the stack reach down to this offset.
+    pub fn grow(&mut self, off: i32) {
+        let slots = slot_of(off) + 1;
+        if self.stack.len() < slots {
+            self.stack.resize(slots, Slot::INVALID);
+        }
+    }
+}
+
+/// Something that must be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// What it is.
+    pub kind: RefKind,
+    /// Its id.
+    pub id: u32,
+    /// The instruction that acquired it.
+    pub pc: Pc,
+    /// Of locks, in what.
+    pub owner: u64,
+}
+
+/// What must be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefKind {
+    /// An object behind a pointer.
+    Pointer,
+    /// Saved interrupt flags.
+    Irq,
+    /// A `bpf_spin_lock`.
+    Lock,
+    /// A `bpf_res_spin_lock`.
+    ResLock,
+    /// One that saved interrupt flags.
+    ResLockIrq,
+}
+
+impl RefKind {
+    pub(crate) fn is_lock(self) -> bool {
+        matches!(self, RefKind::Lock | RefKind::ResLock | RefKind::ResLockIrq)
+    }
+}
+
+/// An entry of the history of a path: how an instruction was reached, and what of the stack it touched.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The instruction.
+    pub pc: Pc,
+    /// The one before.
+    pub prev: Pc,
+    /// What it did.
+    pub touched: Touched,
+    /// The registers that learnt something together, packed; 0 if none.
+    pub linked: u64,
+}
+
+/// What an instruction did that backtracking must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// A spill or fill of this frame's slot.
+    pub slot: Option<(u8, u8)>,
+    /// The left register of a branch was a stack pointer.
+    pub dst_stack: bool,
+    /// The right one was.
+    pub src_stack: bool,
+}
+
+/// A state that is kept, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateId(pub u32);
+
+/// What is known when an instruction is reached.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The call stack, the outermost first.
+    pub frames: Vec<Rc<Frame>>,
+    /// What must be given back.
+    pub refs: Vec<Ref>,
+    /// Locks held.
+    pub locks: u32,
+    /// `bpf_preempt_disable`s not undone.
+    pub preempt: u32,
+    /// `bpf_rcu_read_lock`s not undone.
+    pub rcu: u32,
+    /// The interrupt flags saved last.
+    pub irq_id: u32,
+    /// The lock taken last.
+    pub lock_id: u32,
+    /// In what it is.
+    pub lock_owner: u64,
+    /// Whether only a processor that guesses gets here.
+    pub speculative: bool,
+    /// Whether it may sleep here.
+    pub in_sleepable: bool,
+    /// How often `may_goto` fell through.
+    pub may_goto_depth: u32,
+    /// How often callbacks were called.
+    pub callback_unroll: u32,
+    /// How it came from the state that was kept before.
+    pub history: Vec<Step>,
+    /// The state that was kept before.
+    pub parent: Option<StateId>,
+    /// Paths from here that are not yet explored.
+    pub branches: u32,
+    /// How many states were kept on the path to it.
+    pub dfs: u32,
+    /// Its instruction.
+    pub pc: Pc,
+    /// The instruction where its history starts.
+    pub first: Pc,
+    /// The instruction before it; none at the entry.
+    pub last: Option<Pc>,
+    /// Whether what can no longer be read was taken out.
+    pub cleaned: bool,
+}
+
+impl State {
+    /// The frame that runs.
+    #[inline]
+    pub fn current(&self) -> &Frame {
+        &self.frames[self.frames.len() - 1]
+    }
+
+    /// The same, to change it.
+    #[inline]
+    pub fn current_mut(&mut self) -> &mut Frame {
+        let last = self.frames.len() - 1;
+        Rc::make_mut(&mut self.frames[last])
+    }
+
+    /// A frame, to change it.
+    #[inline]
+    pub fn frame_mut(&mut self, number: usize) -> &mut Frame {
+        Rc::make_mut(&mut self.frames[number])
+    }
+
+    /// The index of the frame that runs.
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.frames.len() - 1
+    }
+
+    /// Where a frame stands: the innermost at the state's instruction, the others at their calls.
+    pub fn frame_pc(&self, number: usize) -> Pc {
+        match self.frames.get(number + 1) {
+            Some(inner) => inner.callsite.unwrap_or(self.pc),
+            None => self.pc,
+        }
+    }
+
+    /// Whether both came by the same calls.
+    pub fn same_callsites(&self, other: &State) -> bool {
+        self.frames.len() == other.frames.len()
+            && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
+    }
+
+    /// Calls `each` for every register, and every register that was spilled.
+    pub fn each_reg(&mut self, mut each: impl FnMut(&mut Reg)) {
+        for frame in &mut self.frames {
+            let frame = Rc::make_mut(frame);
+            frame.regs.iter_mut().for_each(&mut each);
+            for slot in &mut frame.stack {
+                if slot.is_spill() {
+                    each(&mut slot.reg);
+                }
+            }
+        }
+    }
+
+    /// The reference with this id.
+    pub fn find_ref(&self, id: u32) -> Option<&Ref> {
+        self.refs.iter().find(|held| held.kind == RefKind::Pointer && held.id == id)
+    }
+}
