@@ -18,18 +18,28 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
     }
     rights(env)?;
     if program.functions().len() > 1 && !env.program.powers.bpf {
-        refuse!(Perm, "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN");
+        refuse!(
+            Perm,
+            "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
+        );
     }
     sleeping(env)?;
     let mut used: Vec<usize> = Vec::new();
     for insn in program.insns() {
         let Insn::LoadImm { value, .. } = *insn else { continue };
         let (Imm64::Map(map) | Imm64::MapValue(map, _)) = value else { continue };
-        let Some(at) = (env.map_of)(map) else { missing(map)?; continue };
+        let Some(at) = (env.map_of)(map) else {
+            missing(map)?;
+            continue;
+        };
         if !used.contains(&at) {
             used.push(at);
             if used.len() > env.limits.maps {
-                refuse!(TooBig, "The total number of maps per program has reached the limit of {}", env.limits.maps);
+                refuse!(
+                    TooBig,
+                    "The total number of maps per program has reached the limit of {}",
+                    env.limits.maps
+                );
             }
             map_fits(&env.maps[at], env)?;
             let arenas = used.iter().filter(|&&at| env.maps[at].map_type == m::ARENA).count();
@@ -71,16 +81,36 @@ fn rights(env: &Environment<'_>) -> Check {
     }
     let net = !matches!(
         of,
-        T::SocketFilter | T::CgroupSkb | T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint
-            | T::RawTracepointWritable | T::Tracing | T::StructOps | T::Lsm | T::Ext | T::Syscall | T::LircMode2 | T::CgroupDevice | T::CgroupSysctl
+        T::SocketFilter
+            | T::CgroupSkb
+            | T::Kprobe
+            | T::Tracepoint
+            | T::PerfEvent
+            | T::RawTracepoint
+            | T::RawTracepointWritable
+            | T::Tracing
+            | T::StructOps
+            | T::Lsm
+            | T::Ext
+            | T::Syscall
+            | T::LircMode2
+            | T::CgroupDevice
+            | T::CgroupSysctl
     );
     if net && !env.net_admin {
         refuse!(Perm, "programs of this type are for loaders with CAP_NET_ADMIN");
     }
     let perfmon = matches!(
         of,
-        T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint | T::RawTracepointWritable | T::Tracing | T::Lsm
-            | T::StructOps | T::Ext
+        T::Kprobe
+            | T::Tracepoint
+            | T::PerfEvent
+            | T::RawTracepoint
+            | T::RawTracepointWritable
+            | T::Tracing
+            | T::Lsm
+            | T::StructOps
+            | T::Ext
     );
     if perfmon && !program.powers.perfmon {
         refuse!(Perm, "programs of this type are for loaders with CAP_PERFMON");
@@ -179,11 +209,7 @@ fn direct_value(map: &MapShape, offset: u32) -> Check {
         refuse!(Inval, "direct value offset of {offset} is not allowed");
     }
     if map.max_entries != 1 || offset >= map.value_size {
-        refuse!(
-            Inval,
-            "invalid access to map value pointer, value_size={} off={offset}",
-            map.value_size
-        );
+        refuse!(Inval, "invalid access to map value pointer, value_size={} off={offset}", map.value_size);
     }
     Ok(())
 }

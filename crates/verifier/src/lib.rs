@@ -28,8 +28,8 @@ pub mod state;
 mod types;
 
 pub use environment::{
-    Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature, SpecialField,
-    TypeRef,
+    Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature,
+    SpecialField, TypeRef,
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;

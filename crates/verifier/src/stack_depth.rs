@@ -52,7 +52,10 @@ fn walk(verifier: &Verifier<'_>, start: usize) -> Check {
     let enter = |stack: &mut Vec<Frame>, function: usize| -> Check {
         let before = stack.last().map_or(0, |frame| frame.depth);
         let marks = &verifier.graph.functions[function];
-        if function > 0 && marks.packet_load && stack.iter().any(|frame| verifier.known.is_callback[frame.function]) {
+        if function > 0
+            && marks.packet_load
+            && stack.iter().any(|frame| verifier.known.is_callback[frame.function])
+        {
             refuse!(Inval, "cannot use BPF_LD_[ABS|IND] within callback");
         }
         if function > 0 && marks.tail_call && before >= 256 {

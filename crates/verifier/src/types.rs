@@ -128,7 +128,13 @@ pub trait Types {
     /// What the hook with this type number may return.
     fn hook_returns(&self, attach: TypeRef) -> Option<(i64, i64)>;
     /// Whether programs of this type may write there, or the kernel's words why not.
-    fn writable(&self, of: sandbpf_abi::ProgramType, target: TypeRef, offset: u32, size: u32) -> Result<(), String>;
+    fn writable(
+        &self,
+        of: sandbpf_abi::ProgramType,
+        target: TypeRef,
+        offset: u32,
+        size: u32,
+    ) -> Result<(), String>;
     /// Whether it is a struct or a union.
     fn is_struct(&self, of: TypeRef) -> bool;
     /// The variable with this type number.

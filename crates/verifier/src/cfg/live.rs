@@ -45,9 +45,10 @@ pub(super) fn mark(program: &Program, calls: &dyn Calls, graph: &mut Graph) {
             let mut changed = false;
             for &pc in &order {
                 let next = successors(&program.insns()[pc.index()], pc);
-                let out = next.iter().flatten().fold(0, |out, to| {
-                    out | graph.marks.get(to.index()).map_or(0, |marks| marks.live)
-                });
+                let out = next
+                    .iter()
+                    .flatten()
+                    .fold(0, |out, to| out | graph.marks.get(to.index()).map_or(0, |marks| marks.live));
                 let (read, written) = uses[pc.index()];
                 let live = (out & !written) | read;
                 changed |= live != graph.marks[pc.index()].live;

@@ -247,14 +247,22 @@ impl Verifier<'_> {
 
     /// A number that is 0 or -1 is a mask: what it selects is looked at for each (`maybe_fork_scalars`).
     fn fork_sign(&mut self, dst: R, left: Reg) -> Check<Reg> {
-        let (whole, low) = (left.num.smin == -1 && left.num.smax == 0, left.num.s32_min == -1 && left.num.s32_max == 0);
+        let (whole, low) =
+            (left.num.smin == -1 && left.num.smax == 0, left.num.s32_min == -1 && left.num.s32_max == 0);
         if !whole && !low {
             return Ok(left);
         }
         let with = |value: u64| {
             let mut reg = left;
             match whole {
-                true => reg = Reg { kind: Kind::Scalar, precise: left.precise, num: Scalar::known(value), ..Reg::UNINIT },
+                true => {
+                    reg = Reg {
+                        kind: Kind::Scalar,
+                        precise: left.precise,
+                        num: Scalar::known(value),
+                        ..Reg::UNINIT
+                    }
+                }
                 false => {
                     reg.num.var_off = reg.num.var_off.const_subreg(value as u32);
                     let low = value as u32;

@@ -113,7 +113,9 @@ impl Verifier<'_> {
         if exchanged && reg.flags.has(Flags::ALLOC) {
             flags = flags.without(Flags::ALLOC.and(Flags::PERCPU));
         }
-        let fits = expected.iter().any(|(kind, with)| crate::state::reg::same_kind(kind, &reg.kind) && *with == flags);
+        let fits = expected
+            .iter()
+            .any(|(kind, with)| crate::state::reg::same_kind(kind, &reg.kind) && *with == flags);
         if !fits {
             let list: Vec<_> = expected.iter().map(|(kind, with)| names::type_name(kind, *with)).collect();
             refuse!(Acces, "{} type={} expected={}", Name(number), names::of(&reg), list.join(", "));
@@ -122,7 +124,12 @@ impl Verifier<'_> {
         if is_memory(spec) {
             if !reads_only(spec) {
                 let name = names::of(&reg);
-                refuse!(Acces, "bpf_{}() may write into memory pointed by {} type={name}", helper.name, Name(number));
+                refuse!(
+                    Acces,
+                    "bpf_{}() may write into memory pointed by {} type={name}",
+                    helper.name,
+                    Name(number)
+                );
             }
             return Ok(());
         }
@@ -143,7 +150,9 @@ impl Verifier<'_> {
         }
         let wanted = match spec {
             ArgSpec::Btf(name) | ArgSpec::BtfOrNull(name) => name,
-            ArgSpec::SockCommon | ArgSpec::AnySock | ArgSpec::AnySockOrNull | ArgSpec::ReleasedSock => "sock_common",
+            ArgSpec::SockCommon | ArgSpec::AnySock | ArgSpec::AnySockOrNull | ArgSpec::ReleasedSock => {
+                "sock_common"
+            }
             ArgSpec::SocketOrNull => "sock",
             _ => return Ok(()),
         };
@@ -154,7 +163,8 @@ impl Verifier<'_> {
         let Some(types) = self.env.types else { return Ok(()) };
         let Some(part) = types.kernel_struct(wanted) else { return Ok(()) };
         let strict = spec.releases() && spec != ArgSpec::ReleasedSock;
-        let fits = if strict { reg.off == 0 && target == part } else { types.embeds(target, reg.off as u32, part) };
+        let fits =
+            if strict { reg.off == 0 && target == part } else { types.embeds(target, reg.off as u32, part) };
         if !fits {
             refuse!(Acces, "{} is of type {} but {wanted} is expected", Name(number), types.name(target));
         }
@@ -208,7 +218,14 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn check_meaning(&mut self, helper: &HelperSpec, number: R, at: usize, spec: ArgSpec, found: &mut Arguments) -> Check {
+    fn check_meaning(
+        &mut self,
+        helper: &HelperSpec,
+        number: R,
+        at: usize,
+        spec: ArgSpec,
+        found: &mut Arguments,
+    ) -> Check {
         let reg = *self.reg(number);
         match spec {
             ArgSpec::Map => {
@@ -307,7 +324,13 @@ impl Verifier<'_> {
     }
 
     /// The length of memory that the argument before points to (`check_mem_size_reg`).
-    pub(super) fn check_length(&mut self, number: R, write: bool, zero_allowed: bool, found: &mut Arguments) -> Check {
+    pub(super) fn check_length(
+        &mut self,
+        number: R,
+        write: bool,
+        zero_allowed: bool,
+        found: &mut Arguments,
+    ) -> Check {
         let reg = *self.reg(number);
         let memory = R::new(number.number() - 1).unwrap_or(R::R1);
         found.max_len = reg.num.umax;
@@ -332,7 +355,14 @@ impl Verifier<'_> {
     }
 
     /// So many bytes that a helper reads or writes (`check_helper_mem_access`).
-    pub(super) fn check_memory(&mut self, number: R, size: i32, write: bool, zero_allowed: bool, raw: Option<&mut Raw>) -> Check {
+    pub(super) fn check_memory(
+        &mut self,
+        number: R,
+        size: i32,
+        write: bool,
+        zero_allowed: bool,
+        raw: Option<&mut Raw>,
+    ) -> Check {
         let reg = *self.reg(number);
         let cannot_write = || -> Check {
             if reg.flags.has(Flags::RDONLY) && write {
@@ -429,17 +459,12 @@ impl Verifier<'_> {
 }
 
 fn reads_only(spec: ArgSpec) -> bool {
-    matches!(
-        spec,
-        ArgSpec::ReadMem
-            | ArgSpec::ReadMemOrNull
-            | ArgSpec::FixedMem(_)
-            | ArgSpec::Dynptr
-    )
+    matches!(spec, ArgSpec::ReadMem | ArgSpec::ReadMemOrNull | ArgSpec::FixedMem(_) | ArgSpec::Dynptr)
 }
 
 fn is_memory(spec: ArgSpec) -> bool {
-    spec.is_sized_by_next() || matches!(spec, ArgSpec::FixedMem(_) | ArgSpec::FixedUpdate(_) | ArgSpec::FixedWrite(_))
+    spec.is_sized_by_next()
+        || matches!(spec, ArgSpec::FixedMem(_) | ArgSpec::FixedUpdate(_) | ArgSpec::FixedWrite(_))
 }
 
 const ANY_TYPE: TypeRef = TypeRef { btf: 0, id: 0 };
@@ -467,25 +492,26 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         (Kind::Btf(ANY_TYPE), NONE),
         (Kind::Btf(ANY_TYPE), Flags::TRUSTED),
     ];
-    const OBJECTS: &[(Kind, Flags)] =
-        &[(Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED), (Kind::Btf(ANY_TYPE), Flags::RCU)];
+    const OBJECTS: &[(Kind, Flags)] = &[
+        (Kind::Btf(ANY_TYPE), NONE),
+        (Kind::Btf(ANY_TYPE), Flags::TRUSTED),
+        (Kind::Btf(ANY_TYPE), Flags::RCU),
+    ];
     match spec {
         ArgSpec::Context | ArgSpec::ContextOrNull => {
             &[(Kind::Context, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)]
         }
         ArgSpec::Map => &[(Kind::Map(0), NONE)],
-        ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => {
-            &[
-                STACK,
-                (Kind::Packet, NONE),
-                (Kind::PacketMeta, NONE),
-                (Kind::MapKey(0), NONE),
-                (Kind::MapValue(0), NONE),
-                (Kind::Mem(0), NONE),
-                (Kind::Mem(0), Flags::RINGBUF),
-                (Kind::Buf, NONE),
-            ]
-        }
+        ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => &[
+            STACK,
+            (Kind::Packet, NONE),
+            (Kind::PacketMeta, NONE),
+            (Kind::MapKey(0), NONE),
+            (Kind::MapValue(0), NONE),
+            (Kind::Mem(0), NONE),
+            (Kind::Mem(0), Flags::RINGBUF),
+            (Kind::Buf, NONE),
+        ],
         ArgSpec::ReadMem
         | ArgSpec::ReadMemOrNull
         | ArgSpec::UpdateMem
@@ -499,15 +525,13 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         }
         ArgSpec::SpinLock => &[(Kind::MapValue(0), NONE), (Kind::Btf(ANY_TYPE), Flags::ALLOC)],
         ArgSpec::Timer => &[(Kind::MapValue(0), NONE)],
-        ArgSpec::KptrPlace => {
-            &[
-                (Kind::MapValue(0), NONE),
-                (Kind::Btf(ANY_TYPE), Flags::ALLOC),
-                (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::RCU.0)),
-                (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0)),
-                (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0 | Flags::RCU.0)),
-            ]
-        }
+        ArgSpec::KptrPlace => &[
+            (Kind::MapValue(0), NONE),
+            (Kind::Btf(ANY_TYPE), Flags::ALLOC),
+            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::RCU.0)),
+            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0)),
+            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0 | Flags::RCU.0)),
+        ],
         ArgSpec::ReleasedKptrOrNull | ArgSpec::Btf(_) | ArgSpec::BtfOrNull(_) => OBJECTS,
         ArgSpec::Dynptr | ArgSpec::NewDynptr(_) | ArgSpec::ReleasedDynptr => {
             &[STACK, (Kind::Dynptr { of: Dynptr::Invalid, first: false }, NONE)]
@@ -516,15 +540,15 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         ArgSpec::SockCommon => {
             &[(Kind::SockCommon, NONE), (Kind::Socket, NONE), (Kind::TcpSock, NONE), (Kind::XdpSock, NONE)]
         }
-        ArgSpec::SocketOrNull => &[(Kind::Socket, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)],
-        ArgSpec::AnySock | ArgSpec::AnySockOrNull | ArgSpec::ReleasedSock => SOCKS,
-        ArgSpec::PercpuBtf => {
-            &[
-                (Kind::Btf(ANY_TYPE), Flags::PERCPU),
-                (Kind::Btf(ANY_TYPE), Flags(Flags::PERCPU.0 | Flags::RCU.0)),
-                (Kind::Btf(ANY_TYPE), Flags(Flags::PERCPU.0 | Flags::TRUSTED.0)),
-            ]
+        ArgSpec::SocketOrNull => {
+            &[(Kind::Socket, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)]
         }
+        ArgSpec::AnySock | ArgSpec::AnySockOrNull | ArgSpec::ReleasedSock => SOCKS,
+        ArgSpec::PercpuBtf => &[
+            (Kind::Btf(ANY_TYPE), Flags::PERCPU),
+            (Kind::Btf(ANY_TYPE), Flags(Flags::PERCPU.0 | Flags::RCU.0)),
+            (Kind::Btf(ANY_TYPE), Flags(Flags::PERCPU.0 | Flags::TRUSTED.0)),
+        ],
         ArgSpec::Callback => &[(Kind::Func(0), NONE)],
         ArgSpec::StackOrNull => &[STACK],
         ArgSpec::ConstStr => &[(Kind::MapValue(0), NONE)],
@@ -533,7 +557,11 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
 }
 
 /// The field of a map's value at this offset, if it is of that kind.
-pub(crate) fn field_at(fields: &[SpecialField], offset: i64, is: impl Fn(FieldKind) -> bool) -> Option<SpecialField> {
+pub(crate) fn field_at(
+    fields: &[SpecialField],
+    offset: i64,
+    is: impl Fn(FieldKind) -> bool,
+) -> Option<SpecialField> {
     fields.iter().copied().find(|field| i64::from(field.offset) == offset && is(field.kind))
 }
 

@@ -25,7 +25,14 @@ impl Verifier<'_> {
         Ok(Go::To(to))
     }
 
-    pub(super) fn check_branch(&mut self, cond: Cond, width: Width, lhs: R, rhs: Operand, to: Pc) -> Check<Go> {
+    pub(super) fn check_branch(
+        &mut self,
+        cond: Cond,
+        width: Width,
+        lhs: R,
+        rhs: Operand,
+        to: Pc,
+    ) -> Check<Go> {
         self.readable(lhs)?;
         let left = *self.reg(lhs);
         let right = match rhs {
@@ -69,7 +76,16 @@ impl Verifier<'_> {
 
     /// Follows both sides: the jump later, the next instruction now.
     #[allow(clippy::too_many_arguments)]
-    fn fork(&mut self, cond: Cond, width: Width, lhs: R, rhs: Operand, to: Pc, left: Reg, right: Reg) -> Check {
+    fn fork(
+        &mut self,
+        cond: Cond,
+        width: Width,
+        lhs: R,
+        rhs: Operand,
+        to: Pc,
+        left: Reg,
+        right: Reg,
+    ) -> Check {
         let rhs_reg = rhs.reg();
         let mut linked = Linked::default();
         if rhs_reg.is_some() && right.is_scalar() && right.id != 0 {
@@ -122,7 +138,8 @@ impl Verifier<'_> {
                 equal.current_mut().regs[nullable.index()] = reg;
             }
         }
-        let against_zero = width == Width::W64 && matches!(rhs, Operand::Imm(0)) && matches!(cond, Cond::Eq | Cond::Ne);
+        let against_zero =
+            width == Width::W64 && matches!(rhs, Operand::Imm(0)) && matches!(cond, Cond::Eq | Cond::Ne);
         if against_zero && left.may_be_null() {
             super::null::split(self.env, &mut self.cur, lhs, cond == Cond::Ne);
             super::null::split(self.env, &mut jump, lhs, cond == Cond::Eq);
@@ -227,9 +244,7 @@ pub(crate) fn is_not_null(reg: &Reg) -> bool {
         | Kind::MapKey(_)
         | Kind::SockCommon
         | Kind::Map(_) => true,
-        Kind::Btf(_) => {
-            reg.ref_id != 0 || (reg.flags.has(trusted) && !reg.flags.has(Flags::UNTRUSTED))
-        }
+        Kind::Btf(_) => reg.ref_id != 0 || (reg.flags.has(trusted) && !reg.flags.has(Flags::UNTRUSTED)),
         Kind::Mem(_) => !reg.flags.has(Flags::UNTRUSTED),
         _ => false,
     }
@@ -264,8 +279,18 @@ fn packet_taken(cond: Cond, left: &Reg, right: &Reg) -> Option<bool> {
 
 /// Two pointers to the packet, one of them its end: what was compared is there on one side
 /// (`try_match_pkt_pointers`).
-fn match_packet(cond: Cond, lhs: R, rhs: R, left: &Reg, right: &Reg, here: &mut State, jump: &mut State) -> bool {
-    let start = |reg: &Reg| reg.kind == Kind::Packet && reg.id == 0 && reg.off == 0 && reg.num.const_value() == Some(0);
+fn match_packet(
+    cond: Cond,
+    lhs: R,
+    rhs: R,
+    left: &Reg,
+    right: &Reg,
+    here: &mut State,
+    jump: &mut State,
+) -> bool {
+    let start = |reg: &Reg| {
+        reg.kind == Kind::Packet && reg.id == 0 && reg.off == 0 && reg.num.const_value() == Some(0)
+    };
     let forwards = (left.kind == Kind::Packet && right.kind == Kind::PacketEnd)
         || (left.kind == Kind::PacketMeta && start(right));
     let backwards = (left.kind == Kind::PacketEnd && right.kind == Kind::Packet)
@@ -310,4 +335,3 @@ fn found_range(state: &mut State, pointer: &Reg, open: bool) {
         }
     });
 }
-

@@ -33,7 +33,9 @@ impl Verifier<'_> {
     }
 
     fn check_helper(&mut self, id: i32) -> Check<Go> {
-        let name = |id: i32| helpers::numbered(id).next().map_or_else(|| "unknown".into(), |spec| format!("bpf_{}", spec.name));
+        let name = |id: i32| {
+            helpers::numbered(id).next().map_or_else(|| "unknown".into(), |spec| format!("bpf_{}", spec.name))
+        };
         let helper = match self.env.program.helper(id) {
             Ok(helper) => helper,
             Err(Unavailable::GplOnly) => {
@@ -130,7 +132,9 @@ impl Verifier<'_> {
     fn note_tail_call(&mut self, found: &Arguments) -> Check {
         let Some(map) = found.map else { return Ok(()) };
         let entries = u64::from(self.env.maps[usize::from(map)].max_entries);
-        if self.reg(R::R3).num.const_value().is_some_and(|index| index < entries) && self.reg(R::R3).is_scalar() {
+        if self.reg(R::R3).num.const_value().is_some_and(|index| index < entries)
+            && self.reg(R::R3).is_scalar()
+        {
             self.needs_precise(R::R3)?;
         }
         Ok(())
@@ -140,7 +144,8 @@ impl Verifier<'_> {
     fn check_map_use(&mut self, helper: &HelperSpec, found: &Arguments) -> Check {
         let Some(map) = found.map else { return Ok(()) };
         let map = &self.env.maps[usize::from(map)];
-        let writes = ["map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"].contains(&helper.name);
+        let writes =
+            ["map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"].contains(&helper.name);
         if writes && map.flags & (1 << 7) != 0 {
             refuse!(Acces, "write into map forbidden");
         }
@@ -164,15 +169,21 @@ impl Verifier<'_> {
             RetSpec::Scalar => self.number_result(helper, found),
             RetSpec::Void => Reg::UNINIT,
             RetSpec::MapValue | RetSpec::MapValueOrNull => {
-                let Some(index) = found.map else { refuse!(Inval, "kernel subsystem misconfigured verifier") };
+                let Some(index) = found.map else {
+                    refuse!(Inval, "kernel subsystem misconfigured verifier")
+                };
                 let shape = &self.env.maps[usize::from(index)];
                 let exists = helper.id == helpers::MAP_LOOKUP_ELEM.id
                     && matches!(shape.map_type, m::ARRAY | m::PERCPU_ARRAY)
                     && found.const_key.is_some_and(|key| key < shape.max_entries.into());
-                let flags = if helper.ret == RetSpec::MapValueOrNull && !exists { nullable } else { Flags::NONE };
+                let flags =
+                    if helper.ret == RetSpec::MapValueOrNull && !exists { nullable } else { Flags::NONE };
                 let mut value = Reg::pointer(Kind::MapValue(index), flags);
                 value.range = found.map_uid;
-                let locks = shape.fields.iter().any(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock));
+                let locks = shape
+                    .fields
+                    .iter()
+                    .any(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock));
                 if flags == Flags::NONE && locks {
                     value.id = self.fresh_id();
                 }
@@ -279,10 +290,22 @@ impl Verifier<'_> {
         let Some(map) = found.map else { return Ok(()) };
         let map = &self.env.maps[usize::from(map)];
         if let Some(message) = self.sockmap_message(map, helper) {
-            refuse!(Inval, "{message}\ncannot pass map_type {} into func bpf_{}#{}", map.map_type, helper.name, helper.id);
+            refuse!(
+                Inval,
+                "{message}\ncannot pass map_type {} into func bpf_{}#{}",
+                map.map_type,
+                helper.name,
+                helper.id
+            );
         }
         if !map_takes(map, helper) || !helper_takes(helper, map) {
-            refuse!(Inval, "cannot pass map_type {} into func bpf_{}#{}", map.map_type, helper.name, helper.id);
+            refuse!(
+                Inval,
+                "cannot pass map_type {} into func bpf_{}#{}",
+                map.map_type,
+                helper.name,
+                helper.id
+            );
         }
         Ok(())
     }
@@ -328,16 +351,14 @@ fn map_takes(map: &MapShape, helper: &HelperSpec) -> bool {
         m::PERF_EVENT_ARRAY => {
             &["perf_event_read", "perf_event_output", "skb_output", "perf_event_read_value", "xdp_output"]
         }
-        m::RINGBUF => {
-            &[
-                "ringbuf_output",
-                "ringbuf_reserve",
-                "ringbuf_query",
-                "ringbuf_reserve_dynptr",
-                "ringbuf_submit_dynptr",
-                "ringbuf_discard_dynptr",
-            ]
-        }
+        m::RINGBUF => &[
+            "ringbuf_output",
+            "ringbuf_reserve",
+            "ringbuf_query",
+            "ringbuf_reserve_dynptr",
+            "ringbuf_submit_dynptr",
+            "ringbuf_discard_dynptr",
+        ],
         m::USER_RINGBUF => &["user_ringbuf_drain"],
         m::STACK_TRACE => &["get_stackid"],
         m::CGROUP_ARRAY => &["skb_under_cgroup", "current_task_under_cgroup"],
@@ -345,28 +366,24 @@ fn map_takes(map: &MapShape, helper: &HelperSpec) -> bool {
         m::DEVMAP | m::DEVMAP_HASH | m::XSKMAP => &["redirect_map", "map_lookup_elem"],
         m::CPUMAP => &["redirect_map"],
         m::ARRAY_OF_MAPS | m::HASH_OF_MAPS => &["map_lookup_elem"],
-        m::SOCKMAP => {
-            &[
-                "sk_redirect_map",
-                "sock_map_update",
-                "msg_redirect_map",
-                "sk_select_reuseport",
-                "map_lookup_elem",
-                "map_update_elem",
-                "map_delete_elem",
-            ]
-        }
-        m::SOCKHASH => {
-            &[
-                "sk_redirect_hash",
-                "sock_hash_update",
-                "msg_redirect_hash",
-                "sk_select_reuseport",
-                "map_lookup_elem",
-                "map_update_elem",
-                "map_delete_elem",
-            ]
-        }
+        m::SOCKMAP => &[
+            "sk_redirect_map",
+            "sock_map_update",
+            "msg_redirect_map",
+            "sk_select_reuseport",
+            "map_lookup_elem",
+            "map_update_elem",
+            "map_delete_elem",
+        ],
+        m::SOCKHASH => &[
+            "sk_redirect_hash",
+            "sock_hash_update",
+            "msg_redirect_hash",
+            "sk_select_reuseport",
+            "map_lookup_elem",
+            "map_update_elem",
+            "map_delete_elem",
+        ],
         m::REUSEPORT_SOCKARRAY => &["sk_select_reuseport"],
         m::QUEUE | m::STACK => &["map_peek_elem", "map_pop_elem", "map_push_elem"],
         m::SK_STORAGE => &["sk_storage_get", "sk_storage_delete", "kptr_xchg"],
@@ -386,8 +403,12 @@ fn helper_takes(helper: &HelperSpec, map: &MapShape) -> bool {
         "perf_event_read" | "perf_event_output" | "perf_event_read_value" | "skb_output" | "xdp_output" => {
             &[m::PERF_EVENT_ARRAY]
         }
-        "ringbuf_output" | "ringbuf_reserve" | "ringbuf_query" | "ringbuf_reserve_dynptr"
-        | "ringbuf_submit_dynptr" | "ringbuf_discard_dynptr" => &[m::RINGBUF],
+        "ringbuf_output"
+        | "ringbuf_reserve"
+        | "ringbuf_query"
+        | "ringbuf_reserve_dynptr"
+        | "ringbuf_submit_dynptr"
+        | "ringbuf_discard_dynptr" => &[m::RINGBUF],
         "user_ringbuf_drain" => &[m::USER_RINGBUF],
         "get_stackid" => &[m::STACK_TRACE],
         "current_task_under_cgroup" | "skb_under_cgroup" => &[m::CGROUP_ARRAY],

@@ -110,7 +110,10 @@ impl Verifier<'_> {
                 }
                 CallbackArg::Dynptr => {
                     let of = Dynptr::Local;
-                    Reg { id: self.next_id + 1, ..Reg::pointer(Kind::Dynptr { of, first: true }, Flags::NONE) }
+                    Reg {
+                        id: self.next_id + 1,
+                        ..Reg::pointer(Kind::Dynptr { of, first: true }, Flags::NONE)
+                    }
                 }
                 _ => Reg::UNINIT,
             };

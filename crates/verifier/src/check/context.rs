@@ -96,7 +96,8 @@ impl Verifier<'_> {
         let program = &self.env.program;
         match program.program_type {
             ProgramType::Tracing => {
-                program.attach_type == abi::AttachType::TRACE_RAW_TP || program.attach_type == abi::AttachType::TRACE_ITER
+                program.attach_type == abi::AttachType::TRACE_RAW_TP
+                    || program.attach_type == abi::AttachType::TRACE_ITER
             }
             ProgramType::Lsm | ProgramType::StructOps => true,
             _ => false,
@@ -106,7 +107,8 @@ impl Verifier<'_> {
     /// Whether the result of the function follows its arguments.
     fn sees_result(&self) -> bool {
         use abi::AttachType as At;
-        [At::TRACE_FEXIT, At::MODIFY_RETURN, At::LSM_CGROUP, At::LSM_MAC].contains(&self.env.program.attach_type)
+        [At::TRACE_FEXIT, At::MODIFY_RETURN, At::LSM_CGROUP, At::LSM_MAC]
+            .contains(&self.env.program.attach_type)
     }
 
     /// What the hook that the program is attached to may return.
@@ -118,7 +120,9 @@ impl Verifier<'_> {
     /// Whether what the program is attached to returns nothing.
     pub(super) fn target_is_void(&self) -> bool {
         let target = self.env.types.zip(self.env.attach);
-        target.and_then(|(types, attach)| types.target(attach, &self.env.program)).is_some_and(|prototype| prototype.result == Shape::Void)
+        target
+            .and_then(|(types, attach)| types.target(attach, &self.env.program))
+            .is_some_and(|prototype| prototype.result == Shape::Void)
     }
 
     /// Whether the context of this type is memory like any other: nobody rewrites accesses to it.

@@ -23,8 +23,14 @@ impl Verifier<'_> {
         let is_function = frame.function != 0;
         let (later, exceptional, range) = (frame.in_async, frame.in_exception, frame.returns);
         let program = &self.env.program;
-        let void_hook = matches!(program.program_type, ProgramType::Lsm | ProgramType::StructOps) && self.target_is_void();
-        if !is_function && void_hook && !later && (program.program_type == ProgramType::StructOps || program.attach_type != sandbpf_abi::AttachType::LSM_CGROUP) {
+        let void_hook = matches!(program.program_type, ProgramType::Lsm | ProgramType::StructOps)
+            && self.target_is_void();
+        if !is_function
+            && void_hook
+            && !later
+            && (program.program_type == ProgramType::StructOps
+                || program.attach_type != sandbpf_abi::AttachType::LSM_CGROUP)
+        {
             return Ok(());
         }
         self.readable(R::R0)?;
@@ -89,10 +95,6 @@ impl Verifier<'_> {
             known.push_str(" unknown scalar value");
         }
         let (low, high) = range;
-        refuse!(
-            Inval,
-            "{when} the register {} has{known} should have been in [{low}, {high}]",
-            Name(number)
-        );
+        refuse!(Inval, "{when} the register {} has{known} should have been in [{low}, {high}]", Name(number));
     }
 }

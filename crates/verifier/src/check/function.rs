@@ -52,7 +52,9 @@ impl Verifier<'_> {
             );
         }
         let sleeps = self.graph.functions[function as usize].might_sleep;
-        if sleeps && (self.cur.rcu > 0 || self.cur.preempt > 0 || self.cur.irq_id != 0 || !self.in_sleepable()) {
+        if sleeps
+            && (self.cur.rcu > 0 || self.cur.preempt > 0 || self.cur.irq_id != 0 || !self.in_sleepable())
+        {
             refuse!(
                 Inval,
                 "global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context"
@@ -126,7 +128,13 @@ impl Verifier<'_> {
     }
 
     /// What a global function's parameter asks of an argument.
-    fn check_global_argument(&mut self, reg: &Reg, number: R, at: usize, param: &crate::types::Parameter) -> Check {
+    fn check_global_argument(
+        &mut self,
+        reg: &Reg,
+        number: R,
+        at: usize,
+        param: &crate::types::Parameter,
+    ) -> Check {
         let tagged = |tag: &str| param.tags.iter().any(|known| known == tag);
         let offset = |this: &Self| this.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything);
         if tagged("ctx") || matches!(&param.shape, Shape::Struct { name, .. } if self.is_context_name(name)) {

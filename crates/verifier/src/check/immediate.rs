@@ -51,7 +51,10 @@ impl Verifier<'_> {
 
     fn variable(&mut self, id: i32, module: i32) -> Check<Reg> {
         let Some(types) = self.env.types else {
-            refuse!(Inval, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
+            refuse!(
+                Inval,
+                "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig."
+            );
         };
         let btf = if module == 0 { 0 } else { 2 };
         let Some(variable) = types.variable(TypeRef { btf, id: id as u32 }) else {

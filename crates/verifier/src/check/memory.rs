@@ -308,7 +308,15 @@ impl Verifier<'_> {
     }
 
     /// Asks that the access lies inside of a value and touches nothing special (`check_map_access`).
-    pub(super) fn check_map_access(&self, base: R, map: u16, off: i32, size: i32, zero_allowed: bool, direct: bool) -> Check {
+    pub(super) fn check_map_access(
+        &self,
+        base: R,
+        map: u16,
+        off: i32,
+        size: i32,
+        zero_allowed: bool,
+        direct: bool,
+    ) -> Check {
         let map = &self.env.maps[usize::from(map)];
         self.check_region(base, off, size, map.value_size, zero_allowed)?;
         let reg = self.reg(base);
@@ -348,7 +356,8 @@ impl Verifier<'_> {
         let at = i64::from(off).wrapping_add(at as i64);
         let shape = &self.env.maps[usize::from(map)];
         let field = shape.fields.iter().find(|field| {
-            i64::from(field.offset) == at && matches!(field.kind, FieldKind::Kptr { .. } | FieldKind::Uptr { .. })
+            i64::from(field.offset) == at
+                && matches!(field.kind, FieldKind::Kptr { .. } | FieldKind::Uptr { .. })
         });
         if let Some(field) = field {
             let field = *field;

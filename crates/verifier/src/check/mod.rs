@@ -19,8 +19,8 @@ pub(crate) mod packet_load;
 pub(crate) mod pointer;
 pub(crate) mod range;
 pub(crate) mod references;
-pub(crate) mod stack;
 pub(crate) mod special;
+pub(crate) mod stack;
 
 use sandbpf_isa::{Insn, Reg as R};
 
@@ -123,7 +123,8 @@ impl Verifier<'_> {
     }
 
     pub(crate) fn in_sleepable(&self) -> bool {
-        self.cur.in_sleepable || (self.env.program.sleepable && !self.cur.frames.iter().any(|frame| frame.in_async))
+        self.cur.in_sleepable
+            || (self.env.program.sleepable && !self.cur.frames.iter().any(|frame| frame.in_async))
     }
 }
 

@@ -43,7 +43,8 @@ impl Verifier<'_> {
         if target.btf == 1 {
             return true;
         }
-        const PROTECTED: &[&str] = &["prog_test_ref_kfunc", "cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"];
+        const PROTECTED: &[&str] =
+            &["prog_test_ref_kfunc", "cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"];
         self.env.types.is_some_and(|types| PROTECTED.contains(&types.name(target)))
     }
 
@@ -101,7 +102,8 @@ impl Verifier<'_> {
                 refuse!(Acces, "only read is supported");
             }
             if !reg.flags.has(Flags::ALLOC) {
-                let allowed = types.writable(self.env.program.program_type, target, off as u32, access.bytes());
+                let allowed =
+                    types.writable(self.env.program.program_type, target, off as u32, access.bytes());
                 if let Err(message) = allowed {
                     refuse!(Acces, "{message}");
                 }
@@ -110,9 +112,10 @@ impl Verifier<'_> {
         }
         if reg.flags.has(Flags::ALLOC) {
             let end = off as u32 + access.bytes();
-            let special = types.special_fields(target).into_iter().find(|field| {
-                (off as u32) < field.offset + field.size && field.offset < end
-            });
+            let special = types
+                .special_fields(target)
+                .into_iter()
+                .find(|field| (off as u32) < field.offset + field.size && field.offset < end);
             if let Some(field) = special {
                 return self.access_special(access, field, target, off as u32);
             }
@@ -131,7 +134,13 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn access_special(&mut self, access: &Access, field: crate::environment::SpecialField, target: TypeRef, off: u32) -> Check {
+    fn access_special(
+        &mut self,
+        access: &Access,
+        field: crate::environment::SpecialField,
+        target: TypeRef,
+        off: u32,
+    ) -> Check {
         use crate::environment::FieldKind;
         if let FieldKind::Kptr { .. } = field.kind {
             if field.offset != off {
@@ -153,7 +162,8 @@ impl Verifier<'_> {
             PointerTag::Rcu => Flags::RCU,
         };
         let is_trusted = from.ref_id != 0
-            || (from.flags.has(Flags::TRUSTED.and(Flags::RCU).and(Flags::ALLOC)) && !from.flags.has(Flags::UNTRUSTED));
+            || (from.flags.has(Flags::TRUSTED.and(Flags::RCU).and(Flags::ALLOC))
+                && !from.flags.has(Flags::UNTRUSTED));
         let flags = if from.flags.has(Flags::UNTRUSTED) {
             Flags::UNTRUSTED
         } else if is_trusted || from.flags.has(Flags::RCU) {
@@ -215,7 +225,13 @@ impl Verifier<'_> {
     }
 
     /// An argument that must be an object of this type and trusted.
-    pub(super) fn check_trusted_argument(&mut self, reg: &Reg, number: R, target: TypeRef, nullable: bool) -> Check {
+    pub(super) fn check_trusted_argument(
+        &mut self,
+        reg: &Reg,
+        number: R,
+        target: TypeRef,
+        nullable: bool,
+    ) -> Check {
         if reg.is_zero() && nullable {
             return Ok(());
         }

@@ -13,10 +13,21 @@ pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
 
 impl Verifier<'_> {
     /// `dst = pointer op number`; `reversed` if the number stood on the left.
-    pub(super) fn adjust_pointer(&mut self, op: AluOp, width: Width, dst: R, pointer: Reg, number: Reg, reversed: bool) -> Check {
+    pub(super) fn adjust_pointer(
+        &mut self,
+        op: AluOp,
+        width: Width,
+        dst: R,
+        pointer: Reg,
+        number: Reg,
+        reversed: bool,
+    ) -> Check {
         let num = &number.num;
         let known = num.is_const();
-        if (known && (num.smin != num.smax || num.umin != num.umax)) || num.smin > num.smax || num.umin > num.umax {
+        if (known && (num.smin != num.smax || num.umin != num.umax))
+            || num.smin > num.smax
+            || num.umin > num.umax
+        {
             let unknown = self.unknown();
             self.set(dst, unknown);
             return Ok(());
@@ -90,18 +101,21 @@ impl Verifier<'_> {
             && let Ok(off) = i32::try_from(i64::from(pointer.off).wrapping_add(value as i64))
         {
             result.off = off;
-            result.num = Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
+            result.num =
+                Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
             return;
         }
         let at = &pointer.num;
-        (result.num.smin, result.num.smax) = match (at.smin.checked_add(num.smin), at.smax.checked_add(num.smax)) {
-            (Some(min), Some(max)) => (min, max),
-            _ => (i64::MIN, i64::MAX),
-        };
-        (result.num.umin, result.num.umax) = match (at.umin.checked_add(num.umin), at.umax.checked_add(num.umax)) {
-            (Some(min), Some(max)) => (min, max),
-            _ => (0, u64::MAX),
-        };
+        (result.num.smin, result.num.smax) =
+            match (at.smin.checked_add(num.smin), at.smax.checked_add(num.smax)) {
+                (Some(min), Some(max)) => (min, max),
+                _ => (i64::MIN, i64::MAX),
+            };
+        (result.num.umin, result.num.umax) =
+            match (at.umin.checked_add(num.umin), at.umax.checked_add(num.umax)) {
+                (Some(min), Some(max)) => (min, max),
+                _ => (0, u64::MAX),
+            };
         result.num.var_off = at.var_off.add(num.var_off);
         if pointer.is_packet() {
             result.id = self.fresh_id();
@@ -114,14 +128,16 @@ impl Verifier<'_> {
             && let Ok(off) = i32::try_from(i64::from(pointer.off).wrapping_sub(value as i64))
         {
             result.off = off;
-            result.num = Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
+            result.num =
+                Scalar { s32_min: i32::MIN, s32_max: i32::MAX, u32_min: 0, u32_max: u32::MAX, ..pointer.num };
             return;
         }
         let at = &pointer.num;
-        (result.num.smin, result.num.smax) = match (at.smin.checked_sub(num.smax), at.smax.checked_sub(num.smin)) {
-            (Some(min), Some(max)) => (min, max),
-            _ => (i64::MIN, i64::MAX),
-        };
+        (result.num.smin, result.num.smax) =
+            match (at.smin.checked_sub(num.smax), at.smax.checked_sub(num.smin)) {
+                (Some(min), Some(max)) => (min, max),
+                _ => (i64::MIN, i64::MAX),
+            };
         (result.num.umin, result.num.umax) = match at.umin < num.umax {
             true => (0, u64::MAX),
             false => (at.umin - num.umax, at.umax - num.umin),
@@ -135,7 +151,14 @@ impl Verifier<'_> {
         }
     }
 
-    fn sanitize_pointer(&mut self, _op: AluOp, _dst: R, _pointer: &Reg, _number: &Reg, _reversed: bool) -> Check {
+    fn sanitize_pointer(
+        &mut self,
+        _op: AluOp,
+        _dst: R,
+        _pointer: &Reg,
+        _number: &Reg,
+        _reversed: bool,
+    ) -> Check {
         Ok(())
     }
 
@@ -155,7 +178,11 @@ fn is_sane(reg: &Reg, pointer: &Reg) -> Check {
         refuse!(Inval, "{} pointer offset {} is not allowed", name(), reg.off);
     }
     if reg.num.smin == i64::MIN {
-        refuse!(Inval, "math between {} pointer and register with unbounded min value is not allowed", name());
+        refuse!(
+            Inval,
+            "math between {} pointer and register with unbounded min value is not allowed",
+            name()
+        );
     }
     if reg.num.smin >= MAX_VAR_OFF || reg.num.smin <= -MAX_VAR_OFF {
         refuse!(Inval, "value {} makes {} pointer be out of bounds", reg.num.smin, name());

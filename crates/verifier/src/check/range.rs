@@ -11,7 +11,14 @@ use crate::state::{Kind, Reg};
 impl Verifier<'_> {
     /// Whether `size` bytes at `off` lie inside of `len`, for messages about what this register points to
     /// (`__check_mem_access`).
-    pub(super) fn inside(&self, base: R, off: i64, size: i64, len: u32, zero_allowed: bool) -> Result<(), String> {
+    pub(super) fn inside(
+        &self,
+        base: R,
+        off: i64,
+        size: i64,
+        len: u32,
+        zero_allowed: bool,
+    ) -> Result<(), String> {
         let size_ok = size > 0 || (size == 0 && zero_allowed);
         if off >= 0 && size_ok && off + size <= i64::from(len) {
             return Ok(());
@@ -87,7 +94,13 @@ impl Verifier<'_> {
             refuse!(Acces, "negative offset {} ptr {} off={} disallowed", name(), Name(number), reg.off);
         }
         if !fixed_ok && reg.off != 0 {
-            refuse!(Acces, "dereference of modified {} ptr {} off={} disallowed", name(), Name(number), reg.off);
+            refuse!(
+                Acces,
+                "dereference of modified {} ptr {} off={} disallowed",
+                name(),
+                Name(number),
+                reg.off
+            );
         }
         if reg.num.const_value() != Some(0) {
             refuse!(Acces, "variable {} access var_off={} disallowed", name(), reg.num.var_off);

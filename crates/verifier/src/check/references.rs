@@ -15,7 +15,8 @@ impl Verifier<'_> {
 
     /// It was given back: nobody may use it any more (`release_reference`). False if it was not held.
     pub(super) fn release(&mut self, id: u32) -> bool {
-        let Some(at) = self.cur.refs.iter().position(|held| held.kind == RefKind::Pointer && held.id == id) else {
+        let Some(at) = self.cur.refs.iter().position(|held| held.kind == RefKind::Pointer && held.id == id)
+        else {
             return false;
         };
         self.cur.refs.swap_remove(at);

@@ -91,7 +91,8 @@ impl Verifier<'_> {
         if self.cur.locks == 0 {
             refuse!(Inval, "bpf_spin_unlock without taking a lock");
         }
-        let held = self.cur.refs.iter().position(|held| held.kind == kind && held.id == id && held.owner == owner);
+        let held =
+            self.cur.refs.iter().position(|held| held.kind == kind && held.id == id && held.owner == owner);
         let Some(at) = held else {
             refuse!(Inval, "bpf_spin_unlock of different lock");
         };
@@ -152,7 +153,11 @@ impl Verifier<'_> {
             refuse!(Inval, "{place} has to have BTF in order to use bpf_kptr_xchg");
         }
         let Some(value) = reg.num.const_value() else {
-            refuse!(Inval, "{} doesn't have constant offset. kptr has to be at the constant offset", Name(number));
+            refuse!(
+                Inval,
+                "{} doesn't have constant offset. kptr has to be at the constant offset",
+                Name(number)
+            );
         };
         let is_kptr = |kind: FieldKind| matches!(kind, FieldKind::Kptr { .. } | FieldKind::Uptr { .. });
         if !fields.iter().any(|field| is_kptr(field.kind)) {

@@ -219,7 +219,10 @@ impl Verifier<'_> {
             }
             if byte == Byte::Invalid && !self.rights.uninit_stack {
                 let pc = self.slot(self.pc);
-                refuse!(Inval, "uninit stack in range of var-offset write prohibited for !root; insn {pc}, off: {i}");
+                refuse!(
+                    Inval,
+                    "uninit stack in range of var-offset write prohibited for !root; insn {pc}, off: {i}"
+                );
             }
             self.cur.frame_mut(frame).stack[at].bytes[place] = new;
         }

@@ -9,7 +9,9 @@ impl Scalar {
     pub fn alu(&self, op: AluOp, width: Width, src: &Scalar) -> Scalar {
         match op {
             AluOp::Mov => return *src,
-            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !shifts_by_constant(src, width) => return Scalar::UNKNOWN,
+            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !shifts_by_constant(src, width) => {
+                return Scalar::UNKNOWN;
+            }
             AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => return Scalar::UNKNOWN,
             AluOp::Movs8 | AluOp::Movs16 | AluOp::Movs32 => return Scalar::UNKNOWN,
             _ => {}
@@ -316,4 +318,3 @@ fn extremes<T: Ord + Copy>(all: [Option<T>; 4]) -> Option<(T, T)> {
     }
     bounds
 }
-

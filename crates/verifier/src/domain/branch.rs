@@ -15,9 +15,7 @@ struct Bounds {
 
 fn bounds(of: &Scalar, width: Width) -> Bounds {
     match width {
-        Width::W64 => {
-            Bounds { bits: of.var_off, umin: of.umin, umax: of.umax, smin: of.smin, smax: of.smax }
-        }
+        Width::W64 => Bounds { bits: of.var_off, umin: of.umin, umax: of.umax, smin: of.smin, smax: of.smax },
         Width::W32 => Bounds {
             bits: of.var_off.subreg(),
             umin: of.u32_min.into(),
@@ -31,7 +29,15 @@ fn bounds(of: &Scalar, width: Width) -> Bounds {
 /// Which way `a cond b` goes, if that is known (`is_scalar_branch_taken`).
 pub fn branch_taken(cond: Cond, width: Width, a: &Scalar, b: &Scalar) -> Option<bool> {
     let (x, y) = (bounds(a, width), bounds(b, width));
-    let ordered = |yes: bool, no: bool| if yes { Some(true) } else if no { Some(false) } else { None };
+    let ordered = |yes: bool, no: bool| {
+        if yes {
+            Some(true)
+        } else if no {
+            Some(false)
+        } else {
+            None
+        }
+    };
     match cond {
         Cond::Eq => equal(width, a, b, &x, &y),
         Cond::Ne => equal(width, a, b, &x, &y).map(|equal| !equal),
@@ -57,14 +63,10 @@ fn equal(width: Width, a: &Scalar, b: &Scalar, x: &Bounds, y: &Bounds) -> Option
     if x.bits.is_const() && y.bits.is_const() {
         return Some(x.bits.value == y.bits.value);
     }
-    let apart = !x.bits.overlaps(y.bits)
-        || x.umin > y.umax
-        || x.umax < y.umin
-        || x.smin > y.smax
-        || x.smax < y.smin;
-    let low_apart = || {
-        a.u32_min > b.u32_max || a.u32_max < b.u32_min || a.s32_min > b.s32_max || a.s32_max < b.s32_min
-    };
+    let apart =
+        !x.bits.overlaps(y.bits) || x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
+    let low_apart =
+        || a.u32_min > b.u32_max || a.u32_max < b.u32_min || a.s32_min > b.s32_max || a.s32_max < b.s32_min;
     (apart || (width == Width::W64 && low_apart())).then_some(false)
 }
 

@@ -120,10 +120,16 @@ impl Scalar {
             || self.s32_min > self.s32_max;
         let value = self.var_off.value;
         let whole = self.var_off.is_const()
-            && (self.umin != value || self.umax != value || self.smin != value as i64 || self.smax != value as i64);
+            && (self.umin != value
+                || self.umax != value
+                || self.smin != value as i64
+                || self.smax != value as i64);
         let low = value as u32;
         let half = self.var_off.is_subreg_const()
-            && (self.u32_min != low || self.u32_max != low || self.s32_min != low as i32 || self.s32_max != low as i32);
+            && (self.u32_min != low
+                || self.u32_max != low
+                || self.s32_min != low as i32
+                || self.s32_max != low as i32);
         bounds || whole || half
     }
 
@@ -179,7 +185,9 @@ impl Scalar {
         }
         // From just below a multiple of 2^32 to just above it.
         let crosses = |low: u64, high: u64| {
-            ((low >> 32) as u32).wrapping_add(1) == (high >> 32) as u32 && (low as i32) < 0 && high as i32 >= 0
+            ((low >> 32) as u32).wrapping_add(1) == (high >> 32) as u32
+                && (low as i32) < 0
+                && high as i32 >= 0
         };
         if crosses(self.umin, self.umax) {
             self.s32_min = self.s32_min.max(self.umin as i32);
@@ -313,7 +321,8 @@ impl Scalar {
             return;
         }
         if (self.smax as u64) >> bits == (self.smin as u64) >> bits {
-            let (a, b) = (from.sign_extend(self.smax as u64) as i64, from.sign_extend(self.smin as u64) as i64);
+            let (a, b) =
+                (from.sign_extend(self.smax as u64) as i64, from.sign_extend(self.smin as u64) as i64);
             let (min, max) = (a.min(b), a.max(b));
             if (min >= 0) == (max >= 0) {
                 *self = Scalar {

@@ -106,7 +106,14 @@ impl Verifier<'_> {
         })
     }
 
-    fn frame_covers(&self, old: &Rc<Frame>, cur: &Rc<Frame>, live: u16, exact: Exact, ids: &mut IdMap) -> bool {
+    fn frame_covers(
+        &self,
+        old: &Rc<Frame>,
+        cur: &Rc<Frame>,
+        live: u16,
+        exact: Exact,
+        ids: &mut IdMap,
+    ) -> bool {
         if old.callback_depth > cur.callback_depth {
             return false;
         }
@@ -130,7 +137,8 @@ impl Verifier<'_> {
         if !old.same_type(cur) {
             return false;
         }
-        let within = |old: &Reg, cur: &Reg| cur.num.is_within(&old.num) && old.num.var_off.contains(cur.num.var_off);
+        let within =
+            |old: &Reg, cur: &Reg| cur.num.is_within(&old.num) && old.num.var_off.contains(cur.num.var_off);
         match old.kind {
             Kind::Scalar => {
                 if !self.rights.spec_v1 && self.known.explores_limits {
@@ -139,7 +147,9 @@ impl Verifier<'_> {
                 if !old.precise && exact == Exact::No {
                     return true;
                 }
-                if (old.id & ADD_CONST) != (cur.id & ADD_CONST) || (old.id & ADD_CONST != 0 && old.off != cur.off) {
+                if (old.id & ADD_CONST) != (cur.id & ADD_CONST)
+                    || (old.id & ADD_CONST != 0 && old.off != cur.off)
+                {
                     return false;
                 }
                 within(old, cur) && ids.same_scalar(old.id, cur.id)
@@ -209,7 +219,9 @@ impl Verifier<'_> {
             return match old.bytes[7] {
                 Byte::Spill => self.reg_covers(&old.reg, &cur.reg, exact, ids),
                 Byte::Dynptr => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
-                Byte::Iter => same_iterator(&old.reg.kind, &cur.reg.kind) && ids.same(old.reg.ref_id, cur.reg.ref_id),
+                Byte::Iter => {
+                    same_iterator(&old.reg.kind, &cur.reg.kind) && ids.same(old.reg.ref_id, cur.reg.ref_id)
+                }
                 Byte::Irq => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
                 Byte::Misc | Byte::Zero | Byte::Invalid => true,
             };
@@ -266,6 +278,7 @@ fn refs_cover(old: &State, cur: &State, ids: &mut IdMap) -> bool {
     old.refs.iter().zip(&cur.refs).all(|(before, now)| {
         ids.same(before.id, now.id)
             && before.kind == now.kind
-            && (!matches!(before.kind, RefKind::Lock | RefKind::ResLock | RefKind::ResLockIrq) || before.owner == now.owner)
+            && (!matches!(before.kind, RefKind::Lock | RefKind::ResLock | RefKind::ResLockIrq)
+                || before.owner == now.owner)
     })
 }

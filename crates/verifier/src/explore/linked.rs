@@ -65,7 +65,11 @@ impl Linked {
         let mut linked = Linked::default();
         for at in 0..(packed & 15) as u32 {
             let bits = packed >> (4 + PLACE_BITS * at);
-            linked.add(Place { frame: (bits & 7) as u8, index: (bits >> 3 & 63) as u8, is_reg: bits >> 9 & 1 != 0 });
+            linked.add(Place {
+                frame: (bits & 7) as u8,
+                index: (bits >> 3 & 63) as u8,
+                is_reg: bits >> 9 & 1 != 0,
+            });
         }
         linked
     }
@@ -81,7 +85,8 @@ impl Verifier<'_> {
             let frame = &self.cur.frames[number];
             let regs = (0..10).filter(|&at| is_linked(&frame.regs[at])).map(|at| (true, at));
             let slots = frame.stack.iter().enumerate();
-            let slots = slots.filter(|(_, slot)| slot.is_spill() && is_linked(&slot.reg)).map(|(at, _)| (false, at));
+            let slots =
+                slots.filter(|(_, slot)| slot.is_spill() && is_linked(&slot.reg)).map(|(at, _)| (false, at));
             let found: Vec<_> = regs.chain(slots).collect();
             for (is_reg, index) in found {
                 if linked.add(Place { frame: number as u8, is_reg, index: index as u8 }) {

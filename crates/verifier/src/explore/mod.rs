@@ -179,8 +179,15 @@ impl<'v> Verifier<'v> {
         let mut path = Vec::new();
         let mut state = Some(&self.cur);
         while let Some(at) = state {
-            path.extend(at.history.iter().rev().filter(|step| step.prev.0 + 1 != step.pc.0).map(|step| (step.prev, step.pc)));
-            state = at.parent.and_then(|parent| self.kept[parent.0 as usize].as_deref()).map(|kept| &kept.state);
+            path.extend(
+                at.history
+                    .iter()
+                    .rev()
+                    .filter(|step| step.prev.0 + 1 != step.pc.0)
+                    .map(|step| (step.prev, step.pc)),
+            );
+            state =
+                at.parent.and_then(|parent| self.kept[parent.0 as usize].as_deref()).map(|kept| &kept.state);
         }
         path.reverse();
         path

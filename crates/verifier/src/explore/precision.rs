@@ -164,7 +164,13 @@ impl Verifier<'_> {
     }
 
     /// Traces what is wanted back, through the stretch and through the states before it (`__mark_chain_precision`).
-    fn trace(&mut self, mut wanted: Wanted, stretch: Stretch<'_>, mut parent: Option<StateId>, depth: usize) -> Check<bool> {
+    fn trace(
+        &mut self,
+        mut wanted: Wanted,
+        stretch: Stretch<'_>,
+        mut parent: Option<StateId>,
+        depth: usize,
+    ) -> Check<bool> {
         let start = parent;
         let mut changed = false;
         if wanted.is_empty() {
@@ -247,7 +253,13 @@ impl Verifier<'_> {
     }
 
     /// One instruction backwards: what made what is wanted (`backtrack_insn`).
-    fn trace_insn(&self, wanted: &mut Wanted, pc: Pc, subsequent: Option<Pc>, step: Option<&Step>) -> Check<Result<(), Lost>> {
+    fn trace_insn(
+        &self,
+        wanted: &mut Wanted,
+        pc: Pc,
+        subsequent: Option<Pc>,
+        step: Option<&Step>,
+    ) -> Check<Result<(), Lost>> {
         wanted.sync(step);
         let slot = step.and_then(|step| step.touched.slot);
         match self.program.insns()[pc.index()] {
@@ -348,7 +360,13 @@ impl Verifier<'_> {
         Ok(Ok(()))
     }
 
-    fn trace_store(&self, wanted: &mut Wanted, base: R, src: Option<R>, slot: Option<(u8, u8)>) -> Check<Result<(), Lost>> {
+    fn trace_store(
+        &self,
+        wanted: &mut Wanted,
+        base: R,
+        src: Option<R>,
+        slot: Option<(u8, u8)>,
+    ) -> Check<Result<(), Lost>> {
         if wanted.has(base) {
             return Ok(Err(Lost));
         }
@@ -443,7 +461,11 @@ impl Verifier<'_> {
     fn at_entry(&mut self, id: Option<StateId>, wanted: &Wanted) -> Check<bool> {
         let regs = wanted.regs[0];
         let function = id.map(|id| self.kept_ref(id).state.frames[0].function);
-        if wanted.frame == 0 && wanted.slots[0] == 0 && regs & !ARGUMENTS == 0 && function.is_some_and(|at| at > 0) {
+        if wanted.frame == 0
+            && wanted.slots[0] == 0
+            && regs & !ARGUMENTS == 0
+            && function.is_some_and(|at| at > 0)
+        {
             if let Some(id) = id {
                 let frame = self.kept_mut(id).state.frame_mut(0);
                 for at in (1..6).filter(|at| regs & (1 << at) != 0) {

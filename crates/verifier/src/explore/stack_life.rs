@@ -78,7 +78,8 @@ impl StackLife {
         if let Some(&found) = self.by_chain.get(&chain) {
             return found;
         }
-        let function = program.functions().partition_point(|function| function.entry <= chain.entry).saturating_sub(1);
+        let function =
+            program.functions().partition_point(|function| function.entry <= chain.entry).saturating_sub(1);
         let span = &program.functions()[function];
         let len = (span.end.0 - span.entry.0) as usize;
         self.instances.push(Instance {
@@ -245,7 +246,8 @@ pub(crate) struct Query {
 impl Query {
     pub(crate) fn new(life: &StackLife, program: &Program, state: &State) -> Query {
         let frames = 0..state.frames.len();
-        let instances = frames.map(|frame| life.by_chain.get(&Chain::of(program, state, frame)).copied()).collect();
+        let instances =
+            frames.map(|frame| life.by_chain.get(&Chain::of(program, state, frame)).copied()).collect();
         let calls = (0..state.depth()).map(|frame| state.frame_pc(frame)).collect();
         Query { instances, calls, pc: state.pc }
     }
@@ -253,7 +255,8 @@ impl Query {
     /// Whether a slot may still be read.
     pub(crate) fn is_alive(&self, life: &StackLife, graph: &Graph, frame: usize, slot: usize) -> bool {
         let live = |at: Option<usize>, pc: Pc| {
-            at.and_then(|at| life.instances[at].get(frame, pc)).is_some_and(|masks| masks.live & (1 << slot) != 0)
+            at.and_then(|at| life.instances[at].get(frame, pc))
+                .is_some_and(|masks| masks.live & (1 << slot) != 0)
         };
         if live(self.instances.last().copied().flatten(), self.pc) {
             return true;

@@ -14,7 +14,8 @@ impl Verifier<'_> {
     /// Verifies the program, then its global functions that are called, then what all of them need of the stack.
     pub(crate) fn verify_all(&mut self) -> Result<(), Box<Rejection>> {
         for (at, function) in self.program.functions().iter().enumerate() {
-            self.known.global[at] = at > 0 && self.signature(function.entry).is_some_and(|signature| signature.global);
+            self.known.global[at] =
+                at > 0 && self.signature(function.entry).is_some_and(|signature| signature.global);
         }
         self.explore_function(0)?;
         // A function that is called by another that is called is called.
@@ -77,7 +78,9 @@ impl Verifier<'_> {
         };
         match &param.shape {
             Shape::Number { .. } => Ok(self.unknown()),
-            Shape::Struct { name, .. } if self.is_context_name(name) => Ok(Reg::pointer(Kind::Context, Flags::NONE)),
+            Shape::Struct { name, .. } if self.is_context_name(name) => {
+                Ok(Reg::pointer(Kind::Context, Flags::NONE))
+            }
             Shape::Struct { name, .. } if name == "bpf_dynptr" => {
                 let id = self.fresh_id();
                 Ok(Reg { id, ..Reg::pointer(Kind::Dynptr { of: Dynptr::Local, first: true }, Flags::NONE) })

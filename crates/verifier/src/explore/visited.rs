@@ -111,10 +111,12 @@ impl Verifier<'_> {
         let old = &self.kept_ref(id).state;
         old.frames.iter().zip(&self.cur.frames).any(|(old, cur)| {
             old.stack.iter().enumerate().any(|(at, slot)| match slot.reg.kind {
-                Kind::Iter { state: IterState::Active, depth, .. } => match cur.stack.get(at).map(|slot| slot.reg.kind) {
-                    Some(Kind::Iter { depth: now, .. }) => now != depth,
-                    _ => true,
-                },
+                Kind::Iter { state: IterState::Active, depth, .. } => {
+                    match cur.stack.get(at).map(|slot| slot.reg.kind) {
+                        Some(Kind::Iter { depth: now, .. }) => now != depth,
+                        _ => true,
+                    }
+                }
                 _ => false,
             })
         })
@@ -124,7 +126,8 @@ impl Verifier<'_> {
     fn may_be_looping(&self, id: StateId) -> bool {
         let old = &self.kept_ref(id).state;
         let same = |(a, b): (&Reg, &Reg)| a.same_but_ids(b) && a.id == b.id && a.ref_id == b.ref_id;
-        old.frames.len() == self.cur.frames.len() && old.current().regs.iter().zip(&self.cur.current().regs).all(same)
+        old.frames.len() == self.cur.frames.len()
+            && old.current().regs.iter().zip(&self.cur.current().regs).all(same)
     }
 
     /// The current state is covered: what is precise in the other must be so here.
@@ -193,7 +196,11 @@ impl Verifier<'_> {
         for at in 0..self.at[pc.index()].len() {
             let id = self.at[pc.index()][at];
             let state = &self.kept_ref(id).state;
-            if state.branches > 0 || state.cleaned || !state.same_callsites(&self.cur) || self.is_incomplete(state) {
+            if state.branches > 0
+                || state.cleaned
+                || !state.same_callsites(&self.cur)
+                || self.is_incomplete(state)
+            {
                 continue;
             }
             let Some(mut kept) = self.kept[id.0 as usize].take() else { continue };
