@@ -12,6 +12,7 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("sandbpf-isa", &[]),
     ("sandbpf-abi", &["sandbpf-isa"]),
+    ("sandbpf-verifier", &["sandbpf-isa", "sandbpf-abi"]),
     ("sandbpf-capture", &[]),
     ("sandbpf-classic", &["sandbpf-isa", "sandbpf-abi"]),
     ("sandbpf-elf", &[]),
@@ -25,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-isa",
             "sandbpf-abi",
             "sandbpf-classic",
+            "sandbpf-verifier",
             "sandbpf-elf",
             "sandbpf-maps",
             "sandbpf-runtime",

@@ -50,6 +50,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Would Linux load it?
+//!
+//! [`Loader::verified`] has programs verified before they are prepared, as Linux 6.18 does; [`Verifier`] asks without
+//! loading.
+//!
+//! ```
+//! use sandbpf::{Loader, Program, Xdp};
+//! let loader = Loader::new().verified(true);
+//! let reads = "r0 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r0 + 0)\nexit";
+//! let error = loader.load::<Xdp>(reads).unwrap_err();
+//! let rejection = error.verify().unwrap();
+//! assert_eq!((rejection.errno(), rejection.instruction()), ("EACCES", Some(1)));
+//! let passes: Program<Xdp> = loader.load("r0 = 2\nexit")?;
+//! assert_eq!(passes.proof().unwrap().statistics().processed, 2);
+//! # Ok::<(), sandbpf::LoadError>(())
+//! ```
+//!
 //! # What runs a program
 //!
 //! [`Engine::Auto`] compiles to machine code where that exists and interprets elsewhere; all engines
@@ -68,6 +85,7 @@ mod map_set;
 pub mod object;
 mod program;
 mod runner;
+mod verify;
 
 pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
 pub use error::LoadError;
@@ -89,6 +107,9 @@ pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
+#[cfg(feature = "object")]
+pub use verify::special_fields;
+pub use verify::{FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};
@@ -111,3 +132,5 @@ pub use sandbpf_maps as maps;
 pub use sandbpf_classic as classic;
 /// The instruction set: decode, encode, print, parse.
 pub use sandbpf_isa as isa;
+/// The verifier's own terms: shapes of maps, types, figures.
+pub use sandbpf_verifier as verifier;

@@ -8,7 +8,7 @@ use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
 
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
-use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program};
+use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
 
 /// Turns code into a [`Program`]. The default compiles to machine code where it can.
 ///
@@ -30,6 +30,17 @@ pub struct Loader {
     dialect: Option<Dialect>,
     reserved: Reserved,
     maps: Option<Maps>,
+    verify: Verify,
+}
+
+/// Whether programs are verified before they are prepared.
+#[derive(Clone)]
+enum Verify {
+    No,
+    /// On the terms of their kind.
+    Kind,
+    /// On these.
+    By(Arc<Verifier>),
 }
 
 /// What runs a program. All give the same results, to the bit.
@@ -73,6 +84,7 @@ impl Default for Loader {
             dialect: None,
             reserved: Reserved::Linux,
             maps: None,
+            verify: Verify::No,
         }
     }
 }
@@ -119,11 +131,29 @@ impl Loader {
         Loader { reserved, ..self }
     }
 
+    /// Chooses whether extended programs are verified before they are prepared, on the terms of their kind and with the
+    /// loader's maps: what Linux would not load is not loaded ([`LoadError::verify`] says why), and what is loaded has a
+    /// [proof](Program::proof).
+    pub fn verified(self, verified: bool) -> Self {
+        Loader { verify: if verified { Verify::Kind } else { Verify::No }, ..self }
+    }
+
+    /// The same on other terms: an attach type, fewer rights, maps by their shapes.
+    pub fn verified_by(self, verifier: Verifier) -> Self {
+        Loader { verify: Verify::By(Arc::new(verifier)), ..self }
+    }
+
+    /// Whether programs are verified on the terms of their kind.
+    #[cfg(feature = "object")]
+    pub(crate) fn verifies_kinds(&self) -> bool {
+        matches!(self.verify, Verify::Kind)
+    }
+
     /// Checks and prepares `code`.
     ///
     /// A classic filter must pass the check of its dialect, exactly as the kernel's or libpcap's.
     /// An extended program must decode; what it does with memory, calls and time is checked as it
-    /// runs.
+    /// runs, or beforehand if the loader is to have it [verified](Loader::verified).
     pub fn load<'c, K: Kind>(&self, code: impl Into<Code<'c>>) -> Result<Program<K>, LoadError> {
         Ok(Program::from_image(self.image(K::NAME, code.into())?))
     }
@@ -135,6 +165,7 @@ impl Loader {
 
     fn image(&self, kind: KindName, code: Code<'_>) -> Result<Arc<Image>, LoadError> {
         let (program, traits) = self.prepare(kind, code)?;
+        let proof = if traits.classic { None } else { self.prove(kind, &program)? };
         let program = match &self.maps {
             Some(maps) => program.with_numbers(|value| maps.number(value)),
             None => program,
@@ -150,8 +181,20 @@ impl Loader {
             host: self.host.clone(),
             limits: self.limits,
             traits,
+            proof,
             step: OnceLock::new(),
         }))
+    }
+
+    fn prove(&self, kind: KindName, program: &isa::Program) -> Result<Option<Proof>, LoadErrorKind> {
+        let by_kind = || Verifier::of_kind(kind).ok_or(LoadErrorKind::NoVerifier(kind));
+        let proof = match (&self.verify, &self.maps) {
+            (Verify::No, _) => return Ok(None),
+            (Verify::By(verifier), _) => verifier.verify(program),
+            (Verify::Kind, None) => by_kind()?.verify(program),
+            (Verify::Kind, Some(maps)) => by_kind()?.maps(maps).verify(program),
+        };
+        proof.map(Some).map_err(|error| LoadErrorKind::Verify(Box::new(error)))
     }
 
     fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {
@@ -162,7 +205,7 @@ impl Loader {
                 Ok(insns) => Some(insns),
                 // It may be assembly of the extended kind; if it is neither, that error speaks.
                 Err(error) => match isa::parse(text) {
-                    Ok(program) => return Ok((program, Traits { needs_context: true, wire_length: false })),
+                    Ok(program) => return Ok((program, Traits::EXTENDED)),
                     Err(_) => return Err(error.into()),
                 },
             },
@@ -184,7 +227,7 @@ impl Loader {
             Code::Program(program) => program,
             Code::Classic(insns) => return self.classic(kind, insns),
         };
-        Ok((program, Traits { needs_context: true, wire_length: false }))
+        Ok((program, Traits::EXTENDED))
     }
 
     fn classic(
@@ -211,7 +254,7 @@ impl Loader {
             Filter::check(insns, dialect).map_err(|error| LoadErrorKind::Check { dialect, error })?;
         let lowered = sandbpf_classic::lower(&filter);
         let traits =
-            Traits { needs_context: lowered.needs_context, wire_length: dialect == Dialect::Libpcap };
+            Traits { classic: true, needs_context: lowered.needs_context, wire_length: dialect == Dialect::Libpcap };
         Ok((lowered.program, traits))
     }
 

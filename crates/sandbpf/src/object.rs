@@ -2,7 +2,7 @@
 
 use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
 
-use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program};
+use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program, Verifier};
 
 /// An object whose maps exist.
 ///
@@ -128,7 +128,7 @@ impl ObjectSet {
     pub fn program<K: Kind>(&self, name: &str, loader: &Loader) -> Result<Program<K>, ObjectSetError> {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
-        let loaded = loader.clone().maps(&self.maps).load(Code::Bytes(&code));
+        let loaded = self.loader(loader, &linked, K::NAME).load(Code::Bytes(&code));
         let program: Program<K> =
             loaded.map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
@@ -152,13 +152,31 @@ impl ObjectSet {
     pub fn any_as(&self, name: &str, kind: KindName, loader: &Loader) -> Result<AnyProgram, ObjectSetError> {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
-        let program = loader
-            .clone()
-            .maps(&self.maps)
+        let program = self
+            .loader(loader, &linked, kind)
             .load_any(kind, Code::Bytes(&code))
             .map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
         Ok(program)
+    }
+
+    /// The loader with the object's maps; verifying by what the object says of the program.
+    fn loader(&self, loader: &Loader, program: &ObjectProgram, kind: KindName) -> Loader {
+        let loader = loader.clone().maps(&self.maps);
+        if !loader.verifies_kinds() {
+            return loader;
+        }
+        match self.verifier(program, kind) {
+            Some(verifier) => loader.verified_by(verifier),
+            None => loader,
+        }
+    }
+
+    /// The terms on which a program of the object is verified as this kind, with the numbers of its maps; none if
+    /// Linux has no such type of program.
+    pub fn verifier(&self, program: &ObjectProgram, kind: KindName) -> Option<Verifier> {
+        let verifier = Verifier::of_object_as(&self.object, program, Some(kind.program_type()?))?;
+        Some(verifier.renumbered(&self.numbers))
     }
 
     /// Puts a program into the arrays that name it.

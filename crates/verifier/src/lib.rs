@@ -23,17 +23,21 @@ mod environment;
 mod error;
 mod explore;
 mod log;
+mod print;
 mod stack_depth;
 pub mod state;
 mod types;
+mod undecodable;
 
 pub use environment::{
     Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature,
-    SpecialField, TypeRef,
+    SourceLine, SpecialField, TypeRef,
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
 pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Types, Variable};
+
+pub use undecodable::undecodable;
 
 use sandbpf_isa::{Callee, Program};
 
@@ -54,12 +58,16 @@ pub struct Verified {
 }
 
 /// What is known of a program that was not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
     /// Why.
     pub rejection: Rejection,
     /// How much work it was until then.
     pub statistics: Statistics,
+    /// What was known of each register at the instruction, in the kernel's notation.
+    pub registers: Vec<(u8, String)>,
+    /// What was known of registers and stack, in one line.
+    pub state: String,
     /// What was written down on the way.
     pub log: String,
 }
@@ -91,13 +99,18 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     let early = |refusal: Box<error::Refusal>| {
         let rejection =
             Rejection { errno: refusal.errno, pc: None, message: refusal.message, path: Vec::new() };
-        Box::new(Rejected { rejection, statistics: Statistics::default(), log: String::new() })
+        let log = if env.log_level > 0 { format!("{}\n", rejection.message) } else { String::new() };
+        Box::new(Rejected { rejection, log, ..Rejected::default() })
     };
     compatible::check(program, env).map_err(early)?;
     let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
     let mut verifier = Verifier::new(program, env, graph);
     let done = verifier.verify_all();
-    let log = std::mem::take(&mut verifier.log.text);
+    if let Err(rejection) = &done {
+        verifier.log.write(&format!("{}\n", rejection.message));
+    }
+    verifier.log_figures();
+    let log = verifier.log.take();
     match done {
         Ok(()) => Ok(Verified {
             statistics: verifier.statistics,
@@ -105,8 +118,12 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
             reached: verifier.known.reached.clone(),
             log,
         }),
-        Err(rejection) => {
-            Err(Box::new(Rejected { rejection: *rejection, statistics: verifier.statistics, log }))
-        }
+        Err(rejection) => Err(Box::new(Rejected {
+            registers: verifier.known_registers(),
+            state: verifier.state_line(print::Shown::ALL).trim_start().to_string(),
+            rejection: *rejection,
+            statistics: verifier.statistics,
+            log,
+        })),
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct StackLife {
     current: Option<usize>,
     pc: Pc,
     written: [u64; 8],
+    /// What the instruction read of each frame, for the log.
+    read: [u64; 8],
 }
 
 impl StackLife {
@@ -108,10 +110,12 @@ impl StackLife {
         }
         self.pc = pc;
         self.written = [0; 8];
+        self.read = [0; 8];
     }
 
     /// It reads slots of this frame.
     pub(crate) fn read(&mut self, frame: usize, slots: u64) {
+        self.read[frame] |= slots;
         if let Some(current) = self.current {
             mark_read(&mut self.instances[current], frame, self.pc, slots);
         }
@@ -120,6 +124,12 @@ impl StackLife {
     /// It overwrites slots of this frame.
     pub(crate) fn write(&mut self, frame: usize, slots: u64) {
         self.written[frame] |= slots;
+    }
+
+    /// What the instruction read and overwrote so far in any frame.
+    pub(crate) fn touched(&self) -> (u64, u64) {
+        let all = |masks: &[u64; 8]| masks.iter().fold(0, |all, mask| all | mask);
+        (all(&self.read), all(&self.written))
     }
 
     /// It was looked at.
