@@ -367,6 +367,9 @@ pub(crate) struct Vectors {
     /// Only records whose name contains this
     #[arg(long, value_name = "NAME")]
     pub(crate) filter: Option<String>,
+    /// Print both answers to each question about a verdict of the verifier, a line of JSON each
+    #[arg(long)]
+    pub(crate) detail: bool,
     /// How many threads; as many as there are processors if not given
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<std::num::NonZeroUsize>,

@@ -1,7 +1,7 @@
 //! The terms of an object's program: what its section, its maps and its types say.
 
 use sandbpf_abi::{AttachType, ProgramType};
-use sandbpf_elf::{Btf, MapDef, Object, ObjectProgram};
+use sandbpf_elf::{Btf, MapDef, MapKind, Object, ObjectProgram};
 use sandbpf_verifier::{MapShape, SourceLine, TypeRef};
 
 use super::{FunctionInfo, Verifier, special_fields};
@@ -30,7 +30,7 @@ impl Verifier {
             .lines(lines(program));
         if by_section == Some(program_type) {
             verifier = verifier.attached(AttachType(attributes.attach_type.0)).flags(attributes.flags);
-            if let Some(target) = program.entry.attach_target() {
+            if let Some(target) = target(object, program, program_type) {
                 verifier = verifier.targeting(target);
             }
             if let Some(id) = attributes.attach_type_id {
@@ -59,6 +59,21 @@ impl Verifier {
         }
         Verifier { numbers, ..self }
     }
+}
+
+/// What the program will be attached to, by the name that decides what it may do there.
+fn target(object: &Object, program: &ObjectProgram, program_type: ProgramType) -> Option<String> {
+    let entry = &program.entry;
+    if program_type == ProgramType::StructOps {
+        return object.maps().iter().find_map(|map| {
+            let MapKind::StructOps(ops) = &map.kind else { return None };
+            let (member, _) = ops.programs.iter().find(|(_, name)| *name == entry.name)?;
+            Some(format!("{}.{member}", ops.name))
+        });
+    }
+    let target = entry.attach_target()?;
+    let iterates = entry.section.starts_with("iter");
+    Some(if iterates { format!("bpf_iter_{target}") } else { target.to_string() })
 }
 
 /// What is known of the program's functions, if it has type information for them.

@@ -14,3 +14,5 @@ pub(crate) mod program_runs;
 pub(crate) mod return_values;
 pub(crate) mod semantics;
 pub(crate) mod test_bpf;
+pub(crate) mod verdict;
+pub(crate) mod verify_speed;

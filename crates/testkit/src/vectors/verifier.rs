@@ -1,0 +1,105 @@
+//! The terms on which a record's program was verified: what `bpf(2)` was told of it.
+
+use std::sync::Arc;
+
+use sandbpf::abi::{AttachType, ProgramType};
+use sandbpf::object::{Btf, Object, ObjectProgram};
+use sandbpf::verifier::MapShape;
+use sandbpf::{Verifier, special_fields};
+use serde_json::Value;
+
+use super::library::Library;
+use super::record::{Malformed, Record, bytes};
+
+/// `BPF_F_RDONLY_PROG`.
+const RDONLY_PROG: u32 = 1 << 7;
+
+/// The verifier that the record's program met.
+pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malformed> {
+    let value = record.value();
+    let name = record.str("prog_type")?;
+    let program_type = ProgramType::from_name(name).ok_or(Malformed::field("prog_type"))?;
+    let attach = number(value, "expected_attach_type").or(number(value, "attach_type")).unwrap_or(0);
+    let object = value["object"].as_str().and_then(|name| library.object(name));
+    let program = object.as_deref().and_then(|object| linked(object, record));
+    let mut verifier = match (&object, &program) {
+        (Some(object), Some(program)) => Verifier::of_object_as(object, program, Some(program_type)),
+        _ => None,
+    }
+    .unwrap_or_else(|| Verifier::new(program_type));
+    verifier = verifier.attached(AttachType(attach));
+    if let Some(flags) = number(value, "prog_flags") {
+        verifier = verifier.flags(flags);
+    }
+    if let Some(license) = value["license"].as_str() {
+        verifier = verifier.license(license);
+    }
+    let described = value["maps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // The shapes of inner maps stand behind those that the program names.
+    let mut shapes = vec![MapShape::default(); described.len()];
+    for (at, map) in described.iter().enumerate() {
+        let shape = shape(map, object.as_ref(), &mut shapes)?;
+        shapes[at] = shape;
+    }
+    Ok(verifier.shapes(shapes, described.len()))
+}
+
+/// The program in its object, if what it was linked to there is what was loaded.
+fn linked(object: &Object, record: &Record) -> Option<ObjectProgram> {
+    let program = object.program(record.value()["program"].as_str()?).ok()?;
+    let slots = record.value()["insn_cnt"].as_u64()?;
+    (program.insns.len() as u64 == slots * 8).then_some(program)
+}
+
+fn number(value: &Value, field: &str) -> Option<u32> {
+    value[field].as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+fn shape(
+    map: &Value,
+    object: Option<&Arc<Object>>,
+    shapes: &mut Vec<MapShape>,
+) -> Result<MapShape, Malformed> {
+    let field = |name: &str| number(map, name).unwrap_or(0);
+    let map_type = match &map["type"] {
+        Value::String(name) => sandbpf::maps::MapType::from_name(name).map(|known| known as u32),
+        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+    };
+    let mut shape = MapShape {
+        name: map["name"].as_str().unwrap_or("").chars().take(15).collect(),
+        map_type: map_type.ok_or(Malformed::field("maps"))?,
+        key_size: field("key_size"),
+        value_size: field("value_size"),
+        max_entries: field("max_entries"),
+        flags: field("map_flags"),
+        extra: map["map_extra"].as_u64().unwrap_or(0),
+        ..MapShape::default()
+    };
+    if (map["internal"] == true && shape.flags & RDONLY_PROG != 0) || map["freeze"] == true {
+        shape.frozen = true;
+        let mut contents =
+            bytes(&map["init_value"]).or_else(|| bytes(&map["init"][0]["value"])).unwrap_or_default();
+        contents.resize(shape.value_size as usize, 0);
+        shape.contents = Some(contents);
+    }
+    if matches!(shape.map_type, 12 | 13) {
+        let inner = match map["inner"].is_object() {
+            true => self::shape(&map["inner"], object, shapes)?,
+            false => {
+                MapShape { map_type: 2, key_size: 4, value_size: 4, max_entries: 1, ..MapShape::default() }
+            }
+        };
+        shapes.push(inner);
+        shape.inner = Some(shapes.len() - 1);
+    }
+    let value_type = field("btf_value_type_id");
+    let own = bytes(&map["btf"]).and_then(|types| Btf::parse(&types).ok());
+    if let Some(types) = own.as_ref().or(object.and_then(|object| object.btf()))
+        && value_type != 0
+    {
+        shape.has_btf = true;
+        shape.value_type = Some(value_type);
+        shape.fields = special_fields(types, value_type);
+    }
+    Ok(shape)
+}
