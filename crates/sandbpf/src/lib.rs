@@ -74,9 +74,10 @@ pub use error::LoadError;
 pub use kinds::Kind;
 pub use kinds::buffer::{Buffer, BufferInput};
 pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
+pub use kinds::flow::{Flow, FlowDissector, FlowInput, FlowVerdict};
 pub use kinds::raw::{
     CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension,
-    FlowDissector, Kprobe, LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint,
+    Kprobe, LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint,
     RawTracepointWritable, SkLookup, SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint,
     Tracing,
 };

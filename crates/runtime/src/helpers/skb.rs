@@ -7,6 +7,7 @@ use sandbpf_abi::SkBuff;
 
 use super::errno::{EFAULT, EINVAL, ENOMEM, ENOTSUPP, fail};
 use super::{Bytes, Context, Out, Scalar};
+use crate::net::PacketKind;
 use crate::{HelperResult, Machine};
 
 pub(super) const ETH_P_IP: u16 = 0x0800;
@@ -105,6 +106,10 @@ crate::helpers! {
 
     /// Reads bytes of the packet from `offset` on; zeros if they are not all there.
     26 fn skb_load_bytes(machine, _ctx: Context, offset: Scalar, to: Out) {
+        if machine.packet_kind() == PacketKind::Flow {
+            to.clear(machine)?;
+            return fail(EFAULT);
+        }
         load(machine, offset.0 as u32, to, machine.packet.data)
     }
 
