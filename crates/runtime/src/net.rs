@@ -28,6 +28,8 @@ pub enum PacketKind {
 pub struct PacketState {
     /// What it is.
     pub kind: PacketKind,
+    /// Whether its bytes may only be read, by programs of this type.
+    pub read_only: bool,
     /// Whether an outer header was pushed around it (`skb->encapsulation`).
     pub encapsulation: bool,
     /// Where to send it, if a helper said so.

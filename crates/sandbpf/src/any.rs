@@ -10,13 +10,13 @@ use sandbpf_runtime::{Machine, Trap};
 
 use crate::image::{Image, Scratch, with_scratch};
 use crate::kinds::raw::{
-    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, Kprobe,
-    LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup,
-    SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, Kprobe, LircMode2, Lsm,
+    LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup, SkMsg, SkReuseport,
+    SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
 };
 use crate::{
-    Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, FlowDissector, FlowInput, Kind, LwtIn, LwtOut, LwtXmit,
-    Packet, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
+    Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, FlowDissector, FlowInput, Kind,
+    LwtIn, LwtOut, LwtXmit, Packet, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
 };
 
 macro_rules! kinds {

@@ -76,9 +76,9 @@ impl Machine<'_> {
 }
 
 /// Recompute the packet's sum: ours have none.
-const RECOMPUTE_CSUM: u64 = 1;
+pub(super) const RECOMPUTE_CSUM: u64 = 1;
 /// Forget the hash.
-const INVALIDATE_HASH: u64 = 2;
+pub(super) const INVALIDATE_HASH: u64 = 2;
 
 crate::helpers! {
     pub(super) static HELPERS;

@@ -85,8 +85,9 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
     let make = |engine: Engine| -> Result<Maps, NoMaps> {
         let maps = Maps::new();
         let refused = |error: &dyn ToString| NoMaps::Refused(error.to_string());
-        let programs =
-            maps.create(MapSpec::new(MapType::ProgArray, 4, 4, NOWHERE as u32 + 1)).map_err(|e| refused(&e))?;
+        let programs = maps
+            .create(MapSpec::new(MapType::ProgArray, 4, 4, NOWHERE as u32 + 1))
+            .map_err(|e| refused(&e))?;
         for place in &reached {
             let Some(target) = table.get(&(*place as u64)) else { continue };
             let code = link(target)?.code;
@@ -96,14 +97,15 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         }
         Ok(maps)
     };
-    let loaded = match context.engines.load_with(KindName::Buffer, || Code::Bytes(&linked.code), settings, make) {
-        Ok(loaded) => loaded,
-        Err(NoMaps::Malformed(malformed)) => return Err(malformed),
-        Err(NoMaps::Refused(why)) => {
-            judged.fail(|| why);
-            return Ok(());
-        }
-    };
+    let loaded =
+        match context.engines.load_with(KindName::Buffer, || Code::Bytes(&linked.code), settings, make) {
+            Ok(loaded) => loaded,
+            Err(NoMaps::Malformed(malformed)) => return Err(malformed),
+            Err(NoMaps::Refused(why)) => {
+                judged.fail(|| why);
+                return Ok(());
+            }
+        };
     let flags: Vec<_> = record.array("flags")?.iter().filter_map(|flag| flag.as_str()).collect();
     let (state, in_state) = (flags.contains(&"need_state"), flags.contains(&"result_in_state"));
     let expected = record.u64("expected_result")? as u32;
