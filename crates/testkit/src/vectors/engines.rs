@@ -138,6 +138,15 @@ impl Engines {
         self.engines.iter().map(load).collect()
     }
 
+    /// Has `load` load a program for every engine.
+    pub(crate) fn load_by<E>(
+        &self,
+        load: impl Fn(Engine) -> Result<AnyProgram, E>,
+    ) -> Result<Vec<Loaded>, E> {
+        let load = |&engine: &Engine| Ok(Loaded { engine: label(engine), program: load(engine)? });
+        self.engines.iter().map(load).collect()
+    }
+
     /// Loads a classic filter of libpcap on every engine, for many packets.
     pub(crate) fn load_filter(
         &self,

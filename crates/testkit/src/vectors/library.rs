@@ -147,6 +147,11 @@ impl Library {
         })
     }
 
+    /// The bytes of an object file, by its place among the objects.
+    pub(crate) fn object_file(&self, place: &Path) -> Option<Vec<u8>> {
+        self.folders.iter().find_map(|folder| fs::read(folder.join("../objects").join(place)).ok())
+    }
+
     /// The bytes of a file in the folder of captures.
     pub(crate) fn capture_file(&self, name: &str) -> Result<Vec<u8>, Malformed> {
         let places =

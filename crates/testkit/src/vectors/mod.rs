@@ -24,6 +24,7 @@ mod kernel;
 mod kind;
 mod library;
 mod maps;
+mod objects;
 mod record;
 mod work;
 
