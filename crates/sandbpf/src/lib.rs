@@ -68,17 +68,18 @@ mod map_set;
 pub mod object;
 mod program;
 mod runner;
+mod timers;
 
 pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
 pub use error::LoadError;
 pub use kinds::Kind;
 pub use kinds::buffer::{Buffer, BufferInput};
 pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
+pub use kinds::flow::{Flow, FlowDissector, FlowInput, FlowVerdict};
 pub use kinds::raw::{
-    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension,
-    FlowDissector, Kprobe, LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint,
-    RawTracepointWritable, SkLookup, SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint,
-    Tracing,
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension, Kprobe,
+    LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup,
+    SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
 };
 pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
 pub use kinds::skb::{
@@ -89,6 +90,7 @@ pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
+pub use timers::{Fired, LaterKind};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};

@@ -24,6 +24,7 @@ pub(crate) struct Library {
     filters: OnceLock<HashMap<String, Value>>,
     packets: OnceLock<BTreeMap<String, Vec<u8>>>,
     programs: OnceLock<BTreeMap<String, Vec<ClassicInsn>>>,
+    tail_calls: OnceLock<BTreeMap<u64, Record>>,
     captures: Mutex<HashMap<String, Option<Arc<Packets>>>>,
 }
 
@@ -73,6 +74,7 @@ impl Library {
             filters: OnceLock::new(),
             packets: OnceLock::new(),
             programs: OnceLock::new(),
+            tail_calls: OnceLock::new(),
             captures: Mutex::default(),
         }
     }
@@ -126,6 +128,28 @@ impl Library {
         let programs = self.programs.get_or_init(|| self.companions("programs", record::classic));
         let program = programs.get(name).map(Vec::as_slice);
         program.ok_or(Malformed::Companion("program"))
+    }
+
+    /// The programs of `test_bpf` that call each other, by their place in its table.
+    pub(crate) fn tail_calls(&self) -> &BTreeMap<u64, Record> {
+        self.tail_calls.get_or_init(|| {
+            let beside = self.named(|name| name.starts_with("test_bpf") && name.ends_with(".ndjson"));
+            let files: BTreeSet<PathBuf> = beside.chain(self.files.iter().cloned()).collect();
+            let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
+            let mut table = BTreeMap::new();
+            for text in texts {
+                let values = text.lines().map_while(|line| serde_json::from_str::<Value>(line).ok());
+                for value in values.filter(|value| Kind::of(value) == Kind::TestBpfTailCall) {
+                    table.extend(value["index"].as_u64().map(|index| (index, Record::new(value))));
+                }
+            }
+            table
+        })
+    }
+
+    /// The bytes of an object file, by its place among the objects.
+    pub(crate) fn object_file(&self, place: &Path) -> Option<Vec<u8>> {
+        self.folders.iter().find_map(|folder| fs::read(folder.join("../objects").join(place)).ok())
     }
 
     /// The bytes of a file in the folder of captures.

@@ -13,4 +13,5 @@ mod program;
 pub(crate) mod program_runs;
 pub(crate) mod return_values;
 pub(crate) mod semantics;
+pub(crate) mod tail_calls;
 pub(crate) mod test_bpf;
