@@ -33,7 +33,7 @@ pub use environment::{
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
-pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Types, Variable};
+pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Target, Types, Variable};
 
 use sandbpf_isa::{Callee, Program};
 
