@@ -29,6 +29,8 @@ mod context;
 mod contexts;
 pub mod helper;
 pub mod helpers;
+mod kfunc;
+pub mod kfuncs;
 pub mod pointers;
 mod program;
 mod program_type;
@@ -54,6 +56,7 @@ pub use contexts::{
     xdp::XdpMd,
 };
 pub use helper::{ArgSpec, DynptrKind, Effect, HelperSpec, RetSpec};
+pub use kfunc::{Hooks, KfuncFlag, KfuncMark, KfuncParam, KfuncSpec};
 pub use program::{AccessError, FieldAccess, Powers, Program, Unavailable};
 pub use program_type::ProgramType;
 pub use returns::{ASYNC_CALLBACK, Returns};

@@ -50,12 +50,14 @@ pub(crate) fn link(object: &Object, entry: &ProgramEntry) -> Result<ObjectProgra
     };
     linker.append(entry.function)?;
     linker.follow_calls()?;
-    if let Some(callback) = linker.exception_callback()?
+    let callback = linker.exception_callback()?;
+    if let Some(callback) = callback
         && !linker.place_of.contains_key(&callback)
     {
         linker.append(callback)?;
         linker.follow_calls()?;
     }
+    let exception_callback = callback.and_then(|callback| linker.place_of.get(&callback).copied());
     for n in 0..linker.placed.len() {
         linker.relocate(linker.placed[n])?;
     }
@@ -70,6 +72,7 @@ pub(crate) fn link(object: &Object, entry: &ProgramEntry) -> Result<ObjectProgra
         entry: entry.clone(),
         license: object.license.clone(),
         insns: linker.code,
+        exception_callback,
         fixups,
         functions,
         lines,

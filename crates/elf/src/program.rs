@@ -40,6 +40,8 @@ pub struct ObjectProgram {
     pub fixups: Vec<Fixup>,
     /// The functions in the code: first the program itself, then those it calls, in the order of their places.
     pub functions: Vec<LinkedFunction>,
+    /// The first instruction of the function that catches what the program throws, in slots.
+    pub exception_callback: Option<usize>,
     pub(crate) lines: Vec<Line>,
     pub(crate) btf: Option<Arc<Btf>>,
 }

@@ -109,6 +109,7 @@ pub(crate) mod codes {
     pub(crate) const FELL_OFF: u8 = REST + 31;
     /// Would write the frame pointer.
     pub(crate) const FRAME_POINTER: u8 = REST + 32;
+    pub(crate) const CALL_KFUNC: u8 = REST + 33;
 }
 
 /// The position of `value` in a table.
@@ -281,6 +282,7 @@ fn flat(program: &Program, insn: &Insn) -> Op {
                 op(codes::CALL_LOCAL, Reg::R0, Operand::Imm(cost as i32), entry.0)
             }
             Callee::Register(reg) => op(codes::CALL_REGISTER, Reg::R0, reg.into(), 0),
+            Callee::Kfunc { id, module: 0 } => op(codes::CALL_KFUNC, Reg::R0, Operand::Imm(id), 0),
             Callee::Kfunc { .. } => op(codes::UNRESOLVED, Reg::R0, none, 0),
         },
         Insn::Exit => op(codes::EXIT, Reg::R0, none, 0),

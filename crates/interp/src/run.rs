@@ -167,6 +167,10 @@ impl Code {
                         leave!()
                     }
                 }
+                CALL_KFUNC => {
+                    machine.frame = frames.current();
+                    r[R0] = machine.call_kfunc(op.imm, [r[1], r[2], r[3], r[4], r[5]], Pc(pc))?;
+                }
                 CALL_LOCAL => call!(op.to, op.imm as u32),
                 CALL_REGISTER => {
                     let address = r[op.src()];

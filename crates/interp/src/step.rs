@@ -164,6 +164,12 @@ impl Walk<'_, '_> {
                 let Some(function) = function else { return Err(Trap::BadCallTarget { pc, address }) };
                 return self.call(pc, function.entry);
             }
+            Insn::Call { callee: Callee::Kfunc { id, module: 0 } } => {
+                let [_, r1, r2, r3, r4, r5, ..] = self.machine.registers;
+                self.machine.frame = self.frames.current();
+                let result = self.machine.call_kfunc(id, [r1, r2, r3, r4, r5], pc)?;
+                self.set(Reg::R0, result);
+            }
             Insn::Call { callee: Callee::Kfunc { .. } } => return Err(Trap::Unresolved { pc }),
             Insn::Exit => return Ok(self.leave()),
         }

@@ -79,7 +79,7 @@ impl Program {
             slot += insn.slots();
         }
         slots.push(slot);
-        let functions = functions(&insns);
+        let functions = functions(&insns, &[]);
         let stack = stack_use(&insns);
         Ok(Program { insns, functions, slots: slots.into(), stack })
     }
@@ -103,6 +103,24 @@ impl Program {
             }
         }
         self
+    }
+
+    /// The same program with a function that starts at `entry`, which nothing in it names: one that somebody else calls.
+    ///
+    /// ```
+    /// use sandbpf_isa::{Pc, parse};
+    /// let program = parse("r0 = 0\nexit\nr0 = r1\nexit")?;
+    /// assert_eq!(program.functions().len(), 1);
+    /// assert_eq!(program.with_function(Pc(2))?.functions()[1].entry, Pc(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_function(mut self, entry: Pc) -> Result<Program, ProgramError> {
+        if entry.index() >= self.insns.len() {
+            let last = Pc(self.insns.len() as u32 - 1);
+            return Err(ProgramError { pc: last, kind: ProgramErrorKind::TargetOutside { to: entry } });
+        }
+        self.functions = functions(&self.insns, &[entry]);
+        Ok(self)
     }
 
     /// The instructions.
@@ -184,7 +202,7 @@ fn check(insn: &Insn, len: usize) -> Result<(), ProgramErrorKind> {
 }
 
 /// The functions: entry 0 and whatever is called or whose address is taken.
-fn functions(insns: &[Insn]) -> Box<[Function]> {
+fn functions(insns: &[Insn], more: &[Pc]) -> Box<[Function]> {
     let mut entries: Vec<Pc> = insns
         .iter()
         .filter_map(|insn| match *insn {
@@ -193,6 +211,7 @@ fn functions(insns: &[Insn]) -> Box<[Function]> {
             _ => None,
         })
         .chain([Pc(0)])
+        .chain(more.iter().copied())
         .collect();
     entries.sort_unstable();
     entries.dedup();

@@ -34,6 +34,22 @@ pub(crate) unsafe extern "sysv64" fn helper(state: *mut State, id: i32, pc: u32)
     }
 }
 
+/// Calls the kernel function with number `id`; `r0` is its result.
+pub(crate) unsafe extern "sysv64" fn kfunc(state: *mut State, id: i32, pc: u32) -> u32 {
+    // SAFETY: the contract above.
+    unsafe {
+        enter(state, |state, machine, _| {
+            let [_, r1, r2, r3, r4, r5, ..] = state.registers;
+            machine.frame = state.depth as usize;
+            state.registers[0] = machine.call_kfunc(id, [r1, r2, r3, r4, r5], Pc(pc))?;
+            if machine.memory.take_moved() {
+                state.look(machine);
+            }
+            Ok(())
+        })
+    }
+}
+
 /// Loads from the packet at `offset` where machine code does not: `answer` is 1 if the bytes are there, and `r0`
 /// holds them.
 pub(crate) unsafe extern "sysv64" fn packet(state: *mut State, offset: i32, size: u32) -> u32 {

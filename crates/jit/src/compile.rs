@@ -54,6 +54,7 @@ fn instruction(e: &mut Emitter<'_>, pc: Pc, insn: &Insn) {
         Insn::Call { callee: Callee::Helper(id) } => call::helper(e, pc, id),
         Insn::Call { callee: Callee::Local(entry) } => call::local(e, pc, entry),
         Insn::Call { callee: Callee::Register(reg) } => call::register(e, pc, reg),
+        Insn::Call { callee: Callee::Kfunc { id, module: 0 } } => call::kfunc(e, pc, id),
         Insn::Call { callee: Callee::Kfunc { .. } } => e.trap(status::UNRESOLVED, pc),
         Insn::Exit => branch::exit(e),
     }

@@ -14,6 +14,7 @@
 //!   0x5000_0000   maps themselves: what a map pointer holds; a few fields of `struct bpf_map` can be read
 //!   0x6000_0000   objects: structures that helpers hand out, a socket for example
 //!   2^56 + 2^40 i values of map i
+//!   from 2^57 on  objects that programs made
 //! ```
 //!
 //! Values of maps lie where no processor has addresses, so that they never coincide with an address that a
@@ -56,6 +57,12 @@ pub const MAP_VALUES: u64 = 1 << 56;
 
 /// Bits of an address within the values of a map.
 pub const MAP_VALUE_BITS: u32 = 40;
+
+/// Where the kernel's own structure of a packet program's context is, for a host to describe.
+pub const KERNEL_CONTEXT: u64 = 0xffff_8882_0000_0000;
+
+/// The `struct cgroup` of group `id` is at `CGROUPS + 4096 id`, for a host to describe.
+pub const CGROUPS: u64 = 0xffff_8900_0000_0000;
 
 /// How many maps there can be.
 pub const MAX_MAPS: u64 = 1 << 16;

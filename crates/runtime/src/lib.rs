@@ -14,8 +14,11 @@
 pub mod address;
 mod described;
 mod execute;
+mod heap;
 pub mod helpers;
 mod host;
+pub mod kfuncs;
+pub mod later;
 mod machine;
 pub mod memory;
 pub mod net;
@@ -24,6 +27,7 @@ mod world;
 
 pub use described::DescribedHost;
 pub use execute::Execute;
+pub use heap::Heap;
 pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
 pub use machine::{
     Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,

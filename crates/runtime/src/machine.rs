@@ -6,6 +6,7 @@ use crate::address;
 use crate::execute::Execute;
 use crate::helpers::{self, HelperSet};
 use crate::host::Host;
+use crate::kfuncs;
 use crate::memory::{Memory, Stack};
 use crate::net::PacketState;
 use crate::trap::{Fault, Trap};
@@ -44,6 +45,12 @@ pub struct Machine<'run> {
     world: Option<&'run World>,
     /// What runs, for helpers that call back into it.
     code: Option<&'run dyn Execute>,
+    /// The time, where it is not the host's.
+    pub clock: Option<u64>,
+    /// The timer whose callback runs.
+    pub(crate) firing: Option<u64>,
+    /// Locks that the run holds (`bpf_res_spin_lock`).
+    pub(crate) locks: Vec<u64>,
     /// Whether a helper ended the function that called it.
     ended: bool,
 }
@@ -96,6 +103,9 @@ impl<'run> Machine<'run> {
             host,
             world: None,
             code,
+            clock: None,
+            firing: None,
+            locks: Vec::new(),
             ended: false,
         }
     }
@@ -109,6 +119,11 @@ impl<'run> Machine<'run> {
     /// Maps and programs.
     pub fn world(&self) -> Option<&'run World> {
         self.world
+    }
+
+    /// What runs.
+    pub(crate) fn code(&self) -> Option<&'run dyn Execute> {
+        self.code
     }
 
     /// The world outside.
@@ -157,7 +172,11 @@ impl<'run> Machine<'run> {
         let result = self.nested(self.frame, |machine| {
             machine.registers = [0; Reg::COUNT];
             machine.registers[1] = context;
-            Ok(code.execute(machine)?)
+            // A program that throws ends itself, and not who called it.
+            match code.execute(machine) {
+                Err(Trap::Thrown { cookie, .. }) => Ok(cookie),
+                result => Ok(result?),
+            }
         });
         self.code = before;
         self.ended = result.is_ok();
@@ -201,6 +220,23 @@ impl<'run> Machine<'run> {
     pub fn call_helper(&mut self, id: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
         let Some(helper) = self.helpers.get(id) else { return Err(Trap::UnknownHelper { pc, id }) };
         helper.call(self, arguments).map_err(|stop| stop.at(pc))
+    }
+
+    /// Calls the kernel function with this number of the [table](sandbpf_abi::kfuncs), for the call at `pc`.
+    pub fn call_kfunc(&mut self, number: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
+        let body = kfuncs::body(number).map_err(|refused| refused.at(pc))?;
+        body(self, arguments).map_err(|stop| stop.at(pc))
+    }
+
+    /// Takes what a helper's work costs from the budget.
+    pub(crate) fn spend(&mut self, cost: u64) -> Result<(), Stop> {
+        self.budget = self.budget.checked_sub(cost).ok_or(Stop::Budget)?;
+        Ok(())
+    }
+
+    /// Nanoseconds of the clock: the host's, or the time at which a timer's callback runs.
+    pub fn now_ns(&self) -> u64 {
+        self.clock.unwrap_or_else(|| self.host.now_ns())
     }
 
     /// Copies bytes of the program's memory; a fault if they are not all its own.
@@ -315,6 +351,15 @@ pub enum Stop {
     /// It was to call a function where no frame is left.
     #[error("no frame is left for the function to call")]
     Depth,
+    /// Its work costs more than what is left of the budget.
+    #[error("the budget of instructions is used up")]
+    Budget,
+    /// It was to make an object of a type whose size nobody said.
+    #[error("nothing says how long objects of type {0} are")]
+    UnknownType(u64),
+    /// It ends the program.
+    #[error("the program threw {0}")]
+    Thrown(u64),
 }
 
 impl Stop {
@@ -325,6 +370,9 @@ impl Stop {
             Stop::Trap(trap) => trap,
             Stop::Target(address) => Trap::BadCallTarget { pc, address },
             Stop::Depth => Trap::CallDepth { pc },
+            Stop::Budget => Trap::OutOfInstructions { pc },
+            Stop::UnknownType(number) => Trap::UnknownType { pc, number },
+            Stop::Thrown(cookie) => Trap::Thrown { pc, cookie },
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum PacketKind {
     Xdp,
     /// A packet in the stack (`struct sk_buff`).
     Skb,
+    /// A frame whose flow is dissected before it is in the stack: nothing but its bytes is there.
+    Flow,
 }
 
 /// What helpers know and change of a packet besides its bytes and its context.
@@ -26,6 +28,8 @@ pub enum PacketKind {
 pub struct PacketState {
     /// What it is.
     pub kind: PacketKind,
+    /// Whether its bytes may only be read, by programs of this type.
+    pub read_only: bool,
     /// Whether an outer header was pushed around it (`skb->encapsulation`).
     pub encapsulation: bool,
     /// Where to send it, if a helper said so.
@@ -118,7 +122,7 @@ impl Machine<'_> {
         let Some(frame) = self.memory.frame() else { return Ok(()) };
         let (meta, all) = (frame.meta().len() as u32, frame.visible().len() as u32);
         match self.packet_kind() {
-            PacketKind::Plain => Ok(()),
+            PacketKind::Plain | PacketKind::Flow => Ok(()),
             PacketKind::Xdp => {
                 self.packet.data = meta;
                 let ends = [PACKET as u32 + meta, PACKET as u32 + all, PACKET as u32];

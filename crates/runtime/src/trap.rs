@@ -71,6 +71,30 @@ pub enum Trap {
         /// The instruction.
         pc: Pc,
     },
+    /// A call of a kernel function that means nothing outside of a kernel.
+    #[error("at {pc}: the kernel function `{name}` means nothing outside of a kernel")]
+    NoKfunc {
+        /// The call.
+        pc: Pc,
+        /// Its name.
+        name: &'static str,
+    },
+    /// An object of a type whose size nobody said.
+    #[error("at {pc}: nothing says how long objects of type {number} are")]
+    UnknownType {
+        /// The call.
+        pc: Pc,
+        /// The type's number.
+        number: u64,
+    },
+    /// `bpf_throw` ended the program, which has no callback for that: the number is its answer.
+    #[error("at {pc}: the program threw {cookie}")]
+    Thrown {
+        /// The call.
+        pc: Pc,
+        /// The number.
+        cookie: u64,
+    },
     /// A write to `r10`, the frame pointer.
     #[error("at {pc}: r10, the frame pointer, is read only")]
     FramePointer {
@@ -95,6 +119,9 @@ impl Trap {
             | Trap::UnknownHelper { pc, .. }
             | Trap::BadCallTarget { pc, .. }
             | Trap::Unresolved { pc }
+            | Trap::NoKfunc { pc, .. }
+            | Trap::UnknownType { pc, .. }
+            | Trap::Thrown { pc, .. }
             | Trap::FramePointer { pc }
             | Trap::FellOff { pc } => pc,
         }

@@ -10,13 +10,20 @@ use sandbpf_maps::flags::{RDONLY_PROG, WRONLY_PROG};
 
 use crate::address;
 use crate::execute::Execute;
+use crate::heap::{HEAP, Heap};
+use crate::later::Later;
 use crate::memory::far::{Far, Piece};
 
 /// Maps and programs, by number. Both only become more, so what is borrowed stays where it is.
 #[derive(Debug, Default)]
 pub struct World {
     maps: boxcar::Vec<Arc<Map>>,
+    cpus: u32,
     programs: boxcar::Vec<Arc<dyn Execute>>,
+    /// Objects that programs made.
+    heap: Heap,
+    /// Timers and work.
+    later: Later,
     /// Numbers of maps by their identifiers.
     numbers: RwLock<HashMap<u32, u32>>,
 }
@@ -27,9 +34,9 @@ pub struct World {
 pub struct TooManyMaps;
 
 impl World {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        World::default()
+    /// Nothing yet, for so many processors.
+    pub fn new(cpus: u32) -> Self {
+        World { cpus, ..World::default() }
     }
 
     /// Adds a map, if it is new, and gives its number.
@@ -57,6 +64,21 @@ impl World {
         self.maps.get(number as usize)
     }
 
+    /// Objects that programs made.
+    pub fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// What runs later.
+    pub fn later(&self) -> &Later {
+        &self.later
+    }
+
+    /// How many processors there are.
+    pub fn cpus(&self) -> u32 {
+        self.cpus.max(1)
+    }
+
     /// Adds a program for tail calls and gives its number.
     pub fn add_program(&self, code: Arc<dyn Execute>) -> u32 {
         self.programs.push(code) as u32
@@ -70,6 +92,9 @@ impl World {
 
 impl Far for World {
     fn piece(&self, address: u64) -> Option<Piece<'_>> {
+        if address >= HEAP {
+            return self.heap.piece(address);
+        }
         let (map, place) = address::as_map_value(address)?;
         let map = self.map(map)?;
         let (bytes, at, left) = map.bytes(place)?;

@@ -10,13 +10,13 @@ use sandbpf_runtime::{Machine, Trap};
 
 use crate::image::{Image, Scratch, with_scratch};
 use crate::kinds::raw::{
-    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, FlowDissector, Kprobe,
-    LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup,
-    SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, Kprobe, LircMode2, Lsm,
+    LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup, SkMsg, SkReuseport,
+    SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
 };
 use crate::{
-    Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, Kind, LwtIn, LwtOut, LwtXmit,
-    Packet, Proof, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
+    Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, FlowDissector, FlowInput, Kind,
+    LwtIn, LwtOut, LwtXmit, Packet, Proof, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
 };
 
 macro_rules! kinds {
@@ -100,7 +100,7 @@ kinds! {
     LwtSeg6local: LwtSeg6local, "lwt-seg6local", Context;
     LircMode2: LircMode2, "lirc-mode2", Context;
     SkReuseport: SkReuseport, "sk-reuseport", Context;
-    FlowDissector: FlowDissector, "flow-dissector", Context;
+    FlowDissector: FlowDissector, "flow-dissector", Flow;
     CgroupSysctl: CgroupSysctl, "cgroup-sysctl", Context;
     RawTracepointWritable: RawTracepointWritable, "raw-tracepoint-writable", Context;
     CgroupSockopt: CgroupSockopt, "cgroup-sockopt", Context;
@@ -146,6 +146,8 @@ pub enum AnyInput<'i> {
     Xdp(XdpInput<'i>),
     /// For programs on packets in the stack.
     Skb(SkbInput<'i>),
+    /// For programs that dissect flows.
+    Flow(FlowInput<'i>),
     /// For programs whose context is bytes.
     Context(ContextInput<'i>),
 }
@@ -208,6 +210,12 @@ impl AnyProgram {
     /// Runs in the readable interpreter, telling `observer` about every step.
     pub fn run_observed(&self, input: AnyInput<'_>, observer: &mut impl Observer) -> Result<u64, AnyError> {
         with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.observe(machine, observer)))
+    }
+
+    /// Runs on a machine that [`AnyProgram::run_by`] prepared.
+    #[doc(hidden)]
+    pub fn run_prepared(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        self.image.execute(machine)
     }
 
     /// Prepares a machine as [`AnyProgram::run`] does and has `run` run it: for tests that hold engines

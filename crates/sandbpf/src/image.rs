@@ -23,6 +23,8 @@ pub struct Image {
     pub(crate) limits: Limits,
     pub(crate) traits: Traits,
     pub(crate) proof: Option<Proof>,
+    /// The function that catches what the program throws.
+    pub(crate) catch: Option<isa::Pc>,
     /// For observed runs, made when the first one happens.
     pub(crate) step: OnceLock<Step>,
 }
@@ -36,11 +38,13 @@ pub(crate) struct Traits {
     pub(crate) needs_context: bool,
     /// Whether the packet's length is its length on the wire (libpcap) or what is there (Linux).
     pub(crate) wire_length: bool,
+    /// Whether it calls functions of the host, which may hand something out.
+    pub(crate) calls: bool,
 }
 
 impl Traits {
     /// Those of extended programs.
-    pub(crate) const EXTENDED: Traits = Traits { classic: false, needs_context: true, wire_length: false };
+    pub(crate) const EXTENDED: Traits = Traits { classic: false, needs_context: true, wire_length: false, calls: false };
 }
 
 /// A shared host.
@@ -93,7 +97,19 @@ impl Image {
     /// Runs in the chosen engine.
     #[inline]
     pub(crate) fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
-        self.code.execute(machine)
+        match self.code.execute(machine) {
+            Err(Trap::Thrown { cookie, .. }) => self.caught(machine, cookie),
+            result => result,
+        }
+    }
+
+    /// What the program answers after it threw a number: what the function says that catches it, or the number.
+    #[cold]
+    fn caught(&self, machine: &mut Machine<'_>, cookie: u64) -> Result<u64, Trap> {
+        let Some(entry) = self.catch else { return Ok(cookie) };
+        machine.frame = 0;
+        machine.registers[1] = cookie;
+        self.code.call(machine, entry)
     }
 
     /// Runs in the readable interpreter, which tells `observer`.
@@ -103,7 +119,10 @@ impl Image {
         observer: &mut dyn Observer,
     ) -> Result<u64, Trap> {
         let step = self.step.get_or_init(|| Step::new(isa::Program::clone(&self.program)));
-        step.observe(machine, observer)
+        match step.observe(machine, observer) {
+            Err(Trap::Thrown { cookie, .. }) => self.caught(machine, cookie),
+            result => result,
+        }
     }
 }
 

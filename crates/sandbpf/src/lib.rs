@@ -86,17 +86,18 @@ pub mod object;
 mod program;
 mod runner;
 mod verify;
+mod timers;
 
 pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
 pub use error::LoadError;
 pub use kinds::Kind;
 pub use kinds::buffer::{Buffer, BufferInput};
 pub use kinds::filter::{Accept, Packet, PacketMeta, SocketFilter, VlanTag};
+pub use kinds::flow::{Flow, FlowDissector, FlowInput, FlowVerdict};
 pub use kinds::raw::{
-    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension,
-    FlowDissector, Kprobe, LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint,
-    RawTracepointWritable, SkLookup, SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint,
-    Tracing,
+    CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, ContextInput, Extension, Kprobe,
+    LircMode2, Lsm, LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup,
+    SkMsg, SkReuseport, SkSkb, SockOps, StructOps, Syscall, Tracepoint, Tracing,
 };
 pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
 pub use kinds::skb::{
@@ -107,9 +108,8 @@ pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
-#[cfg(feature = "object")]
-pub use verify::special_fields;
 pub use verify::{FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
+pub use timers::{Fired, LaterKind};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sandbpf_classic::{ClassicInsn, Dialect, Filter};
-use sandbpf_isa::{self as isa, Reserved};
+use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
 
 use crate::error::LoadErrorKind;
@@ -31,6 +31,7 @@ pub struct Loader {
     reserved: Reserved,
     maps: Option<Maps>,
     verify: Verify,
+    catch: Option<u32>,
 }
 
 /// Whether programs are verified before they are prepared.
@@ -85,6 +86,7 @@ impl Default for Loader {
             reserved: Reserved::Linux,
             maps: None,
             verify: Verify::No,
+            catch: None,
         }
     }
 }
@@ -149,6 +151,21 @@ impl Loader {
         matches!(self.verify, Verify::Kind)
     }
 
+    /// Chooses the function that catches what the program throws (`bpf_throw`), by the 8-byte slot where it starts. Without
+    /// one, the number that is thrown is the program's answer. Objects say it themselves.
+    ///
+    /// ```
+    /// use sandbpf::{Buffer, Loader, abi::kfuncs};
+    /// let (throw, _) = kfuncs::named("bpf_throw").unwrap();
+    /// let code = format!("r1 = 7\n call kfunc#{throw}\n r0 = 1\n exit\n r0 = r1\n r0 += 1\n exit");
+    /// assert_eq!(Loader::new().load::<Buffer>(code.as_str())?.run(&[])?, 7);
+    /// assert_eq!(Loader::new().exception_callback(4).load::<Buffer>(code.as_str())?.run(&[])?, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exception_callback(self, slot: u32) -> Self {
+        Loader { catch: Some(slot), ..self }
+    }
+
     /// Checks and prepares `code`.
     ///
     /// A classic filter must pass the check of its dialect, exactly as the kernel's or libpcap's.
@@ -164,26 +181,47 @@ impl Loader {
     }
 
     fn image(&self, kind: KindName, code: Code<'_>) -> Result<Arc<Image>, LoadError> {
-        let (program, traits) = self.prepare(kind, code)?;
+        let (mut program, mut traits) = self.prepare(kind, code)?;
+        let mut maps = self.maps.clone();
+        for insn in program.insns() {
+            match insn {
+                Insn::Call { callee: Callee::Helper(_) } => traits.calls = true,
+                Insn::Call { callee: Callee::Kfunc { .. } } => {
+                    traits.calls = true;
+                    // Kernel functions make objects, which live among the maps.
+                    maps.get_or_insert_default();
+                }
+                _ => {}
+            }
+        }
+        let catch = self.catch.and_then(|slot| program.at_slot(slot));
+        if let Some(entry) = catch {
+            program = program.with_function(entry).map_err(LoadErrorKind::Program)?;
+        }
+        // The verifier reads maps by their numbers, engines by their addresses.
         let proof = if traits.classic { None } else { self.prove(kind, &program)? };
-        let program = match &self.maps {
-            Some(maps) => program.with_numbers(|value| maps.number(value)),
-            None => program,
-        };
+        if let Some(maps) = &maps {
+            program = program.with_numbers(|value| maps.number(value));
+        }
         let program = Arc::new(program);
         let (engine, code) = self.compile(&program)?;
-        Ok(Arc::new(Image {
+        let image = Arc::new(Image {
             program,
             engine,
             code,
-            maps: self.maps.clone(),
+            maps,
             helpers: Arc::clone(&self.helpers),
             host: self.host.clone(),
             limits: self.limits,
             traits,
             proof,
+            catch,
             step: OnceLock::new(),
-        }))
+        });
+        if let Some(maps) = &image.maps {
+            maps.register(&image);
+        }
+        Ok(image)
     }
 
     fn prove(&self, kind: KindName, program: &isa::Program) -> Result<Option<Proof>, LoadErrorKind> {
@@ -253,8 +291,12 @@ impl Loader {
         let filter =
             Filter::check(insns, dialect).map_err(|error| LoadErrorKind::Check { dialect, error })?;
         let lowered = sandbpf_classic::lower(&filter);
-        let traits =
-            Traits { classic: true, needs_context: lowered.needs_context, wire_length: dialect == Dialect::Libpcap };
+        let traits = Traits {
+            classic: true,
+            needs_context: lowered.needs_context,
+            wire_length: dialect == Dialect::Libpcap,
+            calls: false,
+        };
         Ok((lowered.program, traits))
     }
 

@@ -1,12 +1,14 @@
 //! Maps: what programs keep between runs, and share with each other and with the embedder.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use sandbpf_isa::{Imm64, MapRef};
 use sandbpf_maps::{Environment, Errno, Map, MapSpec, Object, typed};
+use sandbpf_runtime::later::CodeId;
 use sandbpf_runtime::{World, address};
 
+use crate::image::Image;
 use crate::{AnyProgram, Kind, Program};
 
 /// Maps by name and by number. Clones are the same maps.
@@ -35,7 +37,7 @@ use crate::{AnyProgram, Kind, Program};
 /// assert_eq!(bytes.load(at, 8), Some(2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Maps {
     inner: Arc<Inner>,
 }
@@ -45,6 +47,8 @@ struct Inner {
     world: World,
     names: RwLock<HashMap<String, u32>>,
     environment: Environment,
+    /// Programs whose callbacks may run later.
+    images: Mutex<Vec<Weak<Image>>>,
 }
 
 /// Why there is no such map.
@@ -80,15 +84,22 @@ pub enum MapError {
     },
 }
 
+impl Default for Maps {
+    fn default() -> Self {
+        Maps::new()
+    }
+}
+
 impl Maps {
     /// None yet; one CPU.
     pub fn new() -> Maps {
-        Maps::default()
+        Maps::with_environment(Environment::default())
     }
 
     /// None yet, for so many CPUs, with so much memory for each.
     pub fn with_environment(environment: Environment) -> Maps {
-        Maps { inner: Arc::new(Inner { environment, ..Inner::default() }) }
+        let world = World::new(environment.cpus);
+        Maps { inner: Arc::new(Inner { environment, world, ..Inner::default() }) }
     }
 
     /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
@@ -160,6 +171,28 @@ impl Maps {
         let number = self.inner.world.add_program(code);
         map.set_object(&index.to_ne_bytes(), Object::Program(number), 0)
             .map_err(|errno| MapError::Set { name: map.spec().name.clone(), errno })
+    }
+
+    /// Says how long objects of a type of the program are, for `bpf_obj_new`: by the number of the type, as the program
+    /// names it.
+    pub fn set_object_type(&self, number: u32, size: u32) {
+        self.inner.world.heap().set_type(number.into(), size);
+    }
+
+    /// Keeps in mind that a program uses these maps.
+    pub(crate) fn register(&self, image: &Arc<Image>) {
+        let mut images = self.inner.images.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are gone are forgotten before the list grows.
+        if images.len() == images.capacity() {
+            images.retain(|image| image.strong_count() > 0);
+        }
+        images.push(Arc::downgrade(image));
+    }
+
+    /// The program that this code belongs to, if somebody still has it.
+    pub(crate) fn image(&self, code: CodeId) -> Option<Arc<Image>> {
+        let images = self.inner.images.lock().unwrap_or_else(PoisonError::into_inner);
+        images.iter().filter_map(Weak::upgrade).find(|image| CodeId::of(&*image.code) == code)
     }
 
     pub(crate) fn world(&self) -> &World {

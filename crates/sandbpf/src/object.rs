@@ -1,5 +1,6 @@
 //! Object files: what a compiler made of a BPF program's source, with its maps, ready to run.
 
+use sandbpf_abi::kfuncs;
 use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
 
 use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program, Verifier};
@@ -90,6 +91,12 @@ impl ObjectSet {
             }
             numbers.push(Some(number));
         }
+        if let Some(btf) = object.btf() {
+            let sizes = btf.iter().filter(|(_, ty)| matches!(ty.kind, elf::Kind::Struct(_)));
+            for (number, size) in sizes.filter_map(|(id, _)| Some((id, btf.size_of(id)?))) {
+                maps.set_object_type(number, u32::try_from(size).unwrap_or(u32::MAX));
+            }
+        }
         let set = ObjectSet { object, maps, numbers };
         set.fill()?;
         Ok(set)
@@ -128,7 +135,7 @@ impl ObjectSet {
     pub fn program<K: Kind>(&self, name: &str, loader: &Loader) -> Result<Program<K>, ObjectSetError> {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
-        let loaded = self.loader(loader, &linked, K::NAME).load(Code::Bytes(&code));
+        let loaded = self.loader(&linked, loader, K::NAME).load(Code::Bytes(&code));
         let program: Program<K> =
             loaded.map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
@@ -153,21 +160,23 @@ impl ObjectSet {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
         let program = self
-            .loader(loader, &linked, kind)
+            .loader(&linked, loader, kind)
             .load_any(kind, Code::Bytes(&code))
             .map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
         Ok(program)
     }
 
-    /// The loader with the object's maps; verifying by what the object says of the program.
-    fn loader(&self, loader: &Loader, program: &ObjectProgram, kind: KindName) -> Loader {
-        let loader = loader.clone().maps(&self.maps);
-        if !loader.verifies_kinds() {
-            return loader;
+    /// A loader for a program of this object, verifying by what the object says of it.
+    fn loader(&self, program: &ObjectProgram, loader: &Loader, kind: KindName) -> Loader {
+        let mut loader = loader.clone().maps(&self.maps);
+        if loader.verifies_kinds()
+            && let Some(verifier) = self.verifier(program, kind)
+        {
+            loader = loader.verified_by(verifier);
         }
-        match self.verifier(program, kind) {
-            Some(verifier) => loader.verified_by(verifier),
+        match program.exception_callback {
+            Some(slot) => loader.exception_callback(slot as u32),
             None => loader,
         }
     }
@@ -211,6 +220,13 @@ impl ObjectSet {
                     let number = self.numbers.get(*map).copied().flatten();
                     number.ok_or_else(|| unresolved(format!("map {map} of the object is not made")))?
                 }
+                FixupKind::Kfunc { name, .. } => match kfuncs::named(name) {
+                    Some((number, _)) => number as u32,
+                    None => {
+                        let what = format!("Linux has no kernel function `{name}` that programs may call");
+                        return Err(unresolved(what));
+                    }
+                },
                 _ => continue,
             };
             let at = fixup.insn * 8 + 4;

@@ -4,11 +4,11 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use sandbpf_abi::{AttachType, Program, ProgramType};
-use sandbpf_elf::{Btf, Kind, TypeId};
+use sandbpf_elf::{Btf, MapDef, Object, Options};
+use sandbpf_types::{Attach, BtfTypes};
+use std::sync::Arc;
 use sandbpf_isa::MapRef;
-use sandbpf_verifier::{
-    Environment, FieldKind, KptrKind, LoadFlags, MapShape, SpecialField, TypeRef, examine,
-};
+use sandbpf_verifier::{Environment, LoadFlags, MapShape, Signature, examine};
 use serde_json::{Value, json};
 
 fn bytes(value: &Value) -> Option<Vec<u8>> {
@@ -32,47 +32,7 @@ fn map_number(value: &Value) -> u32 {
     }
 }
 
-fn fields(btf: &Btf, id: TypeId, base: u32, out: &mut Vec<SpecialField>) {
-    let Some((id, kind)) = btf.strip(id) else { return };
-    let Some(composite) = kind.composite() else { return };
-    let _ = id;
-    for member in &composite.members {
-        let offset = base + member.bit_offset / 8;
-        let Some((target, kind)) = btf.strip(member.ty) else { continue };
-        let found = match btf.name(target) {
-            "bpf_spin_lock" => Some((FieldKind::SpinLock, 4)),
-            "bpf_res_spin_lock" => Some((FieldKind::ResSpinLock, 8)),
-            "bpf_timer" => Some((FieldKind::Timer, 16)),
-            "bpf_wq" => Some((FieldKind::Workqueue, 16)),
-            "bpf_list_node" => Some((FieldKind::ListNode, 24)),
-            "bpf_rb_node" => Some((FieldKind::RbNode, 32)),
-            "bpf_refcount" => Some((FieldKind::Refcount, 4)),
-            _ => None,
-        };
-        if let Some((kind, size)) = found {
-            out.push(SpecialField { kind, offset, size });
-            continue;
-        }
-        match kind {
-            Kind::Ptr(to) => {
-                if let Some(Kind::TypeTag(inner)) = btf.kind(*to) {
-                    let kind = match btf.name(*to) {
-                        "kptr_untrusted" => KptrKind::Untrusted,
-                        "kptr" => KptrKind::Referenced,
-                        "percpu_kptr" => KptrKind::Percpu,
-                        _ => continue,
-                    };
-                    let target = TypeRef::program(*inner);
-                    out.push(SpecialField { kind: FieldKind::Kptr { kind, target }, offset, size: 8 });
-                }
-            }
-            Kind::Struct(_) => fields(btf, member.ty, offset, out),
-            _ => {}
-        }
-    }
-}
-
-fn shape(map: &Value, maps: &mut Vec<MapShape>) -> MapShape {
+fn shape(map: &Value, maps: &mut Vec<MapShape>, kernel: &Option<Arc<Btf>>, object: Option<&Object>, def: Option<&MapDef>) -> MapShape {
     let number = |name: &str| map[name].as_u64().unwrap_or(0) as u32;
     let mut shape = MapShape {
         name: map["name"].as_str().unwrap_or("").into(),
@@ -94,18 +54,23 @@ fn shape(map: &Value, maps: &mut Vec<MapShape>) -> MapShape {
     }
     if matches!(shape.map_type, 12 | 13) {
         let inner = if map["inner"].is_object() {
-            self::shape(&map["inner"], maps)
+            self::shape(&map["inner"], maps, kernel, object, None)
+        } else if let Some(inner) = def.and_then(|def| def.inner.as_deref()) {
+            let described = json!({"type": inner.map_type.0, "key_size": inner.key_size, "value_size": inner.value_size,
+                "max_entries": inner.max_entries, "map_flags": inner.flags, "btf_value_type_id": inner.value_type});
+            self::shape(&described, maps, kernel, object, Some(inner))
         } else {
             MapShape { map_type: 2, key_size: 4, value_size: 4, max_entries: 1, ..MapShape::default() }
         };
         maps.push(inner);
         shape.inner = Some(maps.len() - 1);
     }
-    if let Some(btf) = bytes(&map["btf"]) {
+    let own = bytes(&map["btf"]).and_then(|btf| Btf::parse(&btf).ok()).map(Arc::new);
+    let btf = own.or_else(|| object.and_then(Object::btf).cloned().map(Arc::new));
+    let value_type = number("btf_value_type_id");
+    if let (Some(btf), true) = (btf, value_type != 0) {
         shape.has_btf = true;
-        if let Ok(btf) = Btf::parse(&btf) {
-            fields(&btf, number("btf_value_type_id"), 0, &mut shape.fields);
-        }
+        shape.fields = BtfTypes::new(kernel.clone(), Some(btf)).fields_of(value_type);
     }
     shape
 }
@@ -113,7 +78,10 @@ fn shape(map: &Value, maps: &mut Vec<MapShape>) -> MapShape {
 fn main() {
     let filter = std::env::var("ONLY").ok();
     let level: u32 = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(0);
+    let vmlinux = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok()).map(Arc::new);
+    let mut objects: std::collections::HashMap<String, Option<Arc<Object>>> = Default::default();
     for path in std::env::args().skip(1) {
+        let folder = std::path::Path::new(&path).parent().expect("a folder").join("../objects");
         let text = std::fs::read_to_string(&path).expect("readable");
         for line in text.lines() {
             let record: Value = serde_json::from_str(line).expect("JSON");
@@ -128,7 +96,39 @@ fn main() {
                 continue;
             }
             let Some(mut code) = code(&record) else { continue };
+            let object = record["object"].as_str().and_then(|object| {
+                let (first, rest) = object.split_once('/')?;
+                let file = match first {
+                    "modern-objs" => folder.join("selftests-annotated").join(rest),
+                    "progs-objs" => folder.join("selftests-progs").join(rest),
+                    _ => folder.join("samples").join(object),
+                };
+                let kernel = vmlinux.clone();
+                objects
+                    .entry(object.to_owned())
+                    .or_insert_with(|| {
+                        let bytes = std::fs::read(file).ok()?;
+                        let mut options = Options::new();
+                        if let Some(kernel) = kernel {
+                            options = options.target(kernel);
+                        }
+                        options.parse(&bytes).ok().map(Arc::new)
+                    })
+                    .clone()
+            });
+            let entry = object.as_ref().and_then(|object| {
+                let name = record["program"].as_str()?;
+                let section = record["section"].as_str();
+                object.entries().iter().find(|entry| entry.name == name && section.is_none_or(|section| entry.section == section)).cloned()
+            });
+            let linked = object.as_ref().zip(entry.as_ref()).and_then(|(object, entry)| object.link(entry).ok());
             for fixup in record["fixups"].as_array().into_iter().flatten() {
+                if fixup["kind"] == "kfunc" {
+                    let at = fixup["insn"].as_u64().unwrap_or(0) as usize * 8 + 4;
+                    let name = fixup["name"].as_str().unwrap_or("");
+                    let number = sandbpf_abi::kfuncs::named(name).map_or(0, |(number, _)| number);
+                    code[at..at + 4].copy_from_slice(&number.to_le_bytes());
+                }
                 if fixup["kind"] == "map" {
                     let at = fixup["insn"].as_u64().unwrap_or(0) as usize * 8 + 4;
                     let map = fixup["map"].as_u64().unwrap_or(0) as u32;
@@ -138,7 +138,10 @@ fn main() {
             let described = record["maps"].as_array().cloned().unwrap_or_default();
             let mut maps: Vec<MapShape> = vec![MapShape::default(); described.len()];
             for (at, map) in described.iter().enumerate() {
-                let shape = shape(map, &mut maps);
+                let def = object.as_ref().and_then(|object| map["name"].as_str().and_then(|name| {
+                    object.maps().iter().find(|def| def.name == name || def.kernel_name == name)
+                }));
+                let shape = shape(map, &mut maps, &vmlinux, object.as_deref(), def);
                 maps[at] = shape;
             }
             let count = described.len();
@@ -149,12 +152,44 @@ fn main() {
             let of = ProgramType::from_name(record["prog_type"].as_str().unwrap_or(""))
                 .unwrap_or(ProgramType::Unspec);
             let attach = AttachType(record["expected_attach_type"].as_u64().unwrap_or(0) as u32);
-            let flags = record["prog_flags"].as_u64().unwrap_or(0) as u32;
+            let flags = record["prog_flags"].as_u64().unwrap_or(0) as u32
+                | entry.as_ref().and_then(|entry| entry.kind).map_or(0, |kind| kind.program_flags());
             let gpl = record["license"]
                 .as_str()
                 .is_none_or(|license| license.starts_with("GPL") || license.starts_with("Dual"));
             let program = Program::new(of).attached(attach).licensed(gpl).sleeping(flags & 16 != 0);
+            let btf = object.as_deref().and_then(Object::btf).cloned().map(Arc::new);
+            let own = bytes(&record["btf"]).and_then(|btf| Btf::parse(&btf).ok()).map(Arc::new);
+            let types = BtfTypes::new(vmlinux.clone(), btf.or(own));
+            let decoded = sandbpf_isa::decode(&code);
+            let mut signatures: Vec<Signature> = Vec::new();
+            if let (Some(linked), Ok(decoded)) = (&linked, &decoded) {
+                for function in &linked.functions {
+                    let Some(entry) = decoded.at_slot(function.insn as u32) else { continue };
+                    let Some(type_id) = function.ty else { continue };
+                    signatures.push(Signature { entry, name: function.name.clone(), global: function.global, type_id, unreliable: false });
+                }
+            } else if let (Some(info), Ok(decoded)) = (record["func_info"].as_array(), &decoded) {
+                for function in info {
+                    let number = |at: usize| function[at].as_u64().unwrap_or(0) as u32;
+                    let Some(entry) = decoded.at_slot(number(0)) else { continue };
+                    signatures.push(Signature { entry, name: String::new(), global: false, type_id: number(1), unreliable: false });
+                }
+            }
+            let attributes = object.as_ref().zip(entry.as_ref()).map(|(object, entry)| object.attributes(entry));
+            let name_of = match attributes {
+                Some(attributes) if of == ProgramType::StructOps => attributes.attach_type_id.zip(vmlinux.as_deref()).and_then(|(id, btf)| {
+                    let member = btf.kind(id)?.composite()?.members.get(attributes.attach_type.0 as usize)?;
+                    Some(format!("{}.{}", btf.name(id), btf.member_name(member)))
+                }),
+                _ => entry.as_ref().and_then(|entry| entry.attach_target().map(str::to_owned)),
+            };
+            let name_of = name_of.or_else(|| record["attach_btf_name"].as_str().map(str::to_owned));
+            let target = name_of.as_deref().and_then(|name| sandbpf_types::target(vmlinux.as_deref()?, &program, Attach::Name(name)));
             let env = Environment {
+                types: vmlinux.as_ref().map(|_| &types as &dyn sandbpf_verifier::Types),
+                signatures: &signatures,
+                target: target.as_ref(),
                 maps: &maps,
                 map_of: &map_of,
                 flags: LoadFlags::from_bits(flags),
@@ -162,7 +197,7 @@ fn main() {
                 ..Environment::new(program)
             };
             let started = std::time::Instant::now();
-            let ours = match sandbpf_isa::decode(&code) {
+            let ours = match decoded {
                 Err(error) => {
                     json!({"verdict": "reject", "errno": "EINVAL", "line": format!("decode: {error}")})
                 }

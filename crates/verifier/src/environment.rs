@@ -4,7 +4,7 @@
 use sandbpf_abi as abi;
 use sandbpf_isa::{MapRef, Pc};
 
-use crate::Types;
+use crate::{Target, Types};
 
 /// The kernel whose verdicts are reproduced.
 pub const REFERENCE: Kernel = Kernel { version: "6.18", limits: Limits::LINUX_6_18 };
@@ -223,8 +223,8 @@ pub struct Environment<'e> {
     pub lines: &'e [SourceLine],
     /// Type information, where there is any.
     pub types: Option<&'e dyn Types>,
-    /// What the program is attached to, by type information.
-    pub attach: Option<TypeRef>,
+    /// What the program is attached to, if its context depends on it.
+    pub target: Option<&'e Target>,
     /// `BPF_F_*` of the load.
     pub flags: LoadFlags,
     /// How much work it may be.
@@ -287,7 +287,7 @@ impl<'e> Environment<'e> {
             signatures: &[],
             lines: &[],
             types: None,
-            attach: None,
+            target: None,
             flags: LoadFlags::default(),
             limits: REFERENCE.limits,
             processors: 2,

@@ -35,7 +35,7 @@ pub use environment::{
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
-pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Types, Variable};
+pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Target, Types, Variable};
 
 pub use undecodable::undecodable;
 

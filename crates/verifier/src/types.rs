@@ -20,11 +20,8 @@ pub enum Member {
         /// Whether the member so listed may be null.
         or_null: bool,
     },
-    /// A struct inside of the struct.
-    Struct {
-        /// Its type.
-        target: TypeRef,
-    },
+    /// A pointer to something else.
+    Memory,
 }
 
 /// What a type tag says of a pointer.
@@ -109,6 +106,17 @@ pub enum Variable {
     Memory(u32),
 }
 
+/// What a program is attached to: whose arguments are its context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its arguments and result.
+    pub prototype: Prototype,
+    /// What the program may return, if that depends on it.
+    pub returns: Option<(i64, i64)>,
+}
+
 /// Type information.
 pub trait Types {
     /// The name of a type.
@@ -123,10 +131,6 @@ pub trait Types {
     fn kernel_struct(&self, name: &str) -> Option<TypeRef>;
     /// The function with this type number.
     fn prototype(&self, of: TypeRef) -> Option<Prototype>;
-    /// The function that a program is attached to, as its context shows it.
-    fn target(&self, attach: TypeRef, program: &sandbpf_abi::Program<'_>) -> Option<Prototype>;
-    /// What the hook with this type number may return.
-    fn hook_returns(&self, attach: TypeRef) -> Option<(i64, i64)>;
     /// Whether programs of this type may write there, or the kernel's words why not.
     fn writable(
         &self,
@@ -139,6 +143,8 @@ pub trait Types {
     fn is_struct(&self, of: TypeRef) -> bool;
     /// The variable with this type number.
     fn variable(&self, of: TypeRef) -> Option<Variable>;
+    /// Whether a struct holds nothing but numbers.
+    fn is_scalar_struct(&self, of: TypeRef) -> bool;
     /// The special fields of a type of the program.
     fn special_fields(&self, of: TypeRef) -> Vec<SpecialField>;
 }

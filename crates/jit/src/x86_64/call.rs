@@ -37,6 +37,14 @@ pub(crate) fn helper(e: &mut Emitter<'_>, pc: Pc, id: i32) {
     }
 }
 
+/// `r0 = kfunc(r1, r2, r3, r4, r5)`
+pub(crate) fn kfunc(e: &mut Emitter<'_>, pc: Pc, id: i32) {
+    e.spill();
+    dynasm!(e.asm ; .arch x64 ; mov esi, id ; mov edx, pc.0 as i32);
+    e.callback(callbacks::kfunc as *const () as usize);
+    e.reload();
+}
+
 /// Calls a function of the program.
 pub(crate) fn local(e: &mut Emitter<'_>, pc: Pc, entry: Pc) {
     check_depth(e, pc);

@@ -64,7 +64,7 @@ impl<'p> Emitter<'p> {
                     | Insn::LoadImm { value: Imm64::Function(_), .. }
             )
         };
-        let has_calls = program.insns().iter().any(calls);
+        let has_calls = program.functions().len() > 1 || program.insns().iter().any(calls);
         Emitter { program, options, asm, labels, cold: Vec::new(), has_calls }
     }
 

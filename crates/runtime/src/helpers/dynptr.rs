@@ -3,8 +3,12 @@
 //! A dynamic pointer is 16 bytes of the program's stack, which only helpers understand: where the memory is, how long
 //! it is (24 bits, with the type and whether it may be written in the bits above), and an offset into it.
 
-use super::errno::{E2BIG, EINVAL, fail};
+use sandbpf_abi::SkBuff;
+
+use super::errno::{E2BIG, EFAULT, EINVAL, fail};
+use super::skb::{INVALIDATE_HASH, RECOMPUTE_CSUM};
 use super::{Bytes, Out, Scalar};
+use crate::address::PACKET;
 use crate::{Fault, HelperResult, Machine};
 
 /// The longest memory that one can point to.
@@ -19,6 +23,12 @@ pub(crate) enum Target {
     Local = 1,
     /// A record of a ring buffer.
     Ring = 2,
+    /// A packet in the stack.
+    Skb = 3,
+    /// A frame.
+    Xdp = 4,
+    /// The metadata before a packet.
+    Meta = 5,
 }
 
 /// A dynamic pointer, taken apart.
@@ -56,19 +66,59 @@ impl Dynptr {
         machine.memory.write::<4>(at.wrapping_add(12), self.offset.into())
     }
 
+    /// The same, to be read only.
+    pub(crate) fn read_only(self) -> Dynptr {
+        Dynptr { size: self.size | READ_ONLY, ..self }
+    }
+
+    /// How many bytes it points to.
+    pub(crate) fn len(self) -> u64 {
+        u64::from(self.size) & MAX_SIZE
+    }
+
+    /// Whether it points nowhere.
+    pub(crate) fn is_null(self) -> bool {
+        self.data == 0
+    }
+
+    /// What lies between two offsets; `None` if that is not all in it.
+    pub(crate) fn narrowed(self, start: u32, end: u32) -> Option<Dynptr> {
+        let len = end.checked_sub(start).filter(|_| u64::from(end) <= self.len())?;
+        let size = self.size & !(MAX_SIZE as u32) | len;
+        Some(Dynptr { size, offset: self.offset.checked_add(start)?, ..self })
+    }
+
+    /// Whether it points to a packet, wherever that lies when it is used.
+    fn is_packet(self) -> bool {
+        self.is_in(Target::Skb) || self.is_in(Target::Xdp)
+    }
+
+    fn is_in(self, target: Target) -> bool {
+        self.size >> TYPE_SHIFT & 7 == target as u32
+    }
+
     /// The address of `len` bytes at `offset`; the error if they are not all there.
-    fn slice(self, offset: u64, len: u64) -> Result<u64, i64> {
-        let size = u64::from(self.size) & MAX_SIZE;
+    pub(crate) fn slice(self, machine: &Machine<'_>, offset: u64, len: u64) -> Result<u64, i64> {
+        let size = self.len();
         if self.data == 0 {
             return Err(EINVAL);
         }
-        match len <= size && offset <= size - len {
-            true => Ok(self.data.wrapping_add(u64::from(self.offset)).wrapping_add(offset)),
-            false => Err(E2BIG),
+        if len > size || offset > size - len {
+            return Err(E2BIG);
+        }
+        let offset = u64::from(self.offset) + offset;
+        if !self.is_packet() {
+            return Ok(self.data.wrapping_add(offset));
+        }
+        let at = u64::from(machine.packet.data) + offset;
+        // The packet may have become shorter.
+        match at + len <= machine.memory.packet_bytes().len() as u64 {
+            true => Ok(PACKET + at),
+            false => Err(EFAULT),
         }
     }
 
-    fn is_read_only(self) -> bool {
+    pub(crate) fn is_read_only(self) -> bool {
         self.size & READ_ONLY != 0
     }
 }
@@ -93,7 +143,7 @@ crate::helpers! {
         if flags.0 != 0 {
             return fail(EINVAL);
         }
-        match dynptr.slice(u64::from(offset.0 as u32), to.len) {
+        match dynptr.slice(machine, u64::from(offset.0 as u32), to.len) {
             Ok(at) => {
                 let bytes = machine.bytes(at, to.len)?;
                 machine.memory.copy_in(to.address, &bytes)?;
@@ -106,13 +156,18 @@ crate::helpers! {
     /// Copies bytes into what a dynamic pointer points to.
     202 fn dynptr_write(machine, to: Scalar, offset: Scalar, from: Bytes, flags: Scalar) {
         let dynptr = Dynptr::load(machine, to.0)?;
-        if flags.0 != 0 || dynptr.is_read_only() {
+        // A packet in the stack takes the flags of `bpf_skb_store_bytes`.
+        let known = if dynptr.is_in(Target::Skb) { RECOMPUTE_CSUM | INVALIDATE_HASH } else { 0 };
+        if flags.0 & !known != 0 || dynptr.is_null() || dynptr.is_read_only() {
             return fail(EINVAL);
         }
-        match dynptr.slice(u64::from(offset.0 as u32), from.len) {
+        match dynptr.slice(machine, u64::from(offset.0 as u32), from.len) {
             Ok(at) => {
                 let bytes = machine.bytes(from.address, from.len)?;
                 machine.memory.copy_in(at, &bytes)?;
+                if flags.0 & INVALIDATE_HASH != 0 {
+                    machine.set_field(SkBuff::HASH, 0)?;
+                }
                 Ok(0)
             }
             Err(errno) => fail(errno),
@@ -122,8 +177,9 @@ crate::helpers! {
     /// The address of what a dynamic pointer points to, or null.
     203 fn dynptr_data(machine, from: Scalar, offset: Scalar, len: Scalar) {
         let dynptr = Dynptr::load(machine, from.0)?;
-        match dynptr.slice(u64::from(offset.0 as u32), u64::from(len.0 as u32)) {
-            Ok(at) if !dynptr.is_read_only() => Ok(at),
+        match dynptr.slice(machine, u64::from(offset.0 as u32), u64::from(len.0 as u32)) {
+            // Packets are looked at through slices.
+            Ok(at) if !dynptr.is_read_only() && !dynptr.is_packet() => Ok(at),
             _ => Ok(0),
         }
     }

@@ -38,6 +38,10 @@ errnos! {
     EINVAL = 22;
     /// No space left.
     ENOSPC = 28;
+    /// A deadlock.
+    EDEADLK = 35;
+    /// It took too long.
+    ETIMEDOUT = 110;
     /// Out of range.
     ERANGE = 34;
     /// Name too long.

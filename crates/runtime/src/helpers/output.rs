@@ -107,7 +107,7 @@ crate::helpers! {
 
 fn perf(machine: &mut Machine<'_>, map: u64, flags: u64, data: Bytes) -> HelperResult {
     let (_, map) = machine.map(map)?;
-    let with_packet = machine.packet_kind() != PacketKind::Plain;
+    let with_packet = matches!(machine.packet_kind(), PacketKind::Xdp | PacketKind::Skb);
     if flags & !(INDEX | if with_packet { CONTEXT_LEN } else { 0 }) != 0 {
         return fail(EINVAL);
     }

@@ -28,7 +28,7 @@ crate::helpers! {
         let (ifindex, flags) = (ifindex.0 as u32, flags.0);
         let (allowed, refused, done) = match machine.packet_kind() {
             PacketKind::Xdp => (0, XDP_ABORTED, XDP_REDIRECT),
-            PacketKind::Plain | PacketKind::Skb => (INGRESS, TC_ACT_SHOT, TC_ACT_REDIRECT),
+            PacketKind::Plain | PacketKind::Skb | PacketKind::Flow => (INGRESS, TC_ACT_SHOT, TC_ACT_REDIRECT),
         };
         if flags & !allowed != 0 {
             return Ok(refused);

@@ -122,7 +122,7 @@ crate::helpers! {
 fn own_device(machine: &Machine<'_>) -> Result<u32, crate::Fault> {
     match machine.packet_kind() {
         PacketKind::Xdp => machine.field(12),
-        PacketKind::Plain | PacketKind::Skb => machine.field(sandbpf_abi::SkBuff::IFINDEX),
+        PacketKind::Plain | PacketKind::Skb | PacketKind::Flow => machine.field(sandbpf_abi::SkBuff::IFINDEX),
     }
 }
 

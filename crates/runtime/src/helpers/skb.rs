@@ -7,6 +7,7 @@ use sandbpf_abi::SkBuff;
 
 use super::errno::{EFAULT, EINVAL, ENOMEM, ENOTSUPP, fail};
 use super::{Bytes, Context, Out, Scalar};
+use crate::net::PacketKind;
 use crate::{HelperResult, Machine};
 
 pub(super) const ETH_P_IP: u16 = 0x0800;
@@ -75,9 +76,9 @@ impl Machine<'_> {
 }
 
 /// Recompute the packet's sum: ours have none.
-const RECOMPUTE_CSUM: u64 = 1;
+pub(super) const RECOMPUTE_CSUM: u64 = 1;
 /// Forget the hash.
-const INVALIDATE_HASH: u64 = 2;
+pub(super) const INVALIDATE_HASH: u64 = 2;
 
 crate::helpers! {
     pub(super) static HELPERS;
@@ -105,6 +106,10 @@ crate::helpers! {
 
     /// Reads bytes of the packet from `offset` on; zeros if they are not all there.
     26 fn skb_load_bytes(machine, _ctx: Context, offset: Scalar, to: Out) {
+        if machine.packet_kind() == PacketKind::Flow {
+            to.clear(machine)?;
+            return fail(EFAULT);
+        }
         load(machine, offset.0 as u32, to, machine.packet.data)
     }
 

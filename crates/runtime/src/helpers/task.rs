@@ -69,7 +69,7 @@ crate::helpers! {
 
     /// The time in units of `1 / HZ` seconds, here 250.
     118 fn jiffies64(machine) {
-        Ok(machine.host().now_ns() / 4_000_000)
+        Ok(machine.now_ns() / 4_000_000)
     }
 
     /// Its process and thread as a namespace numbers them.
@@ -92,7 +92,7 @@ crate::helpers! {
 
     /// Nanoseconds since boot, suspension included.
     125 fn ktime_get_boot_ns(machine) {
-        Ok(machine.host().now_ns())
+        Ok(machine.now_ns())
     }
 
     /// Its `struct task_struct`, as a typed pointer.
@@ -102,12 +102,12 @@ crate::helpers! {
 
     /// Nanoseconds since boot, read cheaply.
     160 fn ktime_get_coarse_ns(machine) {
-        Ok(machine.host().now_ns())
+        Ok(machine.now_ns())
     }
 
     /// International atomic time in nanoseconds.
     208 fn ktime_get_tai_ns(machine) {
-        Ok(machine.host().now_ns())
+        Ok(machine.now_ns())
     }
 
     /// The cookie of the hook that the program is attached to.

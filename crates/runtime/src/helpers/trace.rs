@@ -38,12 +38,18 @@ crate::helpers! {
     }
 
     /// A per-CPU variable on a CPU: there is one copy, of CPU 0.
-    153 fn per_cpu_ptr(_machine, variable: Scalar, cpu: Scalar) {
+    153 fn per_cpu_ptr(machine, variable: Scalar, cpu: Scalar) {
+        if machine.is_object(variable.0) {
+            return Ok(machine.copy_of(variable.0, cpu.0 as u32));
+        }
         Ok(if cpu.0 as u32 == 0 { variable.0 } else { 0 })
     }
 
     /// A per-CPU variable on this CPU.
-    154 fn this_cpu_ptr(_machine, variable: Scalar) {
+    154 fn this_cpu_ptr(machine, variable: Scalar) {
+        if machine.is_object(variable.0) {
+            return Ok(machine.copy_of(variable.0, machine.host().cpu()));
+        }
         Ok(variable.0)
     }
 

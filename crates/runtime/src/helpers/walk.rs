@@ -1,11 +1,9 @@
-//! Helpers that walk maps, collect stacks in them, and keep timers in their values.
+//! Helpers that walk maps, collect stacks in them, and start timers in their values.
 
-use super::errno::{EBUSY, EFAULT, EINVAL, fail};
+use super::errno::{EFAULT, EINVAL, fail};
 use super::{Context, Scalar};
-use crate::{Machine, Space, address};
-
-/// A timer, in 16 bytes of a map's value: its callback with [`READY`], and when it ends, 0 if it does not run.
-const READY: u64 = 1 << 63;
+use crate::later::Kind;
+use crate::{Space, address};
 
 crate::helpers! {
     pub(super) static HELPERS;
@@ -58,46 +56,28 @@ crate::helpers! {
         if !matches!(flags.0, 0 | 1 | 7) {
             return fail(EINVAL);
         }
-        if callback(machine, timer.0)? & READY != 0 {
-            return fail(EBUSY);
-        }
-        machine.memory.write::<8>(timer.0, READY)?;
-        Ok(0)
+        machine.later_init(timer.0)
     }
 
     /// Says what the timer calls.
     170 fn timer_set_callback(machine, timer: Scalar, function: Scalar) {
-        if callback(machine, timer.0)? & READY == 0 {
-            return fail(EINVAL);
-        }
-        machine.memory.write::<8>(timer.0, READY | function.0)?;
-        Ok(0)
+        machine.later_set_callback(timer.0, function.0)
     }
 
     /// Starts the timer. The embedder decides whether time passes.
     171 fn timer_start(machine, timer: Scalar, nanos: Scalar, flags: Scalar) {
         const ABSOLUTE: u64 = 1;
+        // There is one processor to be on.
         const PINNED: u64 = 2;
-        let function = callback(machine, timer.0)?;
-        if flags.0 & !(ABSOLUTE | PINNED) != 0 || function & READY == 0 || function == READY {
+        if flags.0 & !(ABSOLUTE | PINNED) != 0 {
             return fail(EINVAL);
         }
-        let start = if flags.0 & ABSOLUTE != 0 { 0 } else { machine.host().now_ns() };
-        machine.memory.write::<8>(timer.0.wrapping_add(8), start.saturating_add(nanos.0).max(1))?;
-        Ok(0)
+        let start = if flags.0 & ABSOLUTE != 0 { 0 } else { machine.now_ns() };
+        machine.later_start(timer.0, Kind::Timer, start.saturating_add(nanos.0))
     }
 
     /// Stops the timer: 1 if it ran.
     172 fn timer_cancel(machine, timer: Scalar) {
-        if callback(machine, timer.0)? & READY == 0 {
-            return fail(EINVAL);
-        }
-        let ends = machine.memory.read::<8>(timer.0.wrapping_add(8))?;
-        machine.memory.write::<8>(timer.0.wrapping_add(8), 0)?;
-        Ok((ends != 0).into())
+        machine.later_cancel(timer.0)
     }
-}
-
-fn callback(machine: &Machine<'_>, timer: u64) -> Result<u64, crate::Fault> {
-    machine.memory.read::<8>(timer)
 }

@@ -28,7 +28,7 @@ crate::helpers! {
 
     /// Nanoseconds since boot, not counting suspension.
     5 fn ktime_get_ns(machine) {
-        Ok(machine.host().now_ns())
+        Ok(machine.now_ns())
     }
 
     /// A pseudo-random number.

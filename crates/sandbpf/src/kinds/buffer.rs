@@ -44,6 +44,9 @@ impl Kind for Buffer {
         run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
     ) -> Result<u64, Trap> {
         let mut machine = image.machine(&mut scratch.stack);
+        if image.traits.calls {
+            machine.memory.set_objects(&mut scratch.objects);
+        }
         let region = match input {
             BufferInput::Read(bytes) => Region::Read(bytes),
             BufferInput::Write(bytes) => Region::Write(bytes),

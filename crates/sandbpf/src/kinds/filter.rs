@@ -188,6 +188,9 @@ impl Kind for SocketFilter {
     ) -> Result<u64, Trap> {
         let Packet { bytes, wire_len, meta } = packet;
         let mut machine = image.machine(&mut scratch.stack);
+        if image.traits.calls {
+            machine.memory.set_objects(&mut scratch.objects);
+        }
         // More than a region holds is not there: loads beyond it fail as at a packet's end.
         let _ = machine.memory.set_packet(Region::Read(bytes));
         machine.packet = PacketLayout { data: meta.data, network: meta.network, link: meta.link };

@@ -2,6 +2,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod filter;
+pub(crate) mod flow;
 pub(crate) mod raw;
 pub(crate) mod seccomp;
 pub(crate) mod skb;

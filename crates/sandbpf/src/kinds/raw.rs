@@ -140,8 +140,6 @@ kinds! {
     LircMode2: LircMode2;
     /// Sockets that share a port: `struct sk_reuseport_md`.
     SkReuseport: SkReuseport;
-    /// Dissection of flows: `struct __sk_buff` with flow keys.
-    FlowDissector: FlowDissector;
     /// `sysctl` reads and writes of a control group: `struct bpf_sysctl`.
     CgroupSysctl: CgroupSysctl;
     /// Raw tracepoints whose arguments can be changed.

@@ -1,6 +1,6 @@
 //! Programs on packets in the stack (`struct __sk_buff`): traffic control, cgroups, light-weight tunnels.
 
-use sandbpf_abi::SkBuff;
+use sandbpf_abi::{ProgramType, SkBuff};
 use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::net::{PacketKind, PacketState, Redirect, Tunnel};
@@ -111,12 +111,13 @@ impl<'i> From<&'i mut Skb> for SkbInput<'i> {
     }
 }
 
-/// Runs on a packet; with `link`, the link header is part of the data of plain bytes.
+/// Runs on a packet; with `link`, the link header is part of the data of plain bytes, and with `read_only` dynamic
+/// pointers to it are for looking only.
 pub(crate) fn enter(
     image: &Image,
     scratch: &mut Scratch,
     input: SkbInput<'_>,
-    link: bool,
+    [link, read_only]: [bool; 2],
     run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
 ) -> Result<u64, Trap> {
     let mut copy;
@@ -132,7 +133,8 @@ pub(crate) fn enter(
     skb.fields.data = start + skb.layout.data;
     skb.fields.data_end = start + all;
     skb.fields.data_meta = skb.fields.data;
-    let mut state = PacketState { kind: PacketKind::Skb, tunnel: skb.tunnel, ..PacketState::default() };
+    let mut state =
+        PacketState { kind: PacketKind::Skb, read_only, tunnel: skb.tunnel, ..PacketState::default() };
     let mut machine = image.machine(&mut scratch.stack);
     machine.memory.set_objects(&mut scratch.objects);
     skb.fields.sk = match &skb.socket {
@@ -154,7 +156,7 @@ pub(crate) fn enter(
 }
 
 macro_rules! kinds {
-    ($( $(#[doc = $doc:literal])* $Kind:ident: $Name:ident, link $link:literal, $Verdict:ty; )*) => { $(
+    ($( $(#[doc = $doc:literal])* $Kind:ident: $Name:ident, $Type:ident, link $link:literal, $Verdict:ty; )*) => { $(
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug)]
         pub enum $Kind {}
@@ -176,7 +178,8 @@ macro_rules! kinds {
                 input: SkbInput<'_>,
                 run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
             ) -> Result<u64, Trap> {
-                enter(image, scratch, input, $link, run)
+                let read_only = !ProgramType::$Type.packet().may_write();
+                enter(image, scratch, input, [$link, read_only], run)
             }
         }
     )* };
@@ -184,17 +187,17 @@ macro_rules! kinds {
 
 kinds! {
     /// Classifiers of traffic control, with or without direct action (`BPF_PROG_TYPE_SCHED_CLS`).
-    Classifier: SchedCls, link true, TcAction;
+    Classifier: SchedCls, SchedCls, link true, TcAction;
     /// Actions of traffic control (`BPF_PROG_TYPE_SCHED_ACT`).
-    Action: SchedAct, link true, TcAction;
+    Action: SchedAct, SchedAct, link true, TcAction;
     /// Programs on a cgroup's packets (`BPF_PROG_TYPE_CGROUP_SKB`).
-    CgroupSkb: CgroupSkb, link false, CgroupVerdict;
+    CgroupSkb: CgroupSkb, CgroupSkb, link false, CgroupVerdict;
     /// Programs on packets that come out of a light-weight tunnel.
-    LwtIn: LwtIn, link false, LwtVerdict;
+    LwtIn: LwtIn, LwtIn, link false, LwtVerdict;
     /// Programs on packets that go into a light-weight tunnel.
-    LwtOut: LwtOut, link false, LwtVerdict;
+    LwtOut: LwtOut, LwtOut, link false, LwtVerdict;
     /// Programs on packets that a light-weight tunnel sends.
-    LwtXmit: LwtXmit, link false, LwtVerdict;
+    LwtXmit: LwtXmit, LwtXmit, link false, LwtVerdict;
 }
 
 /// What traffic control does with a packet (`TC_ACT_*`).

@@ -12,11 +12,9 @@ use std::sync::Arc;
 
 use sandbpf_abi::{self as abi, AttachType, ProgramType};
 use sandbpf_isa::{self as isa, MapRef};
-use sandbpf_verifier::{Environment, Errno, LoadFlags, MapShape, Signature, SourceLine, TypeRef, Types};
+use sandbpf_verifier::{Environment, Errno, LoadFlags, MapShape, Signature, SourceLine, Target, Types};
 
 pub use answer::{Proof, VerifyError};
-#[cfg(feature = "object")]
-pub use shapes::special_fields;
 
 use crate::{KindName, Maps};
 
@@ -63,7 +61,8 @@ pub struct FunctionInfo {
 pub struct Verifier {
     program_type: ProgramType,
     attach_type: AttachType,
-    target: String,
+    /// What it will be attached to.
+    attach: String,
     gpl: bool,
     rights: Rights,
     flags: u32,
@@ -73,7 +72,11 @@ pub struct Verifier {
     functions: Vec<FunctionInfo>,
     lines: Vec<SourceLine>,
     types: Option<SharedTypes>,
-    attach: Option<TypeRef>,
+    target: Option<Target>,
+    #[cfg(feature = "object")]
+    kernel: Option<Arc<sandbpf_elf::Btf>>,
+    #[cfg(feature = "object")]
+    program: Option<Arc<sandbpf_elf::Btf>>,
     processors: u32,
     log_level: u32,
 }
@@ -88,7 +91,7 @@ impl Verifier {
         Verifier {
             program_type,
             attach_type: AttachType(0),
-            target: String::new(),
+            attach: String::new(),
             gpl: true,
             rights: Rights::All,
             flags: if sleepable { SLEEPABLE } else { 0 },
@@ -97,7 +100,11 @@ impl Verifier {
             functions: Vec::new(),
             lines: Vec::new(),
             types: None,
-            attach: None,
+            target: None,
+            #[cfg(feature = "object")]
+            kernel: None,
+            #[cfg(feature = "object")]
+            program: None,
             processors: 2,
             log_level: 0,
         }
@@ -115,12 +122,12 @@ impl Verifier {
 
     /// Chooses what it will be attached to, by name: the function of an iterator, a hook.
     pub fn targeting(self, target: impl Into<String>) -> Self {
-        Verifier { target: target.into(), ..self }
+        Verifier { attach: target.into(), ..self }
     }
 
-    /// Chooses what it will be attached to, by the number of its type.
-    pub fn attached_to(self, attach: TypeRef) -> Self {
-        Verifier { attach: Some(attach), ..self }
+    /// Chooses what it will be attached to, as the kernel's types describe it: whose arguments are its context.
+    pub fn attached_to(self, target: Target) -> Self {
+        Verifier { target: Some(target), ..self }
     }
 
     /// Chooses the license: whether helpers that are only for the GPL may be called.
@@ -218,6 +225,7 @@ impl Verifier {
             let number = usize::try_from(number).ok()?;
             self.numbers.get(number).copied().flatten()
         };
+        let target = self.target.clone().or_else(|| self.found_target());
         let env = Environment {
             net_admin: self.rights != Rights::None,
             maps: &self.shapes,
@@ -225,7 +233,7 @@ impl Verifier {
             signatures: &signatures,
             lines: &self.lines,
             types: self.types.as_deref().map(|types| types as &dyn Types),
-            attach: self.attach,
+            target: target.as_ref(),
             flags: LoadFlags::from_bits(self.flags),
             processors: self.processors,
             log_level: self.log_level,
@@ -248,6 +256,18 @@ impl Verifier {
         }
     }
 
+    /// What the name of its target means in the kernel's types.
+    #[cfg(feature = "object")]
+    fn found_target(&self) -> Option<Target> {
+        let attach = sandbpf_types::Attach::Name(Some(self.attach.as_str()).filter(|name| !name.is_empty())?);
+        sandbpf_types::target(self.kernel.as_deref()?, &self.described(), attach)
+    }
+
+    #[cfg(not(feature = "object"))]
+    fn found_target(&self) -> Option<Target> {
+        None
+    }
+
     fn described(&self) -> abi::Program<'_> {
         let powers = abi::Powers {
             bpf: self.rights != Rights::None,
@@ -258,7 +278,7 @@ impl Verifier {
             .attached(self.attach_type)
             .licensed(self.gpl)
             .sleeping(self.flags & SLEEPABLE != 0)
-            .targeting(&self.target);
+            .targeting(&self.attach);
         abi::Program { powers, ..program }
     }
 }

@@ -1,10 +1,13 @@
 //! The terms of an object's program: what its section, its maps and its types say.
 
+use std::sync::Arc;
+
 use sandbpf_abi::{AttachType, ProgramType};
 use sandbpf_elf::{Btf, MapDef, MapKind, Object, ObjectProgram};
-use sandbpf_verifier::{MapShape, SourceLine, TypeRef};
+use sandbpf_types::BtfTypes;
+use sandbpf_verifier::{MapShape, SourceLine, SpecialField, TypeRef};
 
-use super::{FunctionInfo, Verifier, special_fields};
+use super::{FunctionInfo, SharedTypes, Verifier};
 
 impl Verifier {
     /// The terms on which a loader has this program of an object verified; none if its section does not say what it
@@ -25,6 +28,7 @@ impl Verifier {
         let program_type = program_type.or(by_section)?;
         let mut verifier = Verifier::new(program_type)
             .license(object.license())
+            .typed(object.target().cloned(), object.shared_btf().cloned())
             .object_maps(object)
             .functions(functions(program))
             .lines(lines(program));
@@ -33,19 +37,57 @@ impl Verifier {
             if let Some(target) = target(object, program, program_type) {
                 verifier = verifier.targeting(target);
             }
-            if let Some(id) = attributes.attach_type_id {
-                verifier = verifier.attached_to(TypeRef::kernel(id));
-            }
         }
         Some(verifier)
+    }
+
+    /// Chooses the types of the kernel that it is verified for, and of the program.
+    pub fn typed(self, kernel: Option<Arc<Btf>>, program: Option<Arc<Btf>>) -> Verifier {
+        let is_typed = kernel.is_some() || program.is_some();
+        let types = is_typed.then(|| Arc::new(BtfTypes::new(kernel.clone(), program.clone())) as SharedTypes);
+        Verifier { types, kernel, program, ..self }
+    }
+
+    /// The special fields of values of a type of the program: locks, timers, kernel pointers, lists.
+    pub fn fields_of(&self, value_type: u32) -> Vec<SpecialField> {
+        let types = self.types.as_deref();
+        types.map(|types| types.special_fields(TypeRef::program(value_type))).unwrap_or_default()
     }
 
     fn object_maps(self, object: &Object) -> Verifier {
         let (mut shapes, mut numbers) = (Vec::new(), Vec::new());
         for def in object.maps() {
-            numbers.push(Some(shape(def, object.btf(), &mut shapes)));
+            numbers.push(Some(self.shape(def, &mut shapes)));
         }
         Verifier { shapes, numbers, ..self }
+    }
+
+    fn shape(&self, def: &MapDef, shapes: &mut Vec<MapShape>) -> usize {
+        let inner = def.inner.as_deref().map(|inner| self.shape(inner, shapes));
+        let (_, value_type) = def.kernel_types();
+        let is_typed = value_type != 0 && self.program.is_some();
+        let contents = def.kind.is_frozen().then(|| {
+            let mut bytes = def.initial.clone().unwrap_or_default();
+            bytes.resize(def.value_size as usize, 0);
+            bytes
+        });
+        shapes.push(MapShape {
+            name: def.kernel_name.clone(),
+            map_type: def.map_type.0,
+            key_size: def.key_size,
+            value_size: def.value_size,
+            max_entries: def.max_entries,
+            flags: def.flags,
+            inner,
+            frozen: contents.is_some(),
+            contents,
+            fields: if is_typed { self.fields_of(value_type) } else { Vec::new() },
+            value_type: is_typed.then_some(value_type),
+            has_btf: is_typed,
+            extra: def.extra,
+            owner: None,
+        });
+        shapes.len() - 1
     }
 
     /// The same for another numbering of the object's maps: for each number, the place in the object.
@@ -99,32 +141,3 @@ fn lines(program: &ObjectProgram) -> Vec<SourceLine> {
     };
     program.line_starts().filter_map(line).collect()
 }
-
-fn shape(def: &MapDef, btf: Option<&Btf>, shapes: &mut Vec<MapShape>) -> usize {
-    let inner = def.inner.as_deref().map(|inner| shape(inner, btf, shapes));
-    let (_, value_type) = def.kernel_types();
-    let typed = btf.filter(|_| value_type != 0);
-    let contents = def.kind.is_frozen().then(|| {
-        let mut bytes = def.initial.clone().unwrap_or_default();
-        bytes.resize(def.value_size as usize, 0);
-        bytes
-    });
-    shapes.push(MapShape {
-        name: def.kernel_name.clone(),
-        map_type: def.map_type.0,
-        key_size: def.key_size,
-        value_size: def.value_size,
-        max_entries: def.max_entries,
-        flags: def.flags,
-        inner,
-        frozen: contents.is_some(),
-        contents,
-        fields: typed.map(|btf| special_fields(btf, value_type)).unwrap_or_default(),
-        value_type: typed.map(|_| value_type),
-        has_btf: typed.is_some(),
-        extra: def.extra,
-        owner: None,
-    });
-    shapes.len() - 1
-}
-

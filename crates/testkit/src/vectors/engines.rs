@@ -129,12 +129,21 @@ impl Engines {
         kind: KindName,
         code: impl Fn() -> Code<'c>,
         settings: Settings,
-        maps: impl Fn() -> Result<Maps, E>,
+        maps: impl Fn(Engine) -> Result<Maps, E>,
     ) -> Result<Vec<Loaded>, E> {
         let load = |&engine: &Engine| {
-            let program = settings.loader(engine).maps(&maps()?).load_any(kind, code())?;
+            let program = settings.loader(engine).maps(&maps(engine)?).load_any(kind, code())?;
             Ok(Loaded { engine: label(engine), program })
         };
+        self.engines.iter().map(load).collect()
+    }
+
+    /// Has `load` load a program for every engine.
+    pub(crate) fn load_by<E>(
+        &self,
+        load: impl Fn(Engine) -> Result<AnyProgram, E>,
+    ) -> Result<Vec<Loaded>, E> {
+        let load = |&engine: &Engine| Ok(Loaded { engine: label(engine), program: load(engine)? });
         self.engines.iter().map(load).collect()
     }
 
@@ -168,7 +177,7 @@ impl Settings {
         Settings { dialect: Some(dialect), ..Settings::default() }
     }
 
-    fn loader(&self, engine: Engine) -> Loader {
+    pub(crate) fn loader(&self, engine: Engine) -> Loader {
         let loader = Loader::new()
             .engine(engine)
             .host(FrozenHost)

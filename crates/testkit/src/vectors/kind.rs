@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Semantics,
     /// An extended program of the kernel's `test_bpf` module.
     TestBpfInternal,
+    /// One of the programs of the kernel's `test_bpf` module that call each other.
+    TestBpfTailCall,
     /// A classic program of the kernel's `test_bpf` module.
     TestBpfClassic,
     /// A classic program run by a socket, with its exact result.
@@ -101,7 +103,7 @@ impl Kind {
         match value["kind"].as_str() {
             Some("internal") => return Kind::TestBpfInternal,
             Some("classic") => return Kind::TestBpfClassic,
-            Some("tail_call") => return Kind::Skipped("tail calls need program arrays"),
+            Some("tail_call") => return Kind::TestBpfTailCall,
             _ => {}
         }
         let has = |fields: &[&str]| fields.iter().all(|field| value.get(field).is_some());
@@ -117,6 +119,7 @@ impl fmt::Display for Kind {
             Kind::Semantics => "instruction semantics",
             Kind::TestBpfInternal => "test_bpf, extended",
             Kind::TestBpfClassic => "test_bpf, classic",
+            Kind::TestBpfTailCall => "test_bpf, tail calls",
             Kind::FilterRun => "socket filter run",
             Kind::FilterPasses => "socket filter and packets",
             Kind::FilterAttach => "socket filter attached",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sandbpf_capture::Capture;
-use sandbpf::object::{Object, Options as ObjectOptions};
+use sandbpf::object::{Btf, Object, Options as ObjectOptions};
 use sandbpf_classic::ClassicInsn;
 use serde_json::Value;
 
@@ -26,7 +26,9 @@ pub(crate) struct Library {
     packets: OnceLock<BTreeMap<String, Vec<u8>>>,
     programs: OnceLock<BTreeMap<String, Vec<ClassicInsn>>>,
     objects: Mutex<HashMap<String, Option<Arc<Object>>>>,
+    kernel: OnceLock<Option<Arc<Btf>>>,
     recorded: Mutex<HashMap<String, Arc<HashMap<String, Value>>>>,
+    tail_calls: OnceLock<BTreeMap<u64, Record>>,
     captures: Mutex<HashMap<String, Option<Arc<Packets>>>>,
 }
 
@@ -77,7 +79,9 @@ impl Library {
             packets: OnceLock::new(),
             programs: OnceLock::new(),
             objects: Mutex::default(),
+            kernel: OnceLock::new(),
             recorded: Mutex::default(),
+            tail_calls: OnceLock::new(),
             captures: Mutex::default(),
         }
     }
@@ -133,6 +137,28 @@ impl Library {
         program.ok_or(Malformed::Companion("program"))
     }
 
+    /// The programs of `test_bpf` that call each other, by their place in its table.
+    pub(crate) fn tail_calls(&self) -> &BTreeMap<u64, Record> {
+        self.tail_calls.get_or_init(|| {
+            let beside = self.named(|name| name.starts_with("test_bpf") && name.ends_with(".ndjson"));
+            let files: BTreeSet<PathBuf> = beside.chain(self.files.iter().cloned()).collect();
+            let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
+            let mut table = BTreeMap::new();
+            for text in texts {
+                let values = text.lines().map_while(|line| serde_json::from_str::<Value>(line).ok());
+                for value in values.filter(|value| Kind::of(value) == Kind::TestBpfTailCall) {
+                    table.extend(value["index"].as_u64().map(|index| (index, Record::new(value))));
+                }
+            }
+            table
+        })
+    }
+
+    /// The bytes of an object file, by its place among the objects.
+    pub(crate) fn object_file(&self, place: &Path) -> Option<Vec<u8>> {
+        self.folders.iter().find_map(|folder| fs::read(folder.join("../objects").join(place)).ok())
+    }
+
     /// The bytes of a file in the folder of captures.
     pub(crate) fn capture_file(&self, name: &str) -> Result<Vec<u8>, Malformed> {
         let places =
@@ -149,6 +175,16 @@ impl Library {
         found.clone().ok_or(Malformed::Companion("capture"))
     }
 
+    /// The types of the running kernel, or of the one that `SANDBPF_BTF` names.
+    pub(crate) fn kernel(&self) -> Option<&Arc<Btf>> {
+        let read = || {
+            let named = std::env::var_os("SANDBPF_BTF").map(PathBuf::from);
+            let bytes = fs::read(named.unwrap_or_else(|| "/sys/kernel/btf/vmlinux".into())).ok()?;
+            Btf::parse(&bytes).ok().map(Arc::new)
+        };
+        self.kernel.get_or_init(read).as_ref()
+    }
+
     /// The object file that a record's program comes from, if it is at hand.
     pub(crate) fn object(&self, name: &str) -> Option<Arc<Object>> {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +198,11 @@ impl Library {
             let paths = places.iter().flat_map(|place| self.folders.iter().map(move |f| f.join(place)));
             let bytes = paths.filter_map(|path| fs::read(path).ok()).next()?;
             let stem = Path::new(name).file_stem()?.to_str()?;
-            ObjectOptions::new().name(stem).parse(&bytes).ok().map(Arc::new)
+            let mut options = ObjectOptions::new().name(stem);
+            if let Some(kernel) = self.kernel() {
+                options = options.target(Arc::clone(kernel));
+            }
+            options.parse(&bytes).ok().map(Arc::new)
         };
         objects.entry(name.into()).or_insert_with(read).clone()
     }

@@ -24,6 +24,7 @@ mod kernel;
 mod kind;
 mod library;
 mod maps;
+mod objects;
 mod record;
 mod verifier;
 mod work;
@@ -220,6 +221,7 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::Conformance => kernel::conformance::judge(record, context, &mut judged),
         Kind::Semantics => kernel::semantics::judge(record, context, &mut judged),
         Kind::TestBpfInternal => kernel::test_bpf::internal(record, context, &mut judged),
+        Kind::TestBpfTailCall => kernel::tail_calls::judge(record, context, &mut judged),
         Kind::TestBpfClassic => kernel::test_bpf::classic(record, context, &mut judged),
         Kind::FilterRun => kernel::filter_run::judge(record, context, &mut judged),
         Kind::FilterPasses => kernel::filter_passes::judge(record, context, &mut judged),

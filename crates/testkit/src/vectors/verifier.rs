@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use sandbpf::abi::{AttachType, ProgramType};
-use sandbpf::object::{Btf, Object, ObjectProgram};
+use sandbpf::object::{Btf, MapDef, Object, ObjectProgram};
 use sandbpf::verifier::MapShape;
-use sandbpf::{Verifier, special_fields};
-use serde_json::Value;
+use sandbpf::{FunctionInfo, Verifier};
+use serde_json::{Value, json};
 
 use super::library::Library;
 use super::record::{Malformed, Record, bytes};
@@ -28,8 +28,16 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
     }
     .unwrap_or_else(|| Verifier::new(program_type));
     verifier = verifier.attached(AttachType(attach));
+    if object.is_none() {
+        let own = bytes(&value["btf"]).and_then(|types| Btf::parse(&types).ok()).map(Arc::new);
+        verifier = verifier.typed(library.kernel().cloned(), own).functions(functions(value));
+        if let Some(target) = value["attach_btf_name"].as_str() {
+            verifier = verifier.targeting(target);
+        }
+    }
     if let Some(flags) = number(value, "prog_flags") {
-        verifier = verifier.flags(flags);
+        let by_section = program.as_ref().and_then(|program| program.entry.kind);
+        verifier = verifier.flags(flags | by_section.map_or(0, |kind| kind.program_flags()));
     }
     if let Some(license) = value["license"].as_str() {
         verifier = verifier.license(license);
@@ -38,7 +46,11 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
     // The shapes of inner maps stand behind those that the program names.
     let mut shapes = vec![MapShape::default(); described.len()];
     for (at, map) in described.iter().enumerate() {
-        let shape = shape(map, object.as_ref(), &mut shapes)?;
+        let name = map["name"].as_str().unwrap_or_default();
+        let def = object.as_deref().and_then(|object| {
+            object.maps().iter().find(|def| def.name == name || def.kernel_name == name)
+        });
+        let shape = Described { map, def }.shape(&verifier, library, &mut shapes)?;
         shapes[at] = shape;
     }
     Ok(verifier.shapes(shapes, described.len()))
@@ -46,7 +58,11 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
 
 /// The program in its object, if what it was linked to there is what was loaded.
 fn linked(object: &Object, record: &Record) -> Option<ObjectProgram> {
-    let program = object.program(record.value()["program"].as_str()?).ok()?;
+    let name = record.value()["program"].as_str()?;
+    let section = record.value()["section"].as_str();
+    let named = object.entries().iter().filter(|entry| entry.name == name);
+    let entry = named.clone().find(|entry| Some(entry.section.as_str()) == section).or(named.clone().next())?;
+    let program = object.link(entry).ok()?;
     let slots = record.value()["insn_cnt"].as_u64()?;
     (program.insns.len() as u64 == slots * 8).then_some(program)
 }
@@ -55,51 +71,80 @@ fn number(value: &Value, field: &str) -> Option<u32> {
     value[field].as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
-fn shape(
-    map: &Value,
-    object: Option<&Arc<Object>>,
-    shapes: &mut Vec<MapShape>,
-) -> Result<MapShape, Malformed> {
-    let field = |name: &str| number(map, name).unwrap_or(0);
-    let map_type = match &map["type"] {
-        Value::String(name) => sandbpf::maps::MapType::from_name(name).map(|known| known as u32),
-        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+/// What the record tells of functions: where they start, and their types.
+fn functions(value: &Value) -> Vec<FunctionInfo> {
+    let told = value["func_info"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let function = |row: &Value| {
+        let (slot, type_id) = (number(&row[0])?, number(&row[1])?);
+        Some(FunctionInfo { slot, name: String::new(), global: false, type_id })
     };
-    let mut shape = MapShape {
-        name: map["name"].as_str().unwrap_or("").chars().take(15).collect(),
-        map_type: map_type.ok_or(Malformed::field("maps"))?,
-        key_size: field("key_size"),
-        value_size: field("value_size"),
-        max_entries: field("max_entries"),
-        flags: field("map_flags"),
-        extra: map["map_extra"].as_u64().unwrap_or(0),
-        ..MapShape::default()
-    };
-    if (map["internal"] == true && shape.flags & RDONLY_PROG != 0) || map["freeze"] == true {
-        shape.frozen = true;
-        let mut contents =
-            bytes(&map["init_value"]).or_else(|| bytes(&map["init"][0]["value"])).unwrap_or_default();
-        contents.resize(shape.value_size as usize, 0);
-        shape.contents = Some(contents);
-    }
-    if matches!(shape.map_type, 12 | 13) {
-        let inner = match map["inner"].is_object() {
-            true => self::shape(&map["inner"], object, shapes)?,
-            false => {
-                MapShape { map_type: 2, key_size: 4, value_size: 4, max_entries: 1, ..MapShape::default() }
-            }
+    told.iter().filter_map(function).collect()
+}
+
+/// A map as the record tells of it, and as its object does.
+struct Described<'d> {
+    map: &'d Value,
+    def: Option<&'d MapDef>,
+}
+
+impl Described<'_> {
+    fn shape(
+        &self,
+        verifier: &Verifier,
+        library: &Library,
+        shapes: &mut Vec<MapShape>,
+    ) -> Result<MapShape, Malformed> {
+        let map = self.map;
+        let field = |name: &str| number(map, name).unwrap_or(0);
+        let map_type = match &map["type"] {
+            Value::String(name) => sandbpf::maps::MapType::from_name(name).map(|known| known as u32),
+            other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
         };
-        shapes.push(inner);
-        shape.inner = Some(shapes.len() - 1);
+        let mut shape = MapShape {
+            name: map["name"].as_str().unwrap_or("").chars().take(15).collect(),
+            map_type: map_type.ok_or(Malformed::field("maps"))?,
+            key_size: field("key_size"),
+            value_size: field("value_size"),
+            max_entries: field("max_entries"),
+            flags: field("map_flags"),
+            extra: map["map_extra"].as_u64().unwrap_or(0),
+            ..MapShape::default()
+        };
+        if (map["internal"] == true && shape.flags & RDONLY_PROG != 0) || map["freeze"] == true {
+            shape.frozen = true;
+            let mut contents =
+                bytes(&map["init_value"]).or_else(|| bytes(&map["init"][0]["value"])).unwrap_or_default();
+            contents.resize(shape.value_size as usize, 0);
+            shape.contents = Some(contents);
+        }
+        if matches!(shape.map_type, 12 | 13) {
+            let inner = match (map["inner"].is_object(), self.def.and_then(|def| def.inner.as_deref())) {
+                (true, _) => {
+                    let inner = Described { map: &map["inner"], def: None };
+                    inner.shape(verifier, library, shapes)?
+                }
+                (false, Some(def)) => {
+                    let map = json!({"type": def.map_type.0, "key_size": def.key_size,
+                        "value_size": def.value_size, "max_entries": def.max_entries,
+                        "map_flags": def.flags, "btf_value_type_id": def.value_type});
+                    Described { map: &map, def: Some(def) }.shape(verifier, library, shapes)?
+                }
+                (false, None) => {
+                    MapShape { map_type: 2, key_size: 4, value_size: 4, max_entries: 1, ..MapShape::default() }
+                }
+            };
+            shapes.push(inner);
+            shape.inner = Some(shapes.len() - 1);
+        }
+        let value_type = field("btf_value_type_id");
+        let own = bytes(&map["btf"]).and_then(|types| Btf::parse(&types).ok()).map(Arc::new);
+        if value_type != 0 {
+            let of_map = own.map(|own| verifier.clone().typed(library.kernel().cloned(), Some(own)));
+            shape.has_btf = true;
+            shape.value_type = Some(value_type);
+            shape.fields = of_map.as_ref().unwrap_or(verifier).fields_of(value_type);
+        }
+        Ok(shape)
     }
-    let value_type = field("btf_value_type_id");
-    let own = bytes(&map["btf"]).and_then(|types| Btf::parse(&types).ok());
-    if let Some(types) = own.as_ref().or(object.and_then(|object| object.btf()))
-        && value_type != 0
-    {
-        shape.has_btf = true;
-        shape.value_type = Some(value_type);
-        shape.fields = special_fields(types, value_type);
-    }
-    Ok(shape)
 }

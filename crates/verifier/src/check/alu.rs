@@ -135,9 +135,13 @@ impl Verifier<'_> {
         }
         self.writable(dst)?;
         let held = *self.reg(dst);
-        let negates = matches!(op, UnaryOp::Neg32 | UnaryOp::Neg64);
-        let result = match negates && held.is_scalar() {
-            true => Reg { num: held.num.unary(op), id: held.id, ..held },
+        let result = match held.is_scalar() {
+            true => {
+                // A number that is changed is no longer the one that others are linked to.
+                let linked = matches!(op, UnaryOp::Neg32 | UnaryOp::Neg64 | UnaryOp::Le64);
+                let (id, off) = if linked { (held.id, held.off) } else { (0, 0) };
+                Reg { num: held.num.unary(op), id, off, ..held }
+            }
             false => self.unknown(),
         };
         self.set(dst, result);

@@ -80,11 +80,23 @@ impl Verifier<'_> {
         let result = self.result(helper, &found, &arguments)?;
         self.set(R::R0, result);
         self.check_map_function(helper, &found)?;
+        if helper.id == abi::helper::TAIL_CALL && self.cur.depth() > 0 {
+            return self.continue_elsewhere();
+        }
         if changes_packet {
             self.forget_packet();
         }
         let _ = callback;
         Ok(Go::Next)
+    }
+
+    /// Another program runs in place of this function, and returns to its caller; or there is none.
+    fn continue_elsewhere(&mut self) -> Check<Go> {
+        self.push(Pc(self.pc.0 + 1), self.pc, false)?;
+        self.forget_packet();
+        let unknown = self.unknown();
+        self.set(R::R0, unknown);
+        self.return_to_caller()
     }
 
     /// What the helper hands back to the kernel.

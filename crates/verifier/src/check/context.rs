@@ -61,8 +61,7 @@ impl Verifier<'_> {
 
     /// An argument of the function that the program is attached to (`btf_ctx_access`).
     fn argument_of_target(&mut self, off: i32, size: u32, write: bool) -> Option<Reg> {
-        let types = self.env.types?;
-        let prototype = types.target(self.env.attach?, &self.env.program)?;
+        let prototype = &self.env.target?.prototype;
         if write || off < 0 || off % 8 != 0 {
             return None;
         }
@@ -113,16 +112,12 @@ impl Verifier<'_> {
 
     /// What the hook that the program is attached to may return.
     pub(super) fn hook_returns(&self) -> Option<(i64, i64)> {
-        let types = self.env.types?;
-        types.hook_returns(self.env.attach?)
+        self.env.target?.returns
     }
 
     /// Whether what the program is attached to returns nothing.
     pub(super) fn target_is_void(&self) -> bool {
-        let target = self.env.types.zip(self.env.attach);
-        target
-            .and_then(|(types, attach)| types.target(attach, &self.env.program))
-            .is_some_and(|prototype| prototype.result == Shape::Void)
+        self.env.target.is_some_and(|target| target.prototype.result == Shape::Void)
     }
 
     /// Whether the context of this type is memory like any other: nobody rewrites accesses to it.

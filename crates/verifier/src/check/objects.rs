@@ -154,7 +154,11 @@ impl Verifier<'_> {
     }
 
     fn loaded_member(&mut self, from: &Reg, member: Member) -> Reg {
-        let Member::Pointer { target, tag, trusted, rcu, or_null } = member else { return self.unknown() };
+        let (target, tag, trusted, rcu, or_null) = match member {
+            Member::Pointer { target, tag, trusted, rcu, or_null } => (target, tag, trusted, rcu, or_null),
+            Member::Memory => return Reg::pointer(Kind::Mem(0), Flags::RDONLY.and(Flags::UNTRUSTED)),
+            Member::Scalar => return self.unknown(),
+        };
         let tagged = match tag {
             PointerTag::None => Flags::NONE,
             PointerTag::User => Flags::USER,

@@ -1,6 +1,6 @@
 //! Arithmetic on scalars: what is known of the result (`adjust_scalar_min_max_vals`).
 
-use sandbpf_isa::{AluOp, UnaryOp, Width};
+use sandbpf_isa::{AluOp, Size, UnaryOp, Width};
 
 use super::Scalar;
 
@@ -39,12 +39,24 @@ impl Scalar {
         result
     }
 
+    /// What is known of it plus a number; the parts have not learnt from each other (`sync_linked_regs`).
+    pub fn moved(&self, by: i64) -> Scalar {
+        let mut result = *self;
+        result.add(&Scalar::known(by as u64));
+        result
+    }
+
     /// What is known of `op self`.
     pub fn unary(&self, op: UnaryOp) -> Scalar {
         let width = match op {
             UnaryOp::Neg64 => Width::W64,
             UnaryOp::Neg32 => Width::W32,
-            _ => return Scalar::UNKNOWN,
+            UnaryOp::Le64 => return *self,
+            UnaryOp::Le16 => return self.reordered(Size::H, false),
+            UnaryOp::Le32 => return self.reordered(Size::W, false),
+            UnaryOp::Be16 | UnaryOp::Swap16 => return self.reordered(Size::H, true),
+            UnaryOp::Be32 | UnaryOp::Swap32 => return self.reordered(Size::W, true),
+            UnaryOp::Be64 | UnaryOp::Swap64 => return self.reordered(Size::DW, true),
         };
         let mut result = Scalar::known(0);
         result.sub(self);
@@ -53,6 +65,20 @@ impl Scalar {
             result.zero_extend_32();
         }
         result.sync();
+        result
+    }
+
+    /// The low bytes, in the opposite order or not (`scalar_byte_swap`).
+    fn reordered(&self, size: Size, swap: bool) -> Scalar {
+        let mut result = *self;
+        if swap {
+            result.var_off = self.var_off.swap(size.bytes());
+            result.unbounded();
+        }
+        match size {
+            Size::DW => result.sync(),
+            _ => result.truncate(size),
+        }
         result
     }
 

@@ -167,6 +167,12 @@ impl Tnum {
         self.with_subreg(Tnum::constant(low as u64))
     }
 
+    /// The low bytes in the opposite order, the others zero.
+    pub const fn swap(self, bytes: u8) -> Tnum {
+        let by = 64 - bytes as u32 * 8;
+        Tnum { value: self.value.swap_bytes() >> by, mask: self.mask.swap_bytes() >> by }
+    }
+
     /// Whether all bits are known.
     pub const fn is_const(self) -> bool {
         self.mask == 0

@@ -60,17 +60,17 @@ impl IdMap {
         true
     }
 
-    /// The same where no id means one that nobody else has (`check_scalar_ids`).
+    /// The same of numbers: one that was linked to nothing before may be linked now (`check_scalar_ids`).
     fn same_scalar(&mut self, old: u32, cur: u32) -> bool {
-        let old = self.or_own(old);
-        let cur = self.or_own(cur);
-        self.same(old, cur)
+        if old == 0 {
+            return true;
+        }
+        let cur = if cur != 0 { cur } else { self.own() };
+        self.same(old, cur) && (old & ADD_CONST == 0 || self.same(old & !ADD_CONST, cur & !ADD_CONST))
     }
 
-    fn or_own(&mut self, id: u32) -> u32 {
-        if id != 0 {
-            return id;
-        }
+    /// An id that nobody else has.
+    fn own(&mut self) -> u32 {
         self.next += 1;
         self.next
     }
@@ -147,12 +147,11 @@ impl Verifier<'_> {
                 if !old.precise && exact == Exact::No {
                     return true;
                 }
-                if (old.id & ADD_CONST) != (cur.id & ADD_CONST)
-                    || (old.id & ADD_CONST != 0 && old.off != cur.off)
-                {
+                let apart = |reg: &Reg| reg.id & ADD_CONST != 0;
+                if (old.id != 0 && apart(old) != apart(cur)) || (apart(old) && old.off != cur.off) {
                     return false;
                 }
-                within(old, cur) && ids.same_scalar(old.id, cur.id)
+                ids.same_scalar(old.id, cur.id) && within(old, cur)
             }
             Kind::MapKey(_) | Kind::MapValue(_) | Kind::Mem(_) | Kind::Buf | Kind::TpBuffer => {
                 old.kind == cur.kind

@@ -4,9 +4,7 @@
 use std::rc::Rc;
 
 use super::Verifier;
-use crate::domain::Scalar;
 use crate::state::{ADD_CONST, Kind, Reg, State};
-use sandbpf_isa::{AluOp, Width};
 
 /// Where a linked number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +115,7 @@ pub(crate) fn sync(state: &mut State, known: &Reg, linked: &Linked) {
             continue;
         }
         let distance = i64::from(reg.off) - i64::from(known.off);
-        let num = known.num.alu(AluOp::Add, Width::W64, &Scalar::known(distance as u64));
+        let num = known.num.moved(distance);
         *reg = Reg { num, off: reg.off, id: reg.id, ..*known };
     }
 }

@@ -1,7 +1,7 @@
 //! What a program makes of a packet, whatever kind of packet program it is.
 
 use sandbpf::{
-    AnyError, AnyInput, AnyProgram, Engine, KindName, PacketMeta, Program, Runner, Skb, SocketFilter,
+    AnyError, AnyInput, AnyProgram, Engine, Flow, FlowVerdict, KindName, PacketMeta, Program, Runner, Skb, SocketFilter,
     TcAction, Trap, Xdp, XdpAction, XdpFrame,
 };
 use sandbpf_capture::{LinkType, Packet};
@@ -112,6 +112,11 @@ impl Door {
                     let passes = matches!(action, XdpAction::Pass | XdpAction::Tx | XdpAction::Redirect);
                     return Ok(Answer { value, passes, data: Some(skb.frame()) });
                 }
+                if kind == KindName::FlowDissector {
+                    let mut flow = Flow::ethernet(packet.data);
+                    let value = program.run(AnyInput::Flow((&mut flow).into())).map_err(trap)? as u32;
+                    return Ok(Answer { value, passes: value == 0, data: None });
+                }
                 let link = matches!(kind, KindName::SchedCls | KindName::SchedAct);
                 **skb = if link { Skb::ethernet(packet.data) } else { Skb::network(packet.data) };
                 let value = program.run(AnyInput::Skb(skb.as_mut().into())).map_err(trap)? as u32;
@@ -123,8 +128,10 @@ impl Door {
 
 /// Whether programs of a kind are given packets.
 pub(super) fn takes_packets(kind: KindName) -> bool {
-    use KindName::{CgroupSkb, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SocketFilter, Xdp};
-    matches!(kind, SocketFilter | Xdp | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit)
+    use KindName::{
+        CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SocketFilter, Xdp,
+    };
+    matches!(kind, FlowDissector | SocketFilter | Xdp | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit)
 }
 
 /// Whether a packet in the stack goes on after this answer.
@@ -145,6 +152,7 @@ pub(super) fn name(kind: KindName, value: u32) -> String {
     match kind {
         KindName::Xdp => XdpAction::from(value).to_string(),
         KindName::SchedCls | KindName::SchedAct => TcAction::from(value).to_string(),
+        KindName::FlowDissector => FlowVerdict::from(value).to_string(),
         _ => value.to_string(),
     }
 }

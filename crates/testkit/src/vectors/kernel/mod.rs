@@ -13,6 +13,7 @@ mod program;
 pub(crate) mod program_runs;
 pub(crate) mod return_values;
 pub(crate) mod semantics;
+pub(crate) mod tail_calls;
 pub(crate) mod test_bpf;
 pub(crate) mod verdict;
 pub(crate) mod verify_speed;

@@ -3,7 +3,7 @@
 //! The kernel's test run makes its own packet around the given bytes: a frame of the loopback device, whose address is
 //! all zero, with a socket of the frame's addresses (`net/bpf/test_run.c`).
 
-use sandbpf::{AnyInput, Code, KindName, Packet, PacketMeta, Pc, Skb, Trap, XdpFrame};
+use sandbpf::{AnyInput, Code, Flow, KindName, Packet, PacketMeta, Pc, Skb, Trap, XdpFrame};
 use sandbpf_interp::Step;
 use sandbpf_runtime::{Execute, address};
 use serde_json::Value;
@@ -78,6 +78,7 @@ pub(crate) fn kind(prog_type: &str) -> Option<KindName> {
         "sched_cls" => KindName::SchedCls,
         "sched_act" => KindName::SchedAct,
         "cgroup_skb" => KindName::CgroupSkb,
+        "flow_dissector" => KindName::FlowDissector,
         "lwt_in" => KindName::LwtIn,
         "lwt_out" => KindName::LwtOut,
         "lwt_xmit" => KindName::LwtXmit,
@@ -94,7 +95,7 @@ pub(crate) fn load(
 ) -> Result<Option<Vec<Loaded>>, Malformed> {
     let code = maps::code(record)?;
     let settings = Settings { budget: LONG, ..Settings::default() };
-    let make = || maps::of(record, kind);
+    let make = |_| maps::of(record, kind);
     match context.engines.load_with(kind, || Code::Bytes(&code), settings, make) {
         Ok(loaded) => Ok(Some(loaded)),
         Err(NoMaps::Malformed(malformed)) => Err(malformed),
@@ -121,6 +122,12 @@ fn run_by(
             let mut frame = XdpFrame::new(packet);
             let r0 = run(AnyInput::Xdp((&mut frame).into()))?;
             out = [frame.metadata(), frame.bytes()].concat();
+            r0
+        }
+        KindName::FlowDissector => {
+            let mut flow = Flow::ethernet(packet);
+            let r0 = run(AnyInput::Flow((&mut flow).into()))?;
+            out = flow.keys.to_bytes().to_vec();
             r0
         }
         KindName::SocketFilter => {
@@ -150,7 +157,7 @@ pub(crate) fn depends_on_memory(loaded: &Loaded, kind: KindName, packet: &[u8]) 
         loaded.run_by(input, |machine| {
             let (ends, by): (&[u64], u32) = match kind {
                 KindName::Xdp => (&[0, 4], 16),
-                KindName::SocketFilter => (&[], 0),
+                KindName::SocketFilter | KindName::FlowDissector => (&[], 0),
                 _ => (&[76, 80, 140], 16),
             };
             for end in ends {

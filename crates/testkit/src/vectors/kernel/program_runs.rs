@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::packet_runs::{depends_on_memory, kind, load, run};
 use crate::vectors::Context;
 use crate::vectors::judge::Judged;
+use crate::vectors::objects;
 use crate::vectors::record::{Malformed, Record, bytes};
 
 /// What a test that says nothing of its packet is run on.
@@ -24,11 +25,16 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         judged.leave_out(format!("programs of type {name} are not run here"));
         return Ok(());
     };
-    if let Some(why) = left_out(record) {
+    let from_object = objects::load(record, kind, context);
+    if let Some(why) = left_out(record, from_object.is_some()) {
         judged.leave_out(why);
         return Ok(());
     }
-    let Some(loaded) = load(record, kind, context, judged)? else { return Ok(()) };
+    let loaded = match from_object {
+        Some(loaded) => judged.loaded(loaded),
+        None => load(record, kind, context, judged)?,
+    };
+    let Some(loaded) = loaded else { return Ok(()) };
     for (packet, retval) in runs {
         let found: Vec<_> =
             loaded.iter().map(|loaded| run(loaded, kind, &packet).map(|(r0, _)| r0)).collect();
@@ -79,11 +85,12 @@ fn was_filled(record: &Record) -> bool {
 }
 
 /// Why a program cannot be compared.
-fn left_out(record: &Record) -> Option<String> {
-    if record.value()["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty()) {
+fn left_out(record: &Record, from_object: bool) -> Option<String> {
+    if !from_object && record.value()["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty()) {
         return Some("calls kernel functions".into());
     }
-    if record.value()["fixups"].as_array()?.iter().any(|fixup| fixup["kind"] != "map") {
+    let fixups = record.value()["fixups"].as_array()?;
+    if !from_object && fixups.iter().any(|fixup| fixup["kind"] != "map") {
         return Some("names kernel functions or variables".into());
     }
     let code = record.code().ok()?;
@@ -91,7 +98,9 @@ fn left_out(record: &Record) -> Option<String> {
     use sandbpf::isa::{Callee, Imm64, Insn};
     for insn in program.insns() {
         match *insn {
-            Insn::Call { callee: Callee::Kfunc { .. } } => return Some("calls kernel functions".into()),
+            Insn::Call { callee: Callee::Kfunc { .. } } if !from_object => {
+                return Some("calls kernel functions".into());
+            }
             Insn::LoadImm { value: Imm64::Variable { .. }, .. } => {
                 return Some("names kernel variables".into());
             }

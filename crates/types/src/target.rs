@@ -1,0 +1,79 @@
+//! What a program is attached to, by the kernel's types: whose arguments are its context.
+
+use sandbpf_abi::{AttachType, Program, ProgramType};
+use sandbpf_elf::{Btf, Kind};
+use sandbpf_verifier::{Shape, Target, TypeRef};
+
+use crate::prototype;
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach<'n> {
+    /// By name: a function, a tracepoint, a hook, an iterator, or `struct.member` of a table of functions.
+    Name(&'n str),
+    /// By the number of its type in the kernel's types.
+    Id(u32),
+}
+
+/// What a program's context is made of.
+pub fn target(kernel: &Btf, program: &Program<'_>, attach: Attach<'_>) -> Option<Target> {
+    let name = match attach {
+        Attach::Name(name) => name.to_owned(),
+        Attach::Id(id) => kernel.name(id).to_owned(),
+    };
+    match program.program_type {
+        ProgramType::Tracing if program.attach_type == AttachType::TRACE_RAW_TP => tracepoint(kernel, &name),
+        ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => tracepoint(kernel, &name),
+        ProgramType::Tracing if program.attach_type == AttachType::TRACE_ITER => {
+            let name = if name.starts_with("bpf_iter_") { name } else { format!("bpf_iter_{name}") };
+            function(kernel, &name)
+        }
+        ProgramType::Tracing => function(kernel, &name),
+        ProgramType::Lsm => {
+            let name = if name.starts_with("bpf_lsm_") { name } else { format!("bpf_lsm_{name}") };
+            let mut target = function(kernel, &name)?;
+            target.returns = hook_returns(&name, &target.prototype.result);
+            Some(target)
+        }
+        ProgramType::StructOps => {
+            let (table, member) = name.split_once('.')?;
+            let id = kernel.find(table, |kind| kind.composite().is_some())?;
+            let (_, member) = kernel.member(id, member)?;
+            let (_, Kind::Ptr(proto)) = kernel.strip(member.ty)? else { return None };
+            let prototype = prototype::of_proto(kernel, TypeRef::kernel(0), *proto)?;
+            Some(Target { name, prototype, returns: None })
+        }
+        _ => None,
+    }
+}
+
+fn function(kernel: &Btf, name: &str) -> Option<Target> {
+    let id = kernel.find(name, |kind| matches!(kind, Kind::Func { .. }))?;
+    let prototype = prototype::of_function(kernel, TypeRef::kernel(id))?;
+    Some(Target { name: name.to_owned(), prototype, returns: None })
+}
+
+/// The type `btf_trace_NAME` is a pointer to a function whose first argument is the tracepoint's own.
+fn tracepoint(kernel: &Btf, name: &str) -> Option<Target> {
+    let name = name.strip_prefix("btf_trace_").unwrap_or(name);
+    let id = kernel.find(&format!("btf_trace_{name}"), |kind| matches!(kind, Kind::Typedef(_)))?;
+    let (_, Kind::Ptr(proto)) = kernel.strip(id)? else { return None };
+    let mut prototype = prototype::of_proto(kernel, TypeRef::kernel(0), *proto)?;
+    if !prototype.params.is_empty() {
+        prototype.params.remove(0);
+    }
+    Some(Target { name: name.to_owned(), prototype, returns: None })
+}
+
+/// Hooks that answer yes or no (`bool_lsm_hooks`); the others return an errno or zero.
+const BOOLEAN: &[&str] = &["bpf_lsm_audit_rule_known", "bpf_lsm_inode_xattr_skipcap"];
+
+fn hook_returns(name: &str, result: &Shape) -> Option<(i64, i64)> {
+    if *result == Shape::Void {
+        return None;
+    }
+    match BOOLEAN.contains(&name) {
+        true => Some((0, 1)),
+        false => Some((-4095, 0)),
+    }
+}

@@ -1,0 +1,166 @@
+//! What lies at an offset of a struct (`btf_struct_walk`).
+
+use sandbpf_elf::{Btf, Kind};
+use sandbpf_verifier::{Member, PointerTag, TypeRef};
+
+use crate::safe;
+
+/// Structs nest no deeper.
+const DEEPEST: u32 = 32;
+
+/// One step: to a struct inside, or to what is read.
+enum Found {
+    Inside { id: u32, offset: u32 },
+    Read(Member),
+}
+
+/// What a read of so many bytes gives.
+pub(crate) fn member(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Member, String> {
+    let (mut id, mut offset) = (of.id, offset);
+    for _ in 0..DEEPEST {
+        match step(btf, TypeRef { id, ..of }, offset, size)? {
+            Found::Read(member) => return Ok(member),
+            Found::Inside { id: inner, offset: rest } => (id, offset) = (inner, rest),
+        }
+    }
+    Err("structs nest too deeply".into())
+}
+
+/// Whether the part lies at this offset of the whole.
+pub(crate) fn embeds(btf: &Btf, whole: u32, offset: u32, part: u32) -> bool {
+    let same = |id: u32| btf.strip(id).map(|(id, _)| id) == btf.strip(part).map(|(id, _)| id);
+    let (mut id, mut offset) = (whole, offset);
+    for _ in 0..DEEPEST {
+        if offset == 0 && same(id) {
+            return true;
+        }
+        match step(btf, TypeRef { btf: 0, id }, offset, 1) {
+            Ok(Found::Inside { id: inner, offset: rest }) => (id, offset) = (inner, rest),
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn step(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String> {
+    let Some((id, kind)) = btf.strip(of.id) else { return Err("not a type".into()) };
+    let Some(composite) = kind.composite() else { return Err(format!("Type '{}' is not a struct", btf.name(id))) };
+    let name = btf.name(id);
+    if u64::from(offset) + u64::from(size) > u64::from(composite.size) {
+        return past_the_end(btf, of, offset, size);
+    }
+    for member in &composite.members {
+        let start = member.bit_offset / 8;
+        if member.bits != 0 {
+            let end = (member.bit_offset + u32::from(member.bits)).div_ceil(8);
+            if offset >= end || offset + size <= start {
+                continue;
+            }
+            return Ok(Found::Read(Member::Scalar));
+        }
+        if offset + size <= start {
+            break;
+        }
+        let Some((mut target, mut kind)) = btf.strip(member.ty) else { continue };
+        let length = btf.size_of(target).unwrap_or(0) as u32;
+        let end = start + length;
+        if offset >= end {
+            continue;
+        }
+        let (mut start, mut width) = (start, length);
+        while let Kind::Array(array) = kind {
+            let Some((element, inner)) = btf.strip(array.element) else { break };
+            let each = btf.size_of(element).unwrap_or(0) as u32;
+            if each == 0 {
+                break;
+            }
+            start += offset.saturating_sub(start) / each * each;
+            width = each;
+            (target, kind) = (element, inner);
+        }
+        if kind.composite().is_some() {
+            let rest = offset.saturating_sub(start);
+            return Ok(Found::Inside { id: target, offset: rest });
+        }
+        if let Kind::Ptr(to) = kind {
+            let field = btf.member_name(member);
+            if width != size || offset != start {
+                return Err(format!(
+                    "cannot access ptr member {field} with moff {start} in struct {name} with off {offset} size {size}"
+                ));
+            }
+            return Ok(Found::Read(pointer(btf, of, name, field, *to)));
+        }
+        if offset + size > end {
+            let field = btf.member_name(member);
+            return Err(format!(
+                "access beyond the end of member {field} (mend:{end}) in struct {name} with off {offset} size {size}"
+            ));
+        }
+        return Ok(Found::Read(Member::Scalar));
+    }
+    Err(format!("struct {name} doesn't have field at offset {offset}"))
+}
+
+/// An array without a length at the end of a struct may be read beyond it.
+fn past_the_end(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String> {
+    let Some((id, kind)) = btf.strip(of.id) else { return Err("not a type".into()) };
+    let error = || Err(format!("access beyond struct {} at off {offset} size {size}", btf.name(id)));
+    let Some(last) = kind.composite().and_then(|composite| composite.members.last()) else { return error() };
+    let Some((_, Kind::Array(array))) = btf.strip(last.ty) else { return error() };
+    let start = last.bit_offset / 8;
+    if array.count != 0 || offset < start {
+        return error();
+    }
+    let Some((element, kind)) = btf.strip(array.element) else { return error() };
+    let each = btf.size_of(element).unwrap_or(0) as u32;
+    if each == 0 {
+        return error();
+    }
+    match kind {
+        Kind::Int(_) => Ok(Found::Read(Member::Scalar)),
+        _ if kind.composite().is_some() => Ok(Found::Inside { id: element, offset: (offset - start) % each }),
+        _ => error(),
+    }
+}
+
+fn pointer(btf: &Btf, of: TypeRef, name: &str, field: &str, to: u32) -> Member {
+    let tag = match btf.kind(to) {
+        Some(Kind::TypeTag(_)) => match btf.name(to) {
+            "user" => PointerTag::User,
+            "percpu" => PointerTag::Percpu,
+            "rcu" => PointerTag::Rcu,
+            _ => PointerTag::None,
+        },
+        _ => PointerTag::None,
+    };
+    let Some((target, kind)) = btf.strip(to) else { return Member::Scalar };
+    if kind.composite().is_none() {
+        return Member::Memory;
+    }
+    let (trusted, rcu, or_null) = safe::member(name, field);
+    Member::Pointer { target: TypeRef { id: target, ..of }, tag, trusted, rcu, or_null }
+}
+
+/// Whether a struct holds nothing but numbers.
+pub(crate) fn is_scalar_struct(btf: &Btf, id: u32, depth: u32) -> bool {
+    let Some((_, kind)) = btf.strip(id) else { return false };
+    let Some(composite) = kind.composite() else { return false };
+    if depth >= 4 {
+        return false;
+    }
+    composite.members.iter().all(|member| {
+        let Some((id, kind)) = btf.strip(member.ty) else { return false };
+        match kind {
+            Kind::Int(_) | Kind::Enum(_) | Kind::Enum64(_) => true,
+            Kind::Array(array) => {
+                array.count != 0
+                    && btf.strip(array.element).is_some_and(|(_, kind)| {
+                        matches!(kind, Kind::Int(_) | Kind::Enum(_) | Kind::Enum64(_))
+                    })
+            }
+            _ if kind.composite().is_some() => is_scalar_struct(btf, id, depth + 1),
+            _ => false,
+        }
+    })
+}
