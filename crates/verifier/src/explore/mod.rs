@@ -185,7 +185,8 @@ impl<'v> Verifier<'v> {
                 at.history
                     .iter()
                     .rev()
-                    .filter(|step| step.prev.0 + 1 != step.pc.0)
+                    // The first instruction has none before it.
+                    .filter(|step| step.prev.index() < self.program.len() && step.prev.0 + 1 != step.pc.0)
                     .map(|step| (step.prev, step.pc)),
             );
             state =
