@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sandbpf::abi::{AttachType, ProgramType};
+use sandbpf::object::elf::SectionKind;
 use sandbpf::object::{Btf, MapDef, Object, ObjectProgram};
 use sandbpf::verifier::MapShape;
 use sandbpf::{FunctionInfo, Verifier};
@@ -36,8 +37,10 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
         }
     }
     if let Some(flags) = number(value, "prog_flags") {
-        let by_section = program.as_ref().and_then(|program| program.entry.kind);
-        verifier = verifier.flags(flags | by_section.map_or(0, |kind| kind.program_flags()));
+        // What a loader takes from the section, the record does not repeat.
+        let section = value["section"].as_str().map(|section| section.trim_start_matches('?'));
+        let by_section = section.and_then(SectionKind::of).map_or(0, |kind| kind.program_flags());
+        verifier = verifier.flags(flags | by_section);
     }
     if let Some(license) = value["license"].as_str() {
         verifier = verifier.license(license);
@@ -54,6 +57,12 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
         shapes[at] = shape;
     }
     Ok(verifier.shapes(shapes, described.len()))
+}
+
+/// Whether the record's program is in an object file that is not at hand: then its functions and types are not known.
+pub(crate) fn lacks_object(record: &Record, library: &Library) -> bool {
+    let name = record.value()["object"].as_str();
+    name.is_some_and(|name| library.object(name).is_none_or(|object| linked(&object, record).is_none()))
 }
 
 /// The program in its object, if what it was linked to there is what was loaded.

@@ -15,10 +15,12 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
     let kernel = &value["kernel"];
     let code = maps::code(record)?;
     let by = verifier::of(record, context.library)?;
-    if context.library.kernel().is_none()
-        && let Some(why) = needs_types(record)
-    {
-        judged.leave_out(why);
+    if verifier::lacks_object(record, context.library) && needs_types(record) {
+        judged.leave_out("the verdict depends on an object file that is not at hand");
+        return Ok(());
+    }
+    if context.library.kernel().is_none() && needs_types(record) {
+        judged.leave_out("the verdict depends on the types of the kernel, which are not at hand");
         return Ok(());
     }
     compare(record, kernel, &by, &code, judged);
@@ -113,14 +115,14 @@ fn detail(record: &Record, kernel: &Value, ours: &Result<Proof, VerifyError>) ->
         "ours": found, "kernel": recorded, "features": record.value()["features"]})
 }
 
-/// Why a record cannot be judged without the types of the kernel.
-fn needs_types(record: &Record) -> Option<&'static str> {
+/// Whether the verdict depends on more than instructions and maps.
+fn needs_types(record: &Record) -> bool {
     let value = record.value();
     let kfuncs = value["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty());
     let other = value["fixups"].as_array().into_iter().flatten().any(|fixup| fixup["kind"] != "map");
     let by_type = matches!(value["prog_type"].as_str(), Some("tracing" | "lsm" | "struct_ops" | "ext"));
     let differs = value["kernel_no_btf"].is_object() && value["kernel_no_btf"]["same"] == false;
-    (kfuncs || other || by_type || differs).then_some("needs the types of the kernel")
+    kfuncs || other || by_type || differs
 }
 
 #[cfg(test)]
