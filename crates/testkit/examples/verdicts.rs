@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use sandbpf_abi::{AttachType, Program, ProgramType};
-use sandbpf_elf::{Btf, MapDef, Object, Options};
+use sandbpf_elf::{Btf, FixupKind, MapDef, Object, Options};
 use sandbpf_types::{Attach, BtfTypes};
 use std::sync::Arc;
 use sandbpf_isa::MapRef;
@@ -112,7 +112,7 @@ fn main() {
                         if let Some(kernel) = kernel {
                             options = options.target(kernel);
                         }
-                        options.parse(&bytes).ok().map(Arc::new)
+                        options.parse(&bytes).inspect_err(|error| eprintln!("{object}: {error}")).ok().map(Arc::new)
                     })
                     .clone()
             });
@@ -121,7 +121,7 @@ fn main() {
                 let section = record["section"].as_str();
                 object.entries().iter().find(|entry| entry.name == name && section.is_none_or(|section| entry.section == section)).cloned()
             });
-            let linked = object.as_ref().zip(entry.as_ref()).and_then(|(object, entry)| object.link(entry).ok());
+            let linked = object.as_ref().zip(entry.as_ref()).and_then(|(object, entry)| object.link(entry).inspect_err(|error| eprintln!("{name}: link {error}")).ok());
             for fixup in record["fixups"].as_array().into_iter().flatten() {
                 if fixup["kind"] == "kfunc" {
                     let at = fixup["insn"].as_u64().unwrap_or(0) as usize * 8 + 4;
@@ -133,6 +133,19 @@ fn main() {
                     let at = fixup["insn"].as_u64().unwrap_or(0) as usize * 8 + 4;
                     let map = fixup["map"].as_u64().unwrap_or(0) as u32;
                     code[at..at + 4].copy_from_slice(&map.to_le_bytes());
+                }
+            }
+            for fixup in linked.iter().flat_map(|linked| &linked.fixups) {
+                let at = fixup.insn * 8 + 4;
+                match &fixup.kind {
+                    FixupKind::Kfunc { name, .. } => {
+                        let number = sandbpf_abi::kfuncs::named(name).map_or(0, |(number, _)| number);
+                        code[at..at + 4].copy_from_slice(&number.to_le_bytes());
+                    }
+                    FixupKind::KernelType { id: Some(id), .. } | FixupKind::TypeId { id, .. } => {
+                        code[at..at + 4].copy_from_slice(&id.to_le_bytes());
+                    }
+                    _ => {}
                 }
             }
             let described = record["maps"].as_array().cloned().unwrap_or_default();
@@ -152,8 +165,9 @@ fn main() {
             let of = ProgramType::from_name(record["prog_type"].as_str().unwrap_or(""))
                 .unwrap_or(ProgramType::Unspec);
             let attach = AttachType(record["expected_attach_type"].as_u64().unwrap_or(0) as u32);
+            let section = record["section"].as_str().unwrap_or("").trim_start_matches('?');
             let flags = record["prog_flags"].as_u64().unwrap_or(0) as u32
-                | entry.as_ref().and_then(|entry| entry.kind).map_or(0, |kind| kind.program_flags());
+                | entry.as_ref().and_then(|entry| entry.kind).or_else(|| sandbpf_elf::SectionKind::of(section)).map_or(0, |kind| kind.program_flags());
             let gpl = record["license"]
                 .as_str()
                 .is_none_or(|license| license.starts_with("GPL") || license.starts_with("Dual"));
@@ -182,7 +196,7 @@ fn main() {
                     let member = btf.kind(id)?.composite()?.members.get(attributes.attach_type.0 as usize)?;
                     Some(format!("{}.{}", btf.name(id), btf.member_name(member)))
                 }),
-                _ => entry.as_ref().and_then(|entry| entry.attach_target().map(str::to_owned)),
+                _ => section.split_once('/').map(|(_, target)| target.to_owned()),
             };
             let name_of = name_of.or_else(|| record["attach_btf_name"].as_str().map(str::to_owned));
             let target = name_of.as_deref().and_then(|name| sandbpf_types::target(vmlinux.as_deref()?, &program, Attach::Name(name)));
@@ -229,7 +243,7 @@ fn main() {
             println!(
                 "{}",
                 json!({"name": name, "file": record["file"], "type": record["prog_type"], "ours": ours, "kernel": theirs,
-                "usec": started.elapsed().as_micros() as u64, "features": record["features"]})
+                "no_object": record["object"].is_string() && linked.is_none(), "usec": started.elapsed().as_micros() as u64, "features": record["features"]})
             );
         }
     }

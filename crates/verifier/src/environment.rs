@@ -210,6 +210,8 @@ pub struct Environment<'e> {
     pub map_of: &'e dyn Fn(MapRef) -> Option<usize>,
     /// What is known of the program's functions.
     pub signatures: &'e [Signature],
+    /// The function that catches what is thrown.
+    pub exception_callback: Option<Pc>,
     /// Type information, where there is any.
     pub types: Option<&'e dyn Types>,
     /// What the program is attached to, if its context depends on it.
@@ -274,6 +276,7 @@ impl<'e> Environment<'e> {
             maps: &[],
             map_of: &|_| None,
             signatures: &[],
+            exception_callback: None,
             types: None,
             target: None,
             flags: LoadFlags::default(),

@@ -432,7 +432,7 @@ impl Verifier<'_> {
     }
 
     /// A string with its end in memory that cannot change (`check_reg_const_str`).
-    fn check_const_string(&mut self, number: R) -> Check {
+    pub(super) fn check_const_string(&mut self, number: R) -> Check {
         let reg = *self.reg(number);
         let Kind::MapValue(map) = reg.kind else { return Ok(()) };
         let shape = &self.env.maps[usize::from(map)];
