@@ -498,9 +498,7 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         (Kind::Btf(ANY_TYPE), Flags::RCU),
     ];
     match spec {
-        ArgSpec::Context | ArgSpec::ContextOrNull => {
-            &[(Kind::Context, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)]
-        }
+        ArgSpec::Context | ArgSpec::ContextOrNull => &[(Kind::Context, NONE)],
         ArgSpec::Map => &[(Kind::Map(0), NONE)],
         ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => &[
             STACK,

@@ -15,7 +15,14 @@ use crate::state::{Byte, Flags, Frame, IterState, Kind, Ref, RefKind, Reg, Slot}
 
 impl Verifier<'_> {
     /// The head of a list or the root of a tree, under its lock (`process_kf_arg_ptr_to_graph_root`).
-    pub(super) fn check_root(&mut self, reg: &Reg, number: R, at: usize, what: &str, found: &mut KfuncArguments) -> Check {
+    pub(super) fn check_root(
+        &mut self,
+        reg: &Reg,
+        number: R,
+        at: usize,
+        what: &str,
+        found: &mut KfuncArguments,
+    ) -> Check {
         let allocated = matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::ALLOC;
         if !matches!(reg.kind, Kind::MapValue(_)) && !allocated {
             refuse!(Inval, "arg#{at} expected pointer to map value or allocated object");
@@ -24,7 +31,11 @@ impl Verifier<'_> {
             refuse!(Inval, "allocated object must be referenced");
         }
         let Some(value) = reg.num.const_value() else {
-            refuse!(Inval, "{} doesn't have constant offset. {what} has to be at the constant offset", Name(number));
+            refuse!(
+                Inval,
+                "{} doesn't have constant offset. {what} has to be at the constant offset",
+                Name(number)
+            );
         };
         let fields = self.fields_at(reg);
         let place = i64::from(reg.off).wrapping_add(value as i64);
@@ -33,7 +44,8 @@ impl Verifier<'_> {
             FieldKind::RbRoot { .. } => what == "bpf_rb_root",
             _ => false,
         };
-        let Some(field) = fields.iter().find(|field| i64::from(field.offset) == place && is_root(field)) else {
+        let Some(field) = fields.iter().find(|field| i64::from(field.offset) == place && is_root(field))
+        else {
             refuse!(Inval, "{what} not found at offset={place}");
         };
         self.check_same_allocation(reg, &fields, what)?;
@@ -56,12 +68,14 @@ impl Verifier<'_> {
             Kind::Btf(target) => 1 << 32 | (u64::from(target.btf) + 1),
             _ => 0,
         };
-        let lock = fields.iter().find(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock));
+        let lock =
+            fields.iter().find(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock));
         let off = lock.map_or(-1, |field| i64::from(field.offset));
         if self.cur.locks == 0 {
             refuse!(Inval, "bpf_spin_lock at off={off} must be held for {what}");
         }
-        let held = self.cur.refs.iter().any(|held| held.kind.is_lock() && held.id == reg.id && held.owner == owner);
+        let held =
+            self.cur.refs.iter().any(|held| held.kind.is_lock() && held.id == reg.id && held.owner == owner);
         if !held {
             refuse!(
                 Inval,
@@ -98,7 +112,11 @@ impl Verifier<'_> {
             }
         }
         let Some(value) = reg.num.const_value() else {
-            refuse!(Inval, "{} doesn't have constant offset. {what} has to be at the constant offset", Name(number));
+            refuse!(
+                Inval,
+                "{} doesn't have constant offset. {what} has to be at the constant offset",
+                Name(number)
+            );
         };
         let place = i64::from(reg.off).wrapping_add(value as i64);
         let is_node = |field: &SpecialField| match field.kind {
@@ -128,7 +146,11 @@ impl Verifier<'_> {
             );
         }
         if place != i64::from(node) {
-            refuse!(Inval, "arg#1 offset={place}, but expected {what} at offset={node} in struct {}", name(target));
+            refuse!(
+                Inval,
+                "arg#1 offset={place}, but expected {what} at offset={node} in struct {}",
+                name(target)
+            );
         }
         found.object = Some(held);
         Ok(())
@@ -189,7 +211,8 @@ impl Verifier<'_> {
 
     /// `bpf_rbtree_add` compares by calling back.
     pub(super) fn call_back_less(&mut self, found: &KfuncArguments) -> Check {
-        let (Some(function), Some(FieldKind::RbRoot { target, node })) = (found.function, found.root.map(|field| field.kind))
+        let (Some(function), Some(FieldKind::RbRoot { target, node })) =
+            (found.function, found.root.map(|field| field.kind))
         else {
             return Ok(());
         };
@@ -237,7 +260,13 @@ impl Verifier<'_> {
     }
 
     /// An iterator on the stack (`process_iter_arg`).
-    pub(super) fn check_iterator(&mut self, kfunc: &KfuncSpec, c_type: CType, number: R, found: &mut KfuncArguments) -> Check {
+    pub(super) fn check_iterator(
+        &mut self,
+        kfunc: &KfuncSpec,
+        c_type: CType,
+        number: R,
+        found: &mut KfuncArguments,
+    ) -> Check {
         let at = number.number() - 1;
         let reg = *self.reg(number);
         if reg.kind != Kind::Stack {
@@ -248,7 +277,8 @@ impl Verifier<'_> {
         };
         let of = self.kernel_type(name);
         let short = name.strip_prefix("bpf_iter_").unwrap_or(name);
-        let size = self.env.types.and_then(|types| types.size(of)).unwrap_or(if short == "num" { 8 } else { 24 });
+        let size =
+            self.env.types.and_then(|types| types.size(of)).unwrap_or(if short == "num" { 8 } else { 24 });
         let slots = (size / 8) as usize;
         let place = self.place_of(&reg).filter(|&(_, at)| at + 1 >= slots);
         if kfunc.has(KfuncFlag::IterNew) {
@@ -298,7 +328,9 @@ impl Verifier<'_> {
         let taken = |verifier: &Self| {
             let (frame, first) = place?;
             let stack = &verifier.cur.frames[frame].stack;
-            Some((0..slots).any(|i| stack.get(first - i).is_some_and(|slot| slot.bytes.contains(&Byte::Iter))))
+            Some(
+                (0..slots).any(|i| stack.get(first - i).is_some_and(|slot| slot.bytes.contains(&Byte::Iter))),
+            )
         };
         if taken(self) != Some(false) {
             refuse!(Inval, "expected uninitialized iter_{short} as arg #{at}");
@@ -334,7 +366,13 @@ impl Verifier<'_> {
     }
 
     /// Saved interrupt flags on the stack (`process_irq_flag`).
-    pub(super) fn check_interrupt_flags(&mut self, kfunc: &KfuncSpec, reg: &Reg, number: R, at: usize) -> Check {
+    pub(super) fn check_interrupt_flags(
+        &mut self,
+        kfunc: &KfuncSpec,
+        reg: &Reg,
+        number: R,
+        at: usize,
+    ) -> Check {
         if reg.kind != Kind::Stack {
             refuse!(Inval, "arg#{at} doesn't point to an irq flag on stack");
         }

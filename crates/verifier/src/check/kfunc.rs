@@ -21,7 +21,9 @@ impl Verifier<'_> {
     pub(super) fn kernel_type(&self, name: &str) -> TypeRef {
         let known = self.env.types.and_then(|types| types.kernel_struct(name));
         known.unwrap_or_else(|| {
-            let hash = name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+            let hash = name
+                .bytes()
+                .fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
             TypeRef { btf: u16::MAX, id: hash }
         })
     }
@@ -42,7 +44,10 @@ impl Verifier<'_> {
             refuse!(Inval, "kernel btf_id {id} is not a function");
         };
         let name = kfunc.name;
-        if !kfunc.hooks.includes(self.env.program.program_type) {
+        let only_iterators = kfunc.name == "bpf_sock_destroy";
+        if !kfunc.hooks.includes(self.env.program.program_type)
+            || (only_iterators && self.env.program.attach_type != sandbpf_abi::AttachType::TRACE_ITER)
+        {
             refuse!(Acces, "calling kernel function {name} is not allowed");
         }
         if !self.env.program.gpl {
@@ -173,7 +178,9 @@ impl Verifier<'_> {
     fn fork_failed_lock(&mut self) -> Check {
         // The state before the lock was taken.
         let mut state = self.cur.clone();
-        if let Some(at) = state.refs.iter().rposition(|held| matches!(held.kind, RefKind::ResLock | RefKind::ResLockIrq)) {
+        if let Some(at) =
+            state.refs.iter().rposition(|held| matches!(held.kind, RefKind::ResLock | RefKind::ResLockIrq))
+        {
             state.refs.remove(at);
             state.locks -= 1;
             let last = state.refs.iter().rev().find(|held| held.kind.is_lock()).copied();
@@ -209,27 +216,32 @@ impl Verifier<'_> {
                             flags = Flags::RCU;
                         }
                         if kfunc.has(KfuncFlag::IterNext) {
-                            let protected = self.iterator(found).is_some_and(|iter| iter.flags.has(Flags::RCU));
+                            let protected =
+                                self.iterator(found).is_some_and(|iter| iter.flags.has(Flags::RCU));
                             flags = if protected { Flags::RCU } else { Flags::TRUSTED };
                         }
                         Reg::pointer(Kind::Btf(self.kernel_type(name)), flags)
                     }
                     CType::NumberPointer(size) => {
                         let size = found.result_size.unwrap_or(size);
-                        let flags = if found.result_written { Flags::NONE } else { Flags::RDONLY };
+                        let written = found.result_written || kfunc.name == "bpf_session_cookie";
+                        let flags = if written { Flags::NONE } else { Flags::RDONLY };
                         Reg { ref_id: found.ref_id, ..Reg::pointer(Kind::Mem(size), flags) }
                     }
                     _ => self.unknown(),
                 },
             },
         };
-        if kfunc.has(KfuncFlag::RetNull) {
+        // One who has a reference can always have another.
+        let may_be_null =
+            kfunc.has(KfuncFlag::RetNull) && !(kfunc.name == "bpf_refcount_acquire_impl" && found.owned);
+        if may_be_null {
             result.flags = result.flags.and(Flags::MAYBE_NULL);
             result.id = self.fresh_id();
         }
         if kfunc.has(KfuncFlag::Acquire) {
             let id = self.acquire();
-            if kfunc.has(KfuncFlag::RetNull) {
+            if may_be_null {
                 result.id = id;
             }
             result.ref_id = id;
@@ -238,29 +250,36 @@ impl Verifier<'_> {
         }
         if let Kind::Btf(target) = result.kind
             && result.id == 0
-            && self.special_fields(target).iter().any(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock))
+            && self
+                .special_fields(target)
+                .iter()
+                .any(|field| matches!(field.kind, FieldKind::SpinLock | FieldKind::ResSpinLock))
         {
             result.id = self.fresh_id();
         }
         Ok(result)
     }
 
-    fn special_result(&mut self, kfunc: &KfuncSpec, found: &KfuncArguments, _before: &[Reg; 11]) -> Check<Option<Reg>> {
+    fn special_result(
+        &mut self,
+        kfunc: &KfuncSpec,
+        found: &KfuncArguments,
+        _before: &[Reg; 11],
+    ) -> Check<Option<Reg>> {
         let object = |target: TypeRef, off: u32, flags: Flags| {
             Some(Reg { off: off as i32, ..Reg::pointer(Kind::Btf(target), flags) })
         };
         Ok(match kfunc.name {
             "bpf_obj_new_impl" | "bpf_percpu_obj_new_impl" => Some(self.allocated(kfunc, found)?),
             "bpf_refcount_acquire_impl" => found.object.and_then(|target| object(target, 0, Flags::ALLOC)),
-            "bpf_list_pop_front" | "bpf_list_pop_back" | "bpf_list_front" | "bpf_list_back" | "bpf_rbtree_remove"
-            | "bpf_rbtree_first" | "bpf_rbtree_root" | "bpf_rbtree_left" | "bpf_rbtree_right" => {
-                match found.root.map(|field| field.kind) {
-                    Some(FieldKind::ListHead { target, node } | FieldKind::RbRoot { target, node }) => {
-                        object(target, node, Flags::ALLOC)
-                    }
-                    _ => None,
+            "bpf_list_pop_front" | "bpf_list_pop_back" | "bpf_list_front" | "bpf_list_back"
+            | "bpf_rbtree_remove" | "bpf_rbtree_first" | "bpf_rbtree_root" | "bpf_rbtree_left"
+            | "bpf_rbtree_right" => match found.root.map(|field| field.kind) {
+                Some(FieldKind::ListHead { target, node } | FieldKind::RbRoot { target, node }) => {
+                    object(target, node, Flags::ALLOC)
                 }
-            }
+                _ => None,
+            },
             "bpf_cast_to_kern_ctx" => {
                 let name = kernel_context(self.env.program.program_type);
                 object(self.kernel_type(name), 0, Flags::TRUSTED)
@@ -376,7 +395,9 @@ pub(crate) fn find(env: &crate::Environment<'_>, id: i32) -> Option<&'static Kfu
 
 /// Whether it works on lists or trees.
 pub(super) fn is_graph(kfunc: &KfuncSpec) -> bool {
-    kfunc.name.starts_with("bpf_list_") || kfunc.name.starts_with("bpf_rbtree_") || kfunc.name == "bpf_refcount_acquire_impl"
+    kfunc.name.starts_with("bpf_list_")
+        || kfunc.name.starts_with("bpf_rbtree_")
+        || kfunc.name == "bpf_refcount_acquire_impl"
 }
 
 /// What the kernel's own form of the context is.

@@ -74,7 +74,11 @@ fn size(name: &str) -> u32 {
 }
 
 impl Verifier<'_> {
-    pub(super) fn check_kfunc_arguments(&mut self, kfunc: &'static KfuncSpec, found: &mut KfuncArguments) -> Check {
+    pub(super) fn check_kfunc_arguments(
+        &mut self,
+        kfunc: &'static KfuncSpec,
+        found: &mut KfuncArguments,
+    ) -> Check {
         let mut at = 0;
         while at < kfunc.params.len() {
             at += self.check_kfunc_argument(kfunc, at, found)?;
@@ -86,7 +90,12 @@ impl Verifier<'_> {
     }
 
     /// One argument, or two where the second is the first's length; how many.
-    fn check_kfunc_argument(&mut self, kfunc: &'static KfuncSpec, at: usize, found: &mut KfuncArguments) -> Check<usize> {
+    fn check_kfunc_argument(
+        &mut self,
+        kfunc: &'static KfuncSpec,
+        at: usize,
+        found: &mut KfuncArguments,
+    ) -> Check<usize> {
         let param = &kfunc.params[at];
         let number = register(at);
         let mark = param.mark();
@@ -142,17 +151,23 @@ impl Verifier<'_> {
             _ if (is_iterator(kfunc) && at == 0) || param.name.ends_with("__iter") => {
                 self.check_iterator(kfunc, c_type, number, found)?;
             }
-            (_, CType::Struct("bpf_list_head")) => self.check_root(&reg, number, at, "bpf_list_head", found)?,
+            (_, CType::Struct("bpf_list_head")) => {
+                self.check_root(&reg, number, at, "bpf_list_head", found)?
+            }
             (_, CType::Struct("bpf_rb_root")) => self.check_root(&reg, number, at, "bpf_rb_root", found)?,
-            (_, CType::Struct("bpf_list_node")) => self.check_node(kfunc, &reg, number, at, "bpf_list_node", found)?,
-            (_, CType::Struct("bpf_rb_node")) => self.check_node(kfunc, &reg, number, at, "bpf_rb_node", found)?,
+            (_, CType::Struct("bpf_list_node")) => {
+                self.check_node(kfunc, &reg, number, at, "bpf_list_node", found)?
+            }
+            (_, CType::Struct("bpf_rb_node")) => {
+                self.check_node(kfunc, &reg, number, at, "bpf_rb_node", found)?
+            }
             (Some(KfuncMark::ConstantString), _) => {
                 if !matches!(reg.kind, Kind::MapValue(_)) {
                     refuse!(Inval, "arg#{at} doesn't point to a const string");
                 }
                 self.check_const_string(number)?;
             }
-            (Some(KfuncMark::Map), _) => self.check_kfunc_map(&reg, number, found)?,
+            (Some(KfuncMark::Map), _) => self.check_kfunc_map(kfunc, &reg, number, at, found)?,
             (_, CType::Struct("bpf_wq")) => self.check_workqueue(&reg, number, at, found)?,
             (Some(KfuncMark::InterruptFlags), _) => self.check_interrupt_flags(kfunc, &reg, number, at)?,
             (_, CType::Struct("bpf_res_spin_lock")) => {
@@ -171,7 +186,13 @@ impl Verifier<'_> {
         Ok(1)
     }
 
-    fn check_kfunc_number(&mut self, reg: &Reg, number: R, param: &KfuncParam, found: &mut KfuncArguments) -> Check {
+    fn check_kfunc_number(
+        &mut self,
+        reg: &Reg,
+        number: R,
+        param: &KfuncParam,
+        found: &mut KfuncArguments,
+    ) -> Check {
         if !reg.is_scalar() {
             refuse!(Inval, "{} is not a scalar", Name(number));
         }
@@ -205,7 +226,14 @@ impl Verifier<'_> {
     }
 
     /// An object of the program that is given back.
-    fn check_allocated(&mut self, kfunc: &KfuncSpec, reg: &Reg, number: R, at: usize, found: &mut KfuncArguments) -> Check {
+    fn check_allocated(
+        &mut self,
+        kfunc: &KfuncSpec,
+        reg: &Reg,
+        number: R,
+        at: usize,
+        found: &mut KfuncArguments,
+    ) -> Check {
         self.check_kfunc_offset(kfunc, reg, number)?;
         let Kind::Btf(target) = reg.kind else {
             refuse!(Inval, "arg#{at} expected pointer to allocated object");
@@ -244,7 +272,13 @@ impl Verifier<'_> {
         self.env.types.map(|types| types.special_fields(target)).unwrap_or_default()
     }
 
-    fn check_kfunc_dynptr(&mut self, kfunc: &KfuncSpec, number: R, param: &KfuncParam, found: &mut KfuncArguments) -> Check {
+    fn check_kfunc_dynptr(
+        &mut self,
+        kfunc: &KfuncSpec,
+        number: R,
+        param: &KfuncParam,
+        found: &mut KfuncArguments,
+    ) -> Check {
         if !matches!(param.mark(), Some(KfuncMark::Uninitialized)) {
             let reg = *self.reg(number);
             self.check_kfunc_offset_dynptr(&reg, number)?;
@@ -273,12 +307,17 @@ impl Verifier<'_> {
         }
     }
 
-    fn check_kfunc_map(&mut self, reg: &Reg, number: R, found: &mut KfuncArguments) -> Check {
+    fn check_kfunc_map(
+        &mut self,
+        kfunc: &KfuncSpec,
+        reg: &Reg,
+        number: R,
+        at: usize,
+        found: &mut KfuncArguments,
+    ) -> Check {
         let Kind::Map(map) = reg.kind else {
-            if let Kind::Btf(target) = reg.kind
-                && self.env.types.is_some_and(|types| types.name(target) == "bpf_map")
-            {
-                return Ok(());
+            if let Kind::Btf(_) = reg.kind {
+                return self.check_kfunc_object(kfunc, reg, number, at, "bpf_map");
             }
             refuse!(Inval, "pointer in {} isn't map pointer", Name(number));
         };
@@ -328,30 +367,40 @@ impl Verifier<'_> {
         c_type: CType,
         found: &mut KfuncArguments,
     ) -> Check<usize> {
-        let is_object = matches!(reg.kind, Kind::Btf(_) | Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::Map(_));
+        let is_object =
+            matches!(reg.kind, Kind::Btf(_) | Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::Map(_));
         if is_object {
             let CType::Struct(name) = c_type else {
                 let words = kfunc.params[at].c_type;
-                refuse!(Inval, "kernel function {} args#{at} pointer type {words} is not supported", kfunc.name);
+                refuse!(
+                    Inval,
+                    "kernel function {} args#{at} pointer type {words} is not supported",
+                    kfunc.name
+                );
             };
             self.check_kfunc_object(kfunc, reg, number, at, name)?;
             return Ok(1);
         }
         let length = kfunc.params.get(at + 1).filter(|next| {
-            matches!(next.mark(), Some(KfuncMark::Size | KfuncMark::ConstantSize)) && self.reg(register(at + 1)).is_scalar()
+            matches!(next.mark(), Some(KfuncMark::Size | KfuncMark::ConstantSize))
+                && self.reg(register(at + 1)).is_scalar()
         });
         let plain = match c_type {
             CType::NumberPointer(_) => true,
             CType::VoidPointer => length.is_some(),
-            CType::Struct(name) => {
-                self.env.types.is_none_or(|types| types.kernel_struct(name).is_some_and(|id| types.is_scalar_struct(id)))
-            }
+            CType::Struct(name) => self
+                .env
+                .types
+                .is_none_or(|types| types.kernel_struct(name).is_some_and(|id| types.is_scalar_struct(id))),
             _ => false,
         };
         if !plain {
             let words = c_words(c_type);
             let or_void = if length.is_some() { "void, " } else { "" };
-            refuse!(Inval, "arg#{at} pointer type {words} must point to {or_void}scalar, or struct with scalar");
+            refuse!(
+                Inval,
+                "arg#{at} pointer type {words} must point to {or_void}scalar, or struct with scalar"
+            );
         }
         self.check_kfunc_offset(kfunc, reg, number)?;
         let Some(length) = length else {
@@ -408,7 +457,14 @@ impl Verifier<'_> {
     }
 
     /// An object of the kernel (`process_kf_arg_ptr_to_btf_id`).
-    fn check_kfunc_object(&mut self, kfunc: &KfuncSpec, reg: &Reg, number: R, at: usize, wanted: &str) -> Check {
+    fn check_kfunc_object(
+        &mut self,
+        kfunc: &KfuncSpec,
+        reg: &Reg,
+        number: R,
+        at: usize,
+        wanted: &str,
+    ) -> Check {
         let (trusted, rcu) = (kfunc.has(KfuncFlag::TrustedArgs), kfunc.has(KfuncFlag::Rcu));
         if (trusted || rcu) && !is_trusted(reg) {
             if !rcu {
@@ -421,7 +477,8 @@ impl Verifier<'_> {
         self.check_kfunc_offset(kfunc, reg, number)?;
         let held = match reg.kind {
             Kind::Btf(target) => {
-                let unsafe_flags = Flags(!(Flags::TRUSTED.0 | Flags::RCU.0 | Flags::ALLOC.0 | Flags::NON_OWN_REF.0));
+                let unsafe_flags =
+                    Flags(!(Flags::TRUSTED.0 | Flags::RCU.0 | Flags::ALLOC.0 | Flags::NON_OWN_REF.0));
                 if reg.flags.has(unsafe_flags) && !reg.flags.has(Flags::RCU) {
                     refuse!(Inval, "arg#{at} is {} expected ptr_ or socket", names::of(reg));
                 }
@@ -438,7 +495,9 @@ impl Verifier<'_> {
         let strict = trusted || kfunc.has(KfuncFlag::Release) || reg.ref_id != 0;
         let projected = wanted == "cpumask" && types.name(held) == "bpf_cpumask" && reg.off == 0;
         let fits = match strict && reg.off == 0 {
-            true => held == wanted_type || types.embeds(held, 0, wanted_type) && !kfunc.has(KfuncFlag::Release),
+            true => {
+                held == wanted_type || types.embeds(held, 0, wanted_type) && !kfunc.has(KfuncFlag::Release)
+            }
             false => types.embeds(held, reg.off as u32, wanted_type),
         };
         if !fits && !projected {
