@@ -108,6 +108,8 @@ pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
+#[cfg(feature = "object")]
+pub use verify::linked_code;
 pub use verify::{FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
 pub use timers::{Fired, LaterKind};
 

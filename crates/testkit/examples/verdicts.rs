@@ -4,12 +4,12 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use sandbpf_abi::{AttachType, Program, ProgramType};
-use sandbpf_elf::{Btf, MapDef, Object, Options};
-use sandbpf_types::{Attach, BtfTypes};
-use std::sync::Arc;
+use sandbpf_elf::{Btf, FixupKind, MapDef, Object, Options};
 use sandbpf_isa::MapRef;
+use sandbpf_types::{Attach, BtfTypes};
 use sandbpf_verifier::{Environment, LoadFlags, MapShape, Signature, examine};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     hex::decode(value.as_str()?).ok()
@@ -32,7 +32,13 @@ fn map_number(value: &Value) -> u32 {
     }
 }
 
-fn shape(map: &Value, maps: &mut Vec<MapShape>, kernel: &Option<Arc<Btf>>, object: Option<&Object>, def: Option<&MapDef>) -> MapShape {
+fn shape(
+    map: &Value,
+    maps: &mut Vec<MapShape>,
+    kernel: &Option<Arc<Btf>>,
+    object: Option<&Object>,
+    def: Option<&MapDef>,
+) -> MapShape {
     let number = |name: &str| map[name].as_u64().unwrap_or(0) as u32;
     let mut shape = MapShape {
         name: map["name"].as_str().unwrap_or("").into(),
@@ -78,7 +84,8 @@ fn shape(map: &Value, maps: &mut Vec<MapShape>, kernel: &Option<Arc<Btf>>, objec
 fn main() {
     let filter = std::env::var("ONLY").ok();
     let level: u32 = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(0);
-    let vmlinux = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok()).map(Arc::new);
+    let vmlinux =
+        std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok()).map(Arc::new);
     let mut objects: std::collections::HashMap<String, Option<Arc<Object>>> = Default::default();
     for path in std::env::args().skip(1) {
         let folder = std::path::Path::new(&path).parent().expect("a folder").join("../objects");
@@ -112,16 +119,28 @@ fn main() {
                         if let Some(kernel) = kernel {
                             options = options.target(kernel);
                         }
-                        options.parse(&bytes).ok().map(Arc::new)
+                        options
+                            .parse(&bytes)
+                            .inspect_err(|error| eprintln!("{object}: {error}"))
+                            .ok()
+                            .map(Arc::new)
                     })
                     .clone()
             });
             let entry = object.as_ref().and_then(|object| {
                 let name = record["program"].as_str()?;
                 let section = record["section"].as_str();
-                object.entries().iter().find(|entry| entry.name == name && section.is_none_or(|section| entry.section == section)).cloned()
+                object
+                    .entries()
+                    .iter()
+                    .find(|entry| {
+                        entry.name == name && section.is_none_or(|section| entry.section == section)
+                    })
+                    .cloned()
             });
-            let linked = object.as_ref().zip(entry.as_ref()).and_then(|(object, entry)| object.link(entry).ok());
+            let linked = object.as_ref().zip(entry.as_ref()).and_then(|(object, entry)| {
+                object.link(entry).inspect_err(|error| eprintln!("{name}: link {error}")).ok()
+            });
             for fixup in record["fixups"].as_array().into_iter().flatten() {
                 if fixup["kind"] == "kfunc" {
                     let at = fixup["insn"].as_u64().unwrap_or(0) as usize * 8 + 4;
@@ -135,12 +154,27 @@ fn main() {
                     code[at..at + 4].copy_from_slice(&map.to_le_bytes());
                 }
             }
+            for fixup in linked.iter().flat_map(|linked| &linked.fixups) {
+                let at = fixup.insn * 8 + 4;
+                match &fixup.kind {
+                    FixupKind::Kfunc { name, .. } => {
+                        let number = sandbpf_abi::kfuncs::named(name).map_or(0, |(number, _)| number);
+                        code[at..at + 4].copy_from_slice(&number.to_le_bytes());
+                    }
+                    FixupKind::KernelType { id: Some(id), .. } | FixupKind::TypeId { id, .. } => {
+                        code[at..at + 4].copy_from_slice(&id.to_le_bytes());
+                    }
+                    _ => {}
+                }
+            }
             let described = record["maps"].as_array().cloned().unwrap_or_default();
             let mut maps: Vec<MapShape> = vec![MapShape::default(); described.len()];
             for (at, map) in described.iter().enumerate() {
-                let def = object.as_ref().and_then(|object| map["name"].as_str().and_then(|name| {
-                    object.maps().iter().find(|def| def.name == name || def.kernel_name == name)
-                }));
+                let def = object.as_ref().and_then(|object| {
+                    map["name"].as_str().and_then(|name| {
+                        object.maps().iter().find(|def| def.name == name || def.kernel_name == name)
+                    })
+                });
                 let shape = shape(map, &mut maps, &vmlinux, object.as_deref(), def);
                 maps[at] = shape;
             }
@@ -152,8 +186,13 @@ fn main() {
             let of = ProgramType::from_name(record["prog_type"].as_str().unwrap_or(""))
                 .unwrap_or(ProgramType::Unspec);
             let attach = AttachType(record["expected_attach_type"].as_u64().unwrap_or(0) as u32);
+            let section = record["section"].as_str().unwrap_or("").trim_start_matches('?');
             let flags = record["prog_flags"].as_u64().unwrap_or(0) as u32
-                | entry.as_ref().and_then(|entry| entry.kind).map_or(0, |kind| kind.program_flags());
+                | entry
+                    .as_ref()
+                    .and_then(|entry| entry.kind)
+                    .or_else(|| sandbpf_elf::SectionKind::of(section))
+                    .map_or(0, |kind| kind.program_flags());
             let gpl = record["license"]
                 .as_str()
                 .is_none_or(|license| license.starts_with("GPL") || license.starts_with("Dual"));
@@ -167,25 +206,47 @@ fn main() {
                 for function in &linked.functions {
                     let Some(entry) = decoded.at_slot(function.insn as u32) else { continue };
                     let Some(type_id) = function.ty else { continue };
-                    signatures.push(Signature { entry, name: function.name.clone(), global: function.global, type_id, unreliable: false });
+                    signatures.push(Signature {
+                        entry,
+                        name: function.name.clone(),
+                        global: function.global,
+                        type_id,
+                        unreliable: false,
+                    });
                 }
             } else if let (Some(info), Ok(decoded)) = (record["func_info"].as_array(), &decoded) {
                 for function in info {
                     let number = |at: usize| function[at].as_u64().unwrap_or(0) as u32;
                     let Some(entry) = decoded.at_slot(number(0)) else { continue };
-                    signatures.push(Signature { entry, name: String::new(), global: false, type_id: number(1), unreliable: false });
+                    signatures.push(Signature {
+                        entry,
+                        name: String::new(),
+                        global: false,
+                        type_id: number(1),
+                        unreliable: false,
+                    });
                 }
             }
-            let attributes = object.as_ref().zip(entry.as_ref()).map(|(object, entry)| object.attributes(entry));
+            let attributes =
+                object.as_ref().zip(entry.as_ref()).map(|(object, entry)| object.attributes(entry));
             let name_of = match attributes {
-                Some(attributes) if of == ProgramType::StructOps => attributes.attach_type_id.zip(vmlinux.as_deref()).and_then(|(id, btf)| {
-                    let member = btf.kind(id)?.composite()?.members.get(attributes.attach_type.0 as usize)?;
-                    Some(format!("{}.{}", btf.name(id), btf.member_name(member)))
-                }),
-                _ => entry.as_ref().and_then(|entry| entry.attach_target().map(str::to_owned)),
+                Some(attributes) if of == ProgramType::StructOps => {
+                    attributes.attach_type_id.zip(vmlinux.as_deref()).and_then(|(id, btf)| {
+                        let member =
+                            btf.kind(id)?.composite()?.members.get(attributes.attach_type.0 as usize)?;
+                        Some(format!("{}.{}", btf.name(id), btf.member_name(member)))
+                    })
+                }
+                _ => section.split_once('/').map(|(_, target)| target.to_owned()),
             };
             let name_of = name_of.or_else(|| record["attach_btf_name"].as_str().map(str::to_owned));
-            let target = name_of.as_deref().and_then(|name| sandbpf_types::target(vmlinux.as_deref()?, &program, Attach::Name(name)));
+            let target = name_of
+                .as_deref()
+                .and_then(|name| sandbpf_types::target(vmlinux.as_deref()?, &program, Attach::Name(name)));
+            let hook = target
+                .as_ref()
+                .map_or("", |target| target.name.strip_prefix("bpf_lsm_").unwrap_or(&target.name));
+            let program = program.targeting(hook);
             let env = Environment {
                 types: vmlinux.as_ref().map(|_| &types as &dyn sandbpf_verifier::Types),
                 signatures: &signatures,
@@ -229,7 +290,7 @@ fn main() {
             println!(
                 "{}",
                 json!({"name": name, "file": record["file"], "type": record["prog_type"], "ours": ours, "kernel": theirs,
-                "usec": started.elapsed().as_micros() as u64, "features": record["features"]})
+                "no_object": record["object"].is_string() && linked.is_none(), "usec": started.elapsed().as_micros() as u64, "features": record["features"]})
             );
         }
     }

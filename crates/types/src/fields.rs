@@ -22,7 +22,15 @@ pub(crate) fn special(types: &BtfTypes, btf: &Btf, of: TypeRef) -> Vec<SpecialFi
     found
 }
 
-fn inside(types: &BtfTypes, btf: &Btf, of: TypeRef, id: u32, base: u32, found: &mut Vec<SpecialField>, depth: u32) {
+fn inside(
+    types: &BtfTypes,
+    btf: &Btf,
+    of: TypeRef,
+    id: u32,
+    base: u32,
+    found: &mut Vec<SpecialField>,
+    depth: u32,
+) {
     let Some((id, kind)) = btf.strip(id) else { return };
     let Kind::Struct(composite) = kind else { return };
     if depth > 4 {
@@ -65,9 +73,13 @@ fn one(
         "bpf_timer" => Some(FieldKind::Timer),
         "bpf_wq" => Some(FieldKind::Workqueue),
         "bpf_task_work" => Some(FieldKind::TaskWork),
-        "bpf_list_head" => graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::ListHead { target, node }),
+        "bpf_list_head" => {
+            graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::ListHead { target, node })
+        }
         "bpf_list_node" => Some(FieldKind::ListNode),
-        "bpf_rb_root" => graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::RbRoot { target, node }),
+        "bpf_rb_root" => {
+            graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::RbRoot { target, node })
+        }
         "bpf_rb_node" => Some(FieldKind::RbNode),
         "bpf_refcount" => Some(FieldKind::Refcount),
         _ => None,

@@ -86,7 +86,8 @@ impl Types for BtfTypes {
         if offset == 0 && whole == part {
             return true;
         }
-        whole.btf == part.btf && self.btf(whole).is_some_and(|btf| walk::embeds(btf, whole.id, offset, part.id))
+        whole.btf == part.btf
+            && self.btf(whole).is_some_and(|btf| walk::embeds(btf, whole.id, offset, part.id))
     }
 
     fn kernel_struct(&self, name: &str) -> Option<TypeRef> {
@@ -98,7 +99,13 @@ impl Types for BtfTypes {
         prototype::of_function(self.btf(of)?, of)
     }
 
-    fn writable(&self, of: sandbpf_abi::ProgramType, target: TypeRef, offset: u32, size: u32) -> Result<(), String> {
+    fn writable(
+        &self,
+        of: sandbpf_abi::ProgramType,
+        target: TypeRef,
+        offset: u32,
+        size: u32,
+    ) -> Result<(), String> {
         safe::writable(of, self.name(target), offset, size, self.btf(target), target.id)
     }
 

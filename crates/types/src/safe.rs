@@ -26,9 +26,8 @@ const RCU_OR_NULL: &[(&str, &[&str])] =
 
 /// Whether a member is trusted, whether it is protected by RCU, and whether it may be null then.
 pub(crate) fn member(name: &str, field: &str) -> (bool, bool, bool) {
-    let lists = |table: &[(&str, &[&str])]| {
-        table.iter().any(|(of, fields)| *of == name && fields.contains(&field))
-    };
+    let lists =
+        |table: &[(&str, &[&str])]| table.iter().any(|(of, fields)| *of == name && fields.contains(&field));
     if lists(TRUSTED) {
         return (true, false, false);
     }
@@ -70,6 +69,9 @@ pub(crate) fn writable(
     let read_only = || Err("only read is supported".to_owned());
     if of != ProgramType::StructOps {
         return read_only();
+    }
+    if name == "bpf_dummy_ops_state" {
+        return Ok(());
     }
     if !matches!(name, "tcp_sock" | "sock" | "inet_connection_sock") {
         return read_only();

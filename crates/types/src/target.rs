@@ -26,7 +26,9 @@ pub fn target(kernel: &Btf, program: &Program<'_>, attach: Attach<'_>) -> Option
         ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => tracepoint(kernel, &name),
         ProgramType::Tracing if program.attach_type == AttachType::TRACE_ITER => {
             let name = if name.starts_with("bpf_iter_") { name } else { format!("bpf_iter_{name}") };
-            function(kernel, &name)
+            let mut target = function(kernel, &name)?;
+            iterated(&mut target);
+            Some(target)
         }
         ProgramType::Tracing => function(kernel, &name),
         ProgramType::Lsm => {
@@ -40,10 +42,48 @@ pub fn target(kernel: &Btf, program: &Program<'_>, attach: Attach<'_>) -> Option
             let id = kernel.find(table, |kind| kind.composite().is_some())?;
             let (_, member) = kernel.member(id, member)?;
             let (_, Kind::Ptr(proto)) = kernel.strip(member.ty)? else { return None };
-            let prototype = prototype::of_proto(kernel, TypeRef::kernel(0), *proto)?;
+            let mut prototype = prototype::of_proto(kernel, TypeRef::kernel(0), *proto)?;
+            if table == "tcp_congestion_ops" {
+                promote(kernel, &mut prototype);
+            }
             Some(Target { name, prototype, returns: None })
         }
         _ => None,
+    }
+}
+
+/// What an iterator shows may be missing: it is called once more at the end.
+fn iterated(target: &mut Target) {
+    let buffers: &[(&str, &str)] = match target.name.as_str() {
+        "bpf_iter_bpf_map_elem" => &[("key", "rdonly"), ("value", "")],
+        "bpf_iter_bpf_sk_storage_map" => &[("value", "")],
+        "bpf_iter_sockmap" => &[("key", "rdonly")],
+        _ => &[],
+    };
+    for param in &mut target.prototype.params {
+        if param.name == "meta" {
+            continue;
+        }
+        if let Some((_, access)) = buffers.iter().find(|(name, _)| *name == param.name) {
+            param.tags.push("buf".into());
+            param.tags.push((*access).into());
+        }
+        param.tags.push("nullable".into());
+    }
+}
+
+/// Congestion control works on TCP sockets, whatever the table's types say (`bpf_tcp_ca_is_valid_access`).
+fn promote(kernel: &Btf, prototype: &mut sandbpf_verifier::Prototype) {
+    let Some(id) = kernel.find("tcp_sock", |kind| kind.composite().is_some()) else { return };
+    let bytes = kernel.size_of(id).unwrap_or(0) as u32;
+    for param in &mut prototype.params {
+        if let Shape::Struct { target, name, size, .. } = &mut param.shape
+            && name == "sock"
+        {
+            *target = TypeRef::kernel(id);
+            *name = "tcp_sock".into();
+            *size = bytes;
+        }
     }
 }
 

@@ -44,7 +44,9 @@ pub(crate) fn embeds(btf: &Btf, whole: u32, offset: u32, part: u32) -> bool {
 
 fn step(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String> {
     let Some((id, kind)) = btf.strip(of.id) else { return Err("not a type".into()) };
-    let Some(composite) = kind.composite() else { return Err(format!("Type '{}' is not a struct", btf.name(id))) };
+    let Some(composite) = kind.composite() else {
+        return Err(format!("Type '{}' is not a struct", btf.name(id)));
+    };
     let name = btf.name(id);
     if u64::from(offset) + u64::from(size) > u64::from(composite.size) {
         return past_the_end(btf, of, offset, size);

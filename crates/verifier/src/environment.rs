@@ -221,6 +221,8 @@ pub struct Environment<'e> {
     pub signatures: &'e [Signature],
     /// The lines of the source, in the order of their instructions.
     pub lines: &'e [SourceLine],
+    /// The function that catches what is thrown.
+    pub exception_callback: Option<Pc>,
     /// Type information, where there is any.
     pub types: Option<&'e dyn Types>,
     /// What the program is attached to, if its context depends on it.
@@ -286,6 +288,7 @@ impl<'e> Environment<'e> {
             map_of: &|_| None,
             signatures: &[],
             lines: &[],
+            exception_callback: None,
             types: None,
             target: None,
             flags: LoadFlags::default(),

@@ -78,8 +78,22 @@ impl Calls for EnvironmentCalls<'_> {
     fn effects(&self, callee: Callee) -> CallEffects {
         match callee {
             Callee::Helper(id) => cfg::helper_effects(&self.0.program, id),
+            Callee::Kfunc { id, .. } => kfunc_effects(self.0, id),
             _ => CallEffects::default(),
         }
+    }
+}
+
+fn kfunc_effects(env: &Environment<'_>, id: i32) -> CallEffects {
+    use sandbpf_abi::KfuncFlag;
+    let Some(kfunc) = check::kfunc::find(env, id) else { return CallEffects::default() };
+    CallEffects {
+        callback_now: kfunc.name == "bpf_rbtree_add_impl",
+        callback_later: kfunc.name == "bpf_wq_set_callback_impl",
+        iter_next: kfunc.has(KfuncFlag::IterNext),
+        changes_packet: kfunc.name == "bpf_xdp_pull_data",
+        sleeps: kfunc.has(KfuncFlag::Sleepable),
+        params: Some(kfunc.params.len() as u8),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names};
 
-use crate::environment::{Environment, TypeRef};
+use crate::environment::Environment;
 use crate::explore::Verifier;
 use crate::print::{self, Shown};
 
@@ -252,8 +252,8 @@ impl Names for Known<'_> {
                 helper.map(|helper| format!("bpf_{}", helper.name))
             }
             Callee::Kfunc { id, module: 0 } => {
-                let id = u32::try_from(id).ok()?;
-                self.env.types?.prototype(TypeRef::kernel(id)).map(|prototype| prototype.name)
+                let known = sandbpf_abi::kfuncs::numbered(id);
+                known.map(|kfunc| kfunc.name.to_string())
             }
             _ => None,
         }

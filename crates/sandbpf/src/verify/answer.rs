@@ -56,8 +56,11 @@ impl VerifyError {
         VerifyError { rejected, slot, path }
     }
 
-    pub(super) fn undecodable(error: &DecodeError, code: &[u8]) -> VerifyError {
-        let rejected = Box::new(sandbpf_verifier::undecodable(error, code));
+    pub(super) fn undecodable(error: &DecodeError, code: &[u8], log_level: u32) -> VerifyError {
+        let mut rejected = Box::new(sandbpf_verifier::undecodable(error, code));
+        if log_level > 0 {
+            rejected.log = format!("{}\n", rejected.rejection.message);
+        }
         VerifyError { rejected, slot: None, path: Vec::new() }
     }
 

@@ -15,6 +15,8 @@ use sandbpf_isa::{self as isa, MapRef};
 use sandbpf_verifier::{Environment, Errno, LoadFlags, MapShape, Signature, SourceLine, Target, Types};
 
 pub use answer::{Proof, VerifyError};
+#[cfg(feature = "object")]
+pub use object::linked_code;
 
 use crate::{KindName, Maps};
 
@@ -70,6 +72,8 @@ pub struct Verifier {
     /// The shape of each map that programs name by number.
     numbers: Vec<Option<usize>>,
     functions: Vec<FunctionInfo>,
+    /// The slot of the function that catches what is thrown.
+    catch: Option<u32>,
     lines: Vec<SourceLine>,
     types: Option<SharedTypes>,
     target: Option<Target>,
@@ -98,6 +102,7 @@ impl Verifier {
             shapes: Vec::new(),
             numbers: Vec::new(),
             functions: Vec::new(),
+            catch: None,
             lines: Vec::new(),
             types: None,
             target: None,
@@ -167,6 +172,11 @@ impl Verifier {
         Verifier { functions, ..self }
     }
 
+    /// Tells which function catches what the program throws, by the slot where it starts.
+    pub fn exception_callback(self, slot: u32) -> Self {
+        Verifier { catch: Some(slot), ..self }
+    }
+
     /// Tells which lines of the source instructions come from, in the order of the instructions: for the log.
     pub fn lines(self, lines: Vec<SourceLine>) -> Self {
         Verifier { lines, ..self }
@@ -207,6 +217,10 @@ impl Verifier {
     /// # Errors
     /// What `bpf(2)` would return, in the kernel's words, and how the program gets there.
     pub fn verify(&self, program: &isa::Program) -> Result<Proof, VerifyError> {
+        let catch = self.catch.and_then(|slot| program.at_slot(slot));
+        let with_catch = catch.filter(|&entry| program.function_at(entry).is_none());
+        let with_catch = with_catch.and_then(|entry| program.clone().with_function(entry).ok());
+        let program = with_catch.as_ref().unwrap_or(program);
         let signatures: Vec<Signature> = self
             .functions
             .iter()
@@ -226,7 +240,13 @@ impl Verifier {
             self.numbers.get(number).copied().flatten()
         };
         let target = self.target.clone().or_else(|| self.found_target());
+        let described = self.described();
+        let described = match &target {
+            Some(target) => described.targeting(hook(target)),
+            None => described,
+        };
         let env = Environment {
+            exception_callback: catch,
             net_admin: self.rights != Rights::None,
             maps: &self.shapes,
             map_of: &map_of,
@@ -237,7 +257,7 @@ impl Verifier {
             flags: LoadFlags::from_bits(self.flags),
             processors: self.processors,
             log_level: self.log_level,
-            ..Environment::new(self.described())
+            ..Environment::new(described)
         };
         match sandbpf_verifier::examine(program, &env) {
             Ok(verified) => Ok(Proof::of(verified)),
@@ -252,7 +272,7 @@ impl Verifier {
     pub fn verify_bytes(&self, code: &[u8]) -> Result<Proof, VerifyError> {
         match isa::decode(code) {
             Ok(program) => self.verify(&program),
-            Err(error) => Err(VerifyError::undecodable(&error, code)),
+            Err(error) => Err(VerifyError::undecodable(&error, code, self.log_level)),
         }
     }
 
@@ -295,6 +315,11 @@ impl std::fmt::Debug for Verifier {
             .field("types", &self.types.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// The name by which tables know what a program is attached to.
+fn hook(target: &Target) -> &str {
+    target.name.strip_prefix("bpf_lsm_").unwrap_or(&target.name)
 }
 
 /// The number of an errno, as programs get it from `bpf(2)`.

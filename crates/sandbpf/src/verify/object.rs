@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sandbpf_abi::{AttachType, ProgramType};
-use sandbpf_elf::{Btf, MapDef, MapKind, Object, ObjectProgram};
+use sandbpf_abi::{AttachType, ProgramType, kfuncs};
+use sandbpf_elf::{Btf, FixupKind, MapDef, MapKind, Object, ObjectProgram};
 use sandbpf_types::BtfTypes;
 use sandbpf_verifier::{MapShape, SourceLine, SpecialField, TypeRef};
 
-use super::{FunctionInfo, SharedTypes, Verifier};
+use super::{FunctionInfo, Proof, SharedTypes, Verifier, VerifyError};
 
 impl Verifier {
     /// The terms on which a loader has this program of an object verified; none if its section does not say what it
@@ -32,6 +32,9 @@ impl Verifier {
             .object_maps(object)
             .functions(functions(program))
             .lines(lines(program));
+        if let Some(slot) = program.exception_callback {
+            verifier = verifier.exception_callback(slot as u32);
+        }
         if by_section == Some(program_type) {
             verifier = verifier.attached(AttachType(attributes.attach_type.0)).flags(attributes.flags);
             if let Some(target) = target(object, program, program_type) {
@@ -52,6 +55,14 @@ impl Verifier {
     pub fn fields_of(&self, value_type: u32) -> Vec<SpecialField> {
         let types = self.types.as_deref();
         types.map(|types| types.special_fields(TypeRef::program(value_type))).unwrap_or_default()
+    }
+
+    /// Verifies a program of the object that these terms are from.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub fn verify_linked(&self, program: &ObjectProgram) -> Result<Proof, VerifyError> {
+        self.verify_bytes(&linked_code(program))
     }
 
     fn object_maps(self, object: &Object) -> Verifier {
@@ -101,6 +112,25 @@ impl Verifier {
         }
         Verifier { numbers, ..self }
     }
+}
+
+/// The program's instructions with all that a loader puts into them; maps are numbered by their places in the object.
+pub fn linked_code(program: &ObjectProgram) -> Vec<u8> {
+    let mut code = program.insns.clone();
+    for fixup in &program.fixups {
+        let value = match &fixup.kind {
+            FixupKind::Map { map } | FixupKind::MapValue { map, .. } => u32::try_from(*map).ok(),
+            FixupKind::Kfunc { name, .. } => kfuncs::named(name).map(|(number, _)| number as u32).or(Some(0)),
+            FixupKind::KernelType { id, .. } => *id,
+            FixupKind::TypeId { id, .. } => Some(*id),
+            _ => None,
+        };
+        let at = fixup.insn * 8 + 4;
+        if let (Some(value), Some(place)) = (value, code.get_mut(at..at + 4)) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    code
 }
 
 /// What the program will be attached to, by the name that decides what it may do there.

@@ -24,6 +24,8 @@ pub(crate) struct Agreement {
     pub(crate) insn: (u64, u64),
     pub(crate) message: (u64, u64),
     pub(crate) processed: (u64, u64),
+    /// Lines at the end of the log.
+    pub(crate) log: (u64, u64),
 }
 
 impl Agreement {
@@ -33,6 +35,7 @@ impl Agreement {
             (&mut self.insn, other.insn),
             (&mut self.message, other.message),
             (&mut self.processed, other.processed),
+            (&mut self.log, other.log),
         ];
         for (sum, more) in pairs {
             sum.0 += more.0;
@@ -53,6 +56,7 @@ impl fmt::Display for Agreement {
             ("instruction", self.insn),
             ("class of message", self.message),
             ("processed", self.processed),
+            ("lines at the end of the log", self.log),
         ] {
             if of > 0 {
                 write!(f, "{gap}{what} {equal}/{of} ({:.1} %)", 100.0 * equal as f64 / of as f64)?;

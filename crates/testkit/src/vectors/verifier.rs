@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sandbpf::abi::{AttachType, ProgramType};
 use sandbpf::object::elf::SectionKind;
-use sandbpf::object::{Btf, MapDef, Object, ObjectProgram};
+use sandbpf::object::{Btf, FixupKind, MapDef, Object, ObjectProgram};
 use sandbpf::verifier::MapShape;
 use sandbpf::{FunctionInfo, Verifier};
 use serde_json::{Value, json};
@@ -63,6 +63,20 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
 pub(crate) fn lacks_object(record: &Record, library: &Library) -> bool {
     let name = record.value()["object"].as_str();
     name.is_some_and(|name| library.object(name).is_none_or(|object| linked(&object, record).is_none()))
+}
+
+/// Puts the numbers of kernel functions and types into the code, which the record tells of the kernel it was loaded into.
+pub(crate) fn complete(record: &Record, library: &Library, code: &mut [u8]) {
+    let object = record.value()["object"].as_str().and_then(|name| library.object(name));
+    let Some(program) = object.and_then(|object| linked(&object, record)) else { return };
+    let complete = sandbpf::linked_code(&program);
+    for fixup in &program.fixups {
+        let at = fixup.insn * 8 + 4;
+        let is_map = matches!(fixup.kind, FixupKind::Map { .. } | FixupKind::MapValue { .. });
+        if let (false, Some(to), Some(from)) = (is_map, code.get_mut(at..at + 4), complete.get(at..at + 4)) {
+            to.copy_from_slice(from);
+        }
+    }
 }
 
 /// The program in its object, if what it was linked to there is what was loaded.

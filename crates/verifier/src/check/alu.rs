@@ -6,7 +6,7 @@ use super::Name;
 use crate::domain::Scalar;
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
-use crate::state::{ADD_CONST, Flags, Kind, Reg};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Flags, Kind, Reg};
 
 /// How many bits a register needs (`get_reg_width`).
 pub(crate) fn width_of(reg: &Reg) -> u32 {
@@ -228,21 +228,18 @@ impl Verifier<'_> {
         }
         let num = left.num.alu(op, width, &right.num);
         let mut result = Reg { num, ..left };
-        match right.num.const_value() {
-            Some(value) if self.rights.bpf && op == AluOp::Add && width == Width::W64 && left.id != 0 => {
-                if left.id & ADD_CONST != 0 || value > i32::MAX as u64 {
-                    result.id = 0;
-                    result.off = 0;
-                } else {
-                    result.id |= ADD_CONST;
-                    result.off = value as i32;
-                }
+        let moved = match op {
+            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 => distance(op, width, &left, &right),
+            _ => None,
+        };
+        match moved {
+            Some(by) if left.id & ADD_CONST == 0 => {
+                result.id |= if width == Width::W64 { ADD_CONST64 } else { ADD_CONST32 };
+                result.off = by;
             }
             _ => {
                 result.id = 0;
-                if left.id & ADD_CONST != 0 {
-                    result.off = 0;
-                }
+                result.off = 0;
             }
         }
         self.set(dst, result);
@@ -288,6 +285,16 @@ impl Verifier<'_> {
     fn sanitize_numbers(&mut self, _op: AluOp) -> Check {
         Ok(())
     }
+}
+
+/// How far an addition or subtraction moves a number, if that can be followed.
+fn distance(op: AluOp, width: Width, left: &Reg, right: &Reg) -> Option<i32> {
+    let by = match width {
+        Width::W64 => i32::try_from(right.num.const_value()? as i64).ok()?,
+        Width::W32 if left.num.umax > u32::MAX.into() => return None,
+        Width::W32 => right.num.const_at(width)? as u32 as i32,
+    };
+    if op == AluOp::Sub { by.checked_neg() } else { Some(by) }
 }
 
 /// A number that is used as a pointer's offset, for messages and bounds.

@@ -432,7 +432,7 @@ impl Verifier<'_> {
     }
 
     /// A string with its end in memory that cannot change (`check_reg_const_str`).
-    fn check_const_string(&mut self, number: R) -> Check {
+    pub(super) fn check_const_string(&mut self, number: R) -> Check {
         let reg = *self.reg(number);
         let Kind::MapValue(map) = reg.kind else { return Ok(()) };
         let shape = &self.env.maps[usize::from(map)];
@@ -498,9 +498,7 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         (Kind::Btf(ANY_TYPE), Flags::RCU),
     ];
     match spec {
-        ArgSpec::Context | ArgSpec::ContextOrNull => {
-            &[(Kind::Context, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)]
-        }
+        ArgSpec::Context | ArgSpec::ContextOrNull => &[(Kind::Context, NONE)],
         ArgSpec::Map => &[(Kind::Map(0), NONE)],
         ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => &[
             STACK,

@@ -89,11 +89,10 @@ impl Verifier<'_> {
         let rhs_reg = rhs.reg();
         let mut linked = Linked::default();
         if rhs_reg.is_some() && right.is_scalar() && right.id != 0 {
-            linked = self.linked_with(right.id);
+            self.collect_linked(right.id, &mut linked);
         }
         if left.is_scalar() && left.id != 0 {
-            let also = self.linked_with(left.id);
-            linked = linked.with(&also);
+            self.collect_linked(left.id, &mut linked);
         }
         if linked.len() > 1 {
             self.write_step(Touched::default(), linked.pack());

@@ -71,24 +71,30 @@ impl Verifier<'_> {
             None if at == prototype.params.len() && self.sees_result() => &prototype.result,
             None => return None,
         };
-        let nullable = prototype.params.get(at).is_some_and(|param| param.name.ends_with("__nullable"));
-        match shape {
-            Shape::Void => None,
-            Shape::Number { .. } => Some(self.unknown()),
-            _ if size != 8 => None,
+        let tagged = |tag: &str| {
+            prototype.params.get(at).is_some_and(|param| param.tags.iter().any(|known| known == tag))
+        };
+        let nullable = tagged("nullable")
+            || prototype.params.get(at).is_some_and(|param| param.name.ends_with("__nullable"));
+        let (maybe_null, rdonly) = (
+            if nullable { Flags::MAYBE_NULL } else { Flags::NONE },
+            if tagged("rdonly") { Flags::RDONLY } else { Flags::NONE },
+        );
+        let mut reg = match shape {
+            Shape::Void => return None,
+            Shape::Number { .. } => return Some(self.unknown()),
+            _ if size != 8 => return None,
+            _ if tagged("buf") => Reg::pointer(Kind::Buf, rdonly.and(maybe_null)),
             Shape::Struct { target, .. } => {
-                let mut flags = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
-                if nullable {
-                    flags = flags.and(Flags::MAYBE_NULL);
-                }
-                let mut reg = Reg::pointer(Kind::Btf(*target), flags);
-                if nullable {
-                    reg.id = self.fresh_id();
-                }
-                Some(reg)
+                let trusted = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
+                Reg::pointer(Kind::Btf(*target), trusted.and(maybe_null))
             }
-            _ => Some(self.unknown()),
+            _ => return Some(self.unknown()),
+        };
+        if reg.may_be_null() {
+            reg.id = self.fresh_id();
         }
+        Some(reg)
     }
 
     fn trusts_arguments(&self) -> bool {

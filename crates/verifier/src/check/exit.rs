@@ -18,6 +18,26 @@ impl Verifier<'_> {
         Ok(Go::End)
     }
 
+    /// What is thrown is returned where nobody catches it.
+    pub(super) fn check_thrown(&mut self) -> Check {
+        self.readable(R::R1)?;
+        if self.is_secret(R::R1) {
+            refuse!(Acces, "R1 leaks addr as return value");
+        }
+        match self.returns() {
+            Some((range, narrow)) => {
+                let reg = self.reg(R::R1);
+                if !reg.is_scalar() {
+                    let name = names::of(reg);
+                    refuse!(Inval, "At program exit the register R1 is not a known value ({name})");
+                }
+                self.needs_precise(R::R1)?;
+                self.check_range(R::R1, range, narrow, "At program exit")
+            }
+            None => Ok(()),
+        }
+    }
+
     fn check_return(&mut self) -> Check {
         let frame = self.cur.current();
         let is_function = frame.function != 0;

@@ -338,6 +338,11 @@ impl Verifier<'_> {
 
     /// A place for a new dynamic pointer (`mark_stack_slots_dynptr`).
     pub(super) fn make_dynptr(&mut self, number: R, of: Dynptr) -> Check {
+        self.make_dynptr_of(number, of, 0)
+    }
+
+    /// The same, of what another with this reference points to.
+    pub(super) fn make_dynptr_of(&mut self, number: R, of: Dynptr, parent: u32) -> Check {
         let reg = *self.reg(number);
         if matches!(reg.kind, Kind::Dynptr { .. }) {
             refuse!(Inval, "Dynptr has to be an uninitialized dynptr");
@@ -357,7 +362,11 @@ impl Verifier<'_> {
         let (frame, at) = self.dynptr_place(&reg)?;
         self.destroy_dynptr(frame, at)?;
         self.destroy_dynptr(frame, at - 1)?;
-        let ref_id = if of == Dynptr::Ringbuf { self.acquire() } else { 0 };
+        let ref_id = match of {
+            Dynptr::Ringbuf if parent != 0 => parent,
+            Dynptr::Ringbuf => self.acquire(),
+            _ => 0,
+        };
         let id = self.fresh_id();
         for (at, first) in [(at, true), (at - 1, false)] {
             let slot = self.slot_mut(frame, at);

@@ -39,11 +39,9 @@ impl Scalar {
         result
     }
 
-    /// What is known of it plus a number; the parts have not learnt from each other (`sync_linked_regs`).
+    /// What is known of it plus a number (`sync_linked_regs`).
     pub fn moved(&self, by: i64) -> Scalar {
-        let mut result = *self;
-        result.add(&Scalar::known(by as u64));
-        result
+        self.alu(AluOp::Add, Width::W64, &Scalar::known(by as u64))
     }
 
     /// What is known of `op self`.

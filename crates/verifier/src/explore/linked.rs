@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::Verifier;
-use crate::state::{ADD_CONST, Kind, Reg, State};
+use crate::state::{ADD_CONST, ADD_CONST32, Kind, Reg, State};
 
 /// Where a linked number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,6 @@ impl Linked {
         true
     }
 
-    /// These and those, as far as there is room.
-    pub(crate) fn with(mut self, other: &Linked) -> Linked {
-        for place in other.iter() {
-            if !self.iter().any(|known| known == place) {
-                self.add(place);
-            }
-        }
-        self
-    }
-
     pub(crate) fn pack(&self) -> u64 {
         let packed = self.iter().enumerate().fold(0, |packed, (at, place)| {
             let bits = u64::from(place.frame) | u64::from(place.index) << 3 | u64::from(place.is_reg) << 9;
@@ -74,10 +64,9 @@ impl Linked {
 }
 
 impl Verifier<'_> {
-    /// All numbers with this id (`collect_linked_regs`).
-    pub(crate) fn linked_with(&mut self, id: u32) -> Linked {
+    /// Adds all numbers with this id; those for which there is no room lose it (`collect_linked_regs`).
+    pub(crate) fn collect_linked(&mut self, id: u32, linked: &mut Linked) {
         let id = id & !ADD_CONST;
-        let mut linked = Linked::default();
         let is_linked = |reg: &Reg| reg.kind == Kind::Scalar && reg.id & !ADD_CONST == id;
         for number in (0..self.cur.frames.len()).rev() {
             let frame = &self.cur.frames[number];
@@ -95,7 +84,6 @@ impl Verifier<'_> {
                 reg.id = 0;
             }
         }
-        linked
     }
 }
 
@@ -115,7 +103,11 @@ pub(crate) fn sync(state: &mut State, known: &Reg, linked: &Linked) {
             continue;
         }
         let distance = i64::from(reg.off) - i64::from(known.off);
-        let num = known.num.moved(distance);
+        let mut num = known.num.moved(distance);
+        if (reg.id | known.id) & ADD_CONST32 != 0 {
+            num.zero_extend_32();
+            num.sync();
+        }
         *reg = Reg { num, off: reg.off, id: reg.id, ..*known };
     }
 }

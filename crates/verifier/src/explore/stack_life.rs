@@ -71,8 +71,8 @@ pub(crate) struct StackLife {
     current: Option<usize>,
     pc: Pc,
     written: [u64; 8],
-    /// What the instruction read of each frame, for the log.
-    read: [u64; 8],
+    /// What the instruction read or changed a part of, for the log.
+    touched: u64,
 }
 
 impl StackLife {
@@ -110,12 +110,12 @@ impl StackLife {
         }
         self.pc = pc;
         self.written = [0; 8];
-        self.read = [0; 8];
+        self.touched = 0;
     }
 
     /// It reads slots of this frame.
     pub(crate) fn read(&mut self, frame: usize, slots: u64) {
-        self.read[frame] |= slots;
+        self.touched |= slots;
         if let Some(current) = self.current {
             mark_read(&mut self.instances[current], frame, self.pc, slots);
         }
@@ -126,10 +126,14 @@ impl StackLife {
         self.written[frame] |= slots;
     }
 
-    /// What the instruction read and overwrote so far in any frame.
+    /// It changes a part of a slot.
+    pub(crate) fn touch(&mut self, at: usize) {
+        self.touched |= 1 << at.min(63);
+    }
+
+    /// What the instruction read or changed a part of, and what it overwrote, in any frame.
     pub(crate) fn touched(&self) -> (u64, u64) {
-        let all = |masks: &[u64; 8]| masks.iter().fold(0, |all, mask| all | mask);
-        (all(&self.read), all(&self.written))
+        (self.touched, self.written.iter().fold(0, |all, mask| all | mask))
     }
 
     /// It was looked at.

@@ -144,8 +144,12 @@ impl Flags {
     }
 }
 
-/// That a scalar's number is another's with this id plus its `off` (`BPF_ADD_CONST`).
-pub const ADD_CONST: u32 = 1 << 31;
+/// That a scalar's number is that of others with its id plus its `off`: all 64 bits …
+pub const ADD_CONST64: u32 = 1 << 31;
+/// … or the low 32, with zeros above (`BPF_ADD_CONST32`).
+pub const ADD_CONST32: u32 = 1 << 30;
+/// Either.
+pub const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 
 /// A packet range that is known by comparing with the end: at the end …
 pub const AT_PKT_END: i32 = -1;

@@ -13,7 +13,8 @@ use crate::vectors::{Context, maps, verifier};
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     let value = record.value();
     let kernel = &value["kernel"];
-    let code = maps::code(record)?;
+    let mut code = maps::code(record)?;
+    verifier::complete(record, context.library, &mut code);
     let by = verifier::of(record, context.library)?;
     if verifier::lacks_object(record, context.library) && needs_types(record) {
         judged.leave_out("the verdict depends on an object file that is not at hand");
@@ -46,7 +47,12 @@ pub(crate) fn compare(record: &Record, kernel: &Value, by: &Verifier, code: &[u8
         return;
     }
     let ours = by.verify_bytes(code);
-    judged.agreement(agreement(kernel, &ours));
+    let mut agreement = agreement(kernel, &ours);
+    if let Some((equal, lines)) = log(kernel, by, code, &ours) {
+        agreement.log = (equal, lines.len() as u64);
+        judged.detail(|| json!({"name": record.name(), "log": lines, "kernel_log": kernel["log_tail"]}));
+    }
+    judged.agreement(agreement);
     judged.detail(|| detail(record, kernel, &ours));
     judged.answer(accepted, ours.is_ok(), || match &ours {
         Ok(_) => format!("the kernel says: {}", kernel["error_line"].as_str().unwrap_or("nothing")),
@@ -98,6 +104,44 @@ fn class(line: &str) -> String {
         in_number = is_number;
     }
     class
+}
+
+/// A log of more work than this is not compared.
+const LONG_LOG: u32 = 20_000;
+
+/// How many lines at the end of the log of a rejection are the recorded ones, and ours.
+fn log(
+    kernel: &Value,
+    by: &Verifier,
+    code: &[u8],
+    ours: &Result<Proof, VerifyError>,
+) -> Option<(u64, Vec<String>)> {
+    let tail: Vec<&str> = kernel["log_tail"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let short = ours.as_ref().err().is_some_and(|error| error.statistics().processed <= LONG_LOG);
+    if tail.is_empty() || !short {
+        return None;
+    }
+    let error = by.clone().log_level(1).verify_bytes(code).err()?;
+    let mut lines: Vec<&str> = error.log().lines().filter(|line| !line.starts_with("processed ")).collect();
+    lines.drain(..lines.len().saturating_sub(tail.len()));
+    let equal = tail.iter().rev().zip(lines.iter().rev()).filter(|(a, b)| shown(a) == shown(b)).count();
+    let mut lines: Vec<String> = lines.into_iter().map(String::from).collect();
+    lines.resize(tail.len(), String::new());
+    Some((equal as u64, lines))
+}
+
+/// A line of a log without what differs from machine to machine: addresses of maps, numbers of kernel functions.
+fn shown(line: &str) -> String {
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    if words.get(1) == Some(&"(18)") && words.len() > 4 {
+        words[4] = "…";
+    }
+    if words.get(1) == Some(&"(85)")
+        && let Some(called) = words.get_mut(3)
+    {
+        *called = called.split('#').next().unwrap_or_default();
+    }
+    words.join(" ")
 }
 
 /// Both answers, for those who look at differences.

@@ -6,7 +6,8 @@ use crate::vectors::{Context, maps, verifier};
 
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     let program = context.library.recorded(record.str("corpus")?, record.str("name")?)?;
-    let code = maps::code(&program)?;
+    let mut code = maps::code(&program)?;
+    verifier::complete(&program, context.library, &mut code);
     let found = verifier::of(&program, context.library)?.verify_bytes(&code);
     let (accepted, figures) = match &found {
         Ok(proof) => (true, proof.statistics()),
