@@ -110,7 +110,7 @@ pub use program::Program;
 pub use runner::Runner;
 #[cfg(feature = "object")]
 pub use verify::linked_code;
-pub use verify::{FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
+pub use verify::{Advice, Example, FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
 pub use timers::{Fired, LaterKind};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};

@@ -10,13 +10,11 @@ use crate::Rejected;
 ///
 /// ```
 /// use sandbpf_verifier::undecodable;
-/// let code = [0xff, 0, 0, 0, 0, 0, 0, 0];
-/// let error = sandbpf_isa::decode(&code).unwrap_err();
-/// assert_eq!(undecodable(&error, &code).rejection.message, "unknown opcode ff");
+/// let error = sandbpf_isa::decode(&[0xff, 0, 0, 0, 0, 0, 0, 0]).unwrap_err();
+/// assert_eq!(undecodable(&error).rejection.message, "unknown opcode ff");
 /// ```
-pub fn undecodable(error: &DecodeError, code: &[u8]) -> Rejected {
-    let slot = error.slot() as usize;
-    let opcode = code.get(slot * 8).copied().unwrap_or_default();
+pub fn undecodable(error: &DecodeError) -> Rejected {
+    let slot = error.slot();
     let message = match error.kind() {
         Kind::Opcode(opcode) => format!("unknown opcode {opcode:02x}"),
         Kind::Register { number, .. } => format!("R{number} is invalid"),
@@ -32,7 +30,7 @@ pub fn undecodable(error: &DecodeError, code: &[u8]) -> Rejected {
         Kind::Program(ProgramErrorKind::TargetOutside { to }) => {
             format!("jump out of range from insn {slot} to {to}")
         }
-        other => format!("unknown opcode {opcode:02x}: {other}"),
+        other => other.to_string(),
     };
     let errno = match error.kind() {
         Kind::Program(ProgramErrorKind::TooLong) => Errno::TooBig,

@@ -3,6 +3,7 @@
 //! [`Verifier`] gathers what `bpf(2)` is told when a program is loaded (type, place, license, rights, maps, types) and
 //! makes of it what the verifier asks for: one place for the command, for recorded programs and for embedders.
 
+mod advice;
 mod answer;
 #[cfg(feature = "object")]
 mod object;
@@ -14,6 +15,7 @@ use sandbpf_abi::{self as abi, AttachType, ProgramType};
 use sandbpf_isa::{self as isa, MapRef};
 use sandbpf_verifier::{Environment, Errno, LoadFlags, MapShape, Signature, SourceLine, Target, Types};
 
+pub use advice::{Advice, Example};
 pub use answer::{Proof, VerifyError};
 #[cfg(feature = "object")]
 pub use object::linked_code;
@@ -272,7 +274,7 @@ impl Verifier {
     pub fn verify_bytes(&self, code: &[u8]) -> Result<Proof, VerifyError> {
         match isa::decode(code) {
             Ok(program) => self.verify(&program),
-            Err(error) => Err(VerifyError::undecodable(&error, code, self.log_level)),
+            Err(error) => Err(VerifyError::undecodable(&error, self.log_level)),
         }
     }
 
