@@ -201,10 +201,28 @@ fn listing(program: &isa::Program, at: u32) -> Vec<Line> {
     let last = (pc.0 + AROUND).min(program.len().saturating_sub(1) as u32);
     let line = |number: u32| Line {
         instruction: program.slot(Pc(number)),
-        text: isa::print_insn(program, Pc(number)).to_string(),
+        text: text(program, Pc(number)),
         failed: number == pc.0,
     };
     (first..=last).map(line).collect()
+}
+
+/// An instruction in its listing, with the name of what it calls.
+fn text(program: &isa::Program, pc: Pc) -> String {
+    let text = isa::print_insn(program, pc).to_string();
+    let called = match program.get(pc) {
+        Some(isa::Insn::Call { callee: isa::Callee::Helper(id) }) => {
+            sandbpf::abi::helpers::numbered(*id).next().map(|helper| format!("bpf_{}", helper.name))
+        }
+        Some(isa::Insn::Call { callee: isa::Callee::Kfunc { id, .. } }) => {
+            sandbpf::abi::kfuncs::numbered(*id).map(|kfunc| kfunc.name.to_string())
+        }
+        _ => None,
+    };
+    match called {
+        Some(name) => format!("{text}  ; {name}"),
+        None => text,
+    }
 }
 
 /// What is known of the registers that the message names, or else of those that the instruction reads.

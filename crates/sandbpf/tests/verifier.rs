@@ -38,13 +38,15 @@ fn the_page_says_what_the_table_says() {
         let listing = |text: &str| isa::print(&parse(text)).trim_end().to_string();
         let _ = write!(
             whole,
-            "\n### {title}\n\n> {} ({})\n\n{}\n**Mend:** {}\n\n",
+            "\n### {title}\n\n> {} ({})\n\n{}\n\n**Mend:** {}\n\n",
             error.message().replace('\n', "  \n> "),
             error.errno(),
             advice.why,
             advice.mend
         );
-        let at = error.instruction().map(|at| format!(", rejected at {at}")).unwrap_or_default();
+        let program = parse(example.wrong);
+        let at = error.pc().map(|at| format!(", rejected at `{}`", isa::print_insn(&program, at)));
+        let at = at.unwrap_or_default();
         let _ = write!(
             whole,
             "A {} program{at}:\n\n```text\n{}\n```\n\nAccepted:\n\n```text\n{}\n```\n",

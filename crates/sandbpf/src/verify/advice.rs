@@ -141,8 +141,13 @@ advice! {
     "a size without a limit" ["unbounded memory access"]: SocketFilter,
         "The register may hold any number, so the access could be anywhere.",
         "Compare it with a limit, or mask it, right before it is used; the limit must be a constant.",
-        "*(u64 *)(r10 - 8) = 0\nr6 = r1\ncall 7\nr4 = r0\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\ncall 26\nr0 = 0\nexit" =>
+        "*(u64 *)(r10 - 8) = 0\nr6 = r1\ncall 7\nr4 = r0\nr4 >>= 1\nr4 |= 1\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\ncall 26\nr0 = 0\nexit" =>
         "*(u64 *)(r10 - 8) = 0\nr6 = r1\ncall 7\nr4 = r0\nr4 &= 7\nr4 += 1\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\ncall 26\nr0 = 0\nexit";
+    "a size that may be zero" ["invalid zero-sized"]: SocketFilter,
+        "The helper wants at least one byte, and the size may be zero.",
+        "Compare the size with zero and leave if it is, or add a constant.",
+        "*(u64 *)(r10 - 8) = 0\nr6 = r1\ncall 7\nr0 &= 7\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = r0\ncall 26\nr0 = 0\nexit" =>
+        "*(u64 *)(r10 - 8) = 0\nr6 = r1\ncall 7\nr0 &= 7\nif r0 == 0 goto out\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = r0\ncall 26\nout: r0 = 0\nexit";
     "outside of a map's value" ["invalid access to map value"]: SocketFilter,
         "The offset may lie outside of the value.",
         "Check the index against the size of the array before it is used, and on the very register that is used.",
@@ -164,10 +169,10 @@ advice! {
         "Programs of this type may not read or write this place of their context, or not with this size.",
         "Look the field up in the list of contexts; write only what may be written, and with its full size.",
         "r0 = *(u64 *)(r1 + 0)\nexit" => "r2 = *(u32 *)(r1 + 8)\nr0 = 2\nexit";
-    "a helper that is not for this type" ["program of this type cannot use helper"]: Xdp,
+    "a helper that is not for this type" ["program of this type cannot use helper"]: SocketFilter,
         "Not every type of program has every helper.",
         "Look the helper up in the list; kernel memory, tasks and time are for tracing programs, packets for those of the network.",
-        "call 14\nr0 = 2\nexit" => "call 5\nr0 = 2\nexit";
+        "r2 = 8\ncall 44\nr0 = 0\nexit" => "call 5\nr0 = 0\nexit";
     "a helper for GPL programs" ["cannot call GPL-restricted function"]: Kprobe / "Proprietary",
         "The helper is only for programs whose license is compatible with the GPL.",
         "State it: `char LICENSE[] SEC(\"license\") = \"GPL\";`.",
