@@ -166,6 +166,18 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
         "#7",
         "#70",
     ),
+    (
+        "verdict",
+        r#"{"name":"reads r2","prog_type":"xdp","maps":[],"fixups":[],"insns":"bf200000000000009500000000000000","kernel":{"verdict":"reject","errno":"EACCES","error_line":"R2 !read_ok","last_insn":0}}"#,
+        "bf20000000000000",
+        "b700000000000000",
+    ),
+    (
+        "encoding-rejected",
+        r#"{"name":"to r10","prog_type":"socket_filter","frame":"none","insn":"b70a000000000000","insns":"b70a0000000000009500000000000000","verdict":"reject","errno":"EACCES"}"#,
+        "\"insns\":\"b70a",
+        "\"insns\":\"b700",
+    ),
 ];
 
 #[test]
@@ -186,7 +198,7 @@ fn judges_can_tell() {
 fn skips_say_why() {
     let records = [
         r#"{"name":"tail","kind":"tail_call"}"#,
-        r#"{"name":"x","maps":[],"fixups":[],"kernel":{"verdict":"accept"}}"#,
+        r#"{"name":"x","maps":[],"fixups":[],"insns":"9500000000000000","kernel":{"verdict":"accept"}}"#,
         r#"{"colour":"green"}"#,
         r#"{"id":"f9","pcap":"none.pcap","progs":["1.10.3:opt"],"n":1,"match":0,"sha256":""}"#,
         r#"{"name":"no program","insn_cnt":2,"verdict":"accept"}"#,
@@ -195,7 +207,7 @@ fn skips_say_why() {
     assert_eq!(summary.skipped, 5);
     for reason in [
         "skipped 1: tail calls need program arrays",
-        "skipped 1: needs the verifier",
+        "skipped 1: the record has no usable `prog_type`",
         "skipped 1: a kind of record that nobody knows",
         "skipped 1: the filter that the record names is not there",
         "skipped 1: the record has no usable `insns`",

@@ -76,5 +76,5 @@ pub(crate) fn run(args: &Vectors, out: &mut impl Write) -> Result<Answer, Failur
         output::json(out, &Outcome { passed, failed, skipped, lines })?;
     }
     // Where nothing was compared, nothing was confirmed.
-    Ok(Answer::from(summary.failed == 0 && summary.passed > 0))
+    Ok(Answer::from(summary.failed <= args.known_failures && summary.passed > 0))
 }

@@ -195,7 +195,7 @@ advice! {
     "a loop without an end" ["infinite loop detected"]: SocketFilter,
         "The state at this instruction is the same as one round before, so the loop never ends.",
         "Count towards a constant limit, or use `bpf_loop`, `bpf_for` or `may_goto`.",
-        "r0 = 0\nagain: goto again\nexit" => "r0 = 0\nagain: r0 += 1\nif r0 < 8 goto again\nexit";
+        "call 7\nagain: if r0 == 5 goto out\ngoto again\nout: r0 = 0\nexit" => "r0 = 0\nagain: r0 += 1\nif r0 < 8 goto again\nexit";
     "too much to verify" ["BPF program is too large"]: SocketFilter,
         "All paths together are a million instructions or more.",
         "Bound loops lower, use `bpf_loop` or open-coded iterators, put parts into global functions (verified once each), and avoid branches whose outcomes stay in registers.",
