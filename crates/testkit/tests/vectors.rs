@@ -233,7 +233,7 @@ fn the_filter_chooses_by_name() {
     let records = r#"{"name":"one","kind":"tail_call"}
 {"name":"two","kind":"tail_call"}"#;
     fs::write(&file, records).expect("a file");
-    let options = Options { filter: Some("tw".into()), engine: EngineChoice::Step, jobs: 1 };
+    let options = Options { filter: Some("tw".into()), engine: EngineChoice::Step, jobs: 1, detail: false };
     let summary =
         vectors::run(std::slice::from_ref(&file), &options, &mut Lines::default()).expect("it runs");
     assert_eq!(summary.to_string(), "0 passed, 0 failed, 1 skipped");

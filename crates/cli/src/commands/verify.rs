@@ -85,9 +85,7 @@ fn of_program(source: &Source, args: &Verify) -> Result<Verdict, Failure> {
             verdict(extended(answer, Some(program), None))
         }
         Ok(Program::Classic(_)) => unreachable!("classic filters were answered"),
-        Err(Unread::Undecodable { error, .. }) => {
-            verdict(extended(Err(VerifyError::from(&error)), None, None))
-        }
+        Err(Unread::Undecodable { code, .. }) => verdict(extended(verifier.verify_bytes(&code), None, None)),
         Err(Unread::Failure(failure)) => return Err(failure),
     })
 }

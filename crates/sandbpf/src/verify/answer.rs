@@ -56,8 +56,8 @@ impl VerifyError {
         VerifyError { rejected, slot, path }
     }
 
-    pub(super) fn undecodable(error: &DecodeError, log_level: u32) -> VerifyError {
-        let mut rejected = Box::new(sandbpf_verifier::undecodable(error));
+    pub(super) fn undecodable(error: &DecodeError, code: &[u8], log_level: u32) -> VerifyError {
+        let mut rejected = Box::new(sandbpf_verifier::undecodable(error, code));
         if log_level > 0 {
             rejected.log = format!("{}\n", rejected.rejection.message);
         }
@@ -117,13 +117,6 @@ impl VerifyError {
     /// What was written down ([`Verifier::log_level`](super::Verifier::log_level)).
     pub fn log(&self) -> &str {
         &self.rejected.log
-    }
-}
-
-impl From<&DecodeError> for VerifyError {
-    /// Bytes that are no instructions are rejected in the verifier's words.
-    fn from(error: &DecodeError) -> VerifyError {
-        VerifyError::undecodable(error, 0)
     }
 }
 

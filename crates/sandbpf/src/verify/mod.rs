@@ -274,7 +274,7 @@ impl Verifier {
     pub fn verify_bytes(&self, code: &[u8]) -> Result<Proof, VerifyError> {
         match isa::decode(code) {
             Ok(program) => self.verify(&program),
-            Err(error) => Err(VerifyError::undecodable(&error, self.log_level)),
+            Err(error) => Err(VerifyError::undecodable(&error, code, self.log_level)),
         }
     }
 

@@ -6,6 +6,10 @@ use crate::vectors::{Context, maps, verifier};
 
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     let program = context.library.recorded(record.str("corpus")?, record.str("name")?)?;
+    if verifier::lacks_object(&program, context.library) && super::verdict::needs_types(&program) {
+        judged.leave_out("the verdict depends on an object file that is not at hand");
+        return Ok(());
+    }
     let mut code = maps::code(&program)?;
     verifier::complete(&program, context.library, &mut code);
     let found = verifier::of(&program, context.library)?.verify_bytes(&code);
