@@ -119,6 +119,7 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     compatible::check(program, env).map_err(early)?;
     let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
     let mut verifier = Verifier::new(program, env, graph);
+    verifier.log_graph();
     let done = verifier.verify_all();
     if let Err(rejection) = &done {
         verifier.log.write(&format!("{}\n", rejection.message));

@@ -97,6 +97,28 @@ fn padding(len: usize) -> usize {
 }
 
 impl Verifier<'_> {
+    /// Before the walk: where functions start, and which registers may still be read where.
+    pub(crate) fn log_graph(&mut self) {
+        if self.log.level & ALL_PATHS == 0 {
+            return;
+        }
+        for (number, function) in self.program.functions().iter().enumerate() {
+            let line = format!("func#{number} @{}\n", self.slot(function.entry));
+            self.log.write(&line);
+        }
+        self.log.write("Live regs before insn:\n");
+        for (at, marks) in self.graph.marks.iter().enumerate() {
+            let pc = sandbpf_isa::Pc(at as u32);
+            let scc = if marks.scc == 0 { "   ".to_string() } else { format!("{:3}", marks.scc) };
+            let live: String = (0..10)
+                .map(|reg| if marks.live & 1 << reg != 0 { char::from(b'0' + reg) } else { '.' })
+                .collect();
+            let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+            let line = format!("{scc} {:3}: {live} {insn}\n", self.slot(pc));
+            self.log.write(&line);
+        }
+    }
+
     /// A path ends because what follows was seen.
     pub(crate) fn log_safe(&mut self, print_state: bool) {
         let line = match print_state {
