@@ -21,9 +21,16 @@ pub(crate) struct Verdicts {
 /// What came out for one program.
 pub(crate) enum Answered {
     Accepted(Box<Proof>),
-    Rejected { error: Box<VerifyError>, program: Option<isa::Program>, linked: Option<Box<ObjectProgram>> },
+    Rejected {
+        error: Box<VerifyError>,
+        program: Option<isa::Program>,
+        linked: Option<Box<ObjectProgram>>,
+    },
     /// It is a classic filter, which other rules are for.
-    Classic { rules: &'static str, checked: Result<(), CheckError> },
+    Classic {
+        rules: &'static str,
+        checked: Result<(), CheckError>,
+    },
     /// There is nothing to verify.
     Unlinked(String),
 }
@@ -167,11 +174,7 @@ impl Rejection {
         }
     }
 
-    fn of(
-        error: &VerifyError,
-        program: Option<&isa::Program>,
-        linked: Option<&ObjectProgram>,
-    ) -> Rejection {
+    fn of(error: &VerifyError, program: Option<&isa::Program>, linked: Option<&ObjectProgram>) -> Rejection {
         let at = error.instruction();
         let place = at.zip(linked).and_then(|(at, linked)| linked.location(at as usize));
         let advice = error.advice();

@@ -66,7 +66,8 @@ fn the_log_is_printed() {
 
 #[test]
 fn what_is_no_instruction_is_rejected_in_the_verifiers_words() {
-    let done = sandbpf(&["verify", "-e", "ff00000000000000\n9500000000000000", "--form", "hex", "--kind", "xdp"]);
+    let done =
+        sandbpf(&["verify", "-e", "ff00000000000000\n9500000000000000", "--form", "hex", "--kind", "xdp"]);
     assert_eq!(done.code, Some(1), "{}", done.err);
     assert!(done.out.contains("unknown opcode ff"), "{}", done.out);
 }
@@ -87,7 +88,9 @@ fn classic_filters_are_checked() {
 #[test]
 fn bad_usage_is_told() {
     assert!(refuse(&["verify", OBJECT, "--program", "nobody"]).contains("there is no program `nobody`"));
-    assert!(refuse(&["verify", "-e", "exit", "--kind", "buffer"]).contains("Linux verifies no buffer programs"));
+    assert!(
+        refuse(&["verify", "-e", "exit", "--kind", "buffer"]).contains("Linux verifies no buffer programs")
+    );
     assert!(refuse(&["verify", "/no/such/file"]).contains("cannot read"));
     assert!(refuse(&["verify", OBJECT, "--log-level", "9"]).contains("--log-level"));
     assert!(refuse(&["verify", OBJECT, "--btf", "tests/data/ip.ddd"]).contains("ip.ddd"));

@@ -44,7 +44,8 @@ pub(crate) struct Traits {
 
 impl Traits {
     /// Those of extended programs.
-    pub(crate) const EXTENDED: Traits = Traits { classic: false, needs_context: true, wire_length: false, calls: false };
+    pub(crate) const EXTENDED: Traits =
+        Traits { classic: false, needs_context: true, wire_length: false, calls: false };
 }
 
 /// A shared host.

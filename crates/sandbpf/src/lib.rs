@@ -85,8 +85,8 @@ mod map_set;
 pub mod object;
 mod program;
 mod runner;
-mod verify;
 mod timers;
+mod verify;
 
 pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
 pub use error::LoadError;
@@ -108,10 +108,10 @@ pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
+pub use timers::{Fired, LaterKind};
 #[cfg(feature = "object")]
 pub use verify::linked_code;
 pub use verify::{Advice, Example, FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
-pub use timers::{Fired, LaterKind};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};

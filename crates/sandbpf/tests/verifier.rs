@@ -83,10 +83,7 @@ fn classic_filters_have_other_rules_and_no_proof() {
 fn nothing_verifies_plain_memory() {
     let error = Loader::new().verified(true).load::<Buffer>("r0 = 0\nexit").unwrap_err();
     assert!(error.verify().is_none());
-    assert_eq!(
-        error.to_string(),
-        "buffer programs are no type of program of Linux: nothing verifies them"
-    );
+    assert_eq!(error.to_string(), "buffer programs are no type of program of Linux: nothing verifies them");
 }
 
 #[test]

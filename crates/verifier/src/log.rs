@@ -122,13 +122,13 @@ impl Verifier<'_> {
     /// A path ends because what follows was seen.
     pub(crate) fn log_safe(&mut self, print_state: bool) {
         let line = match print_state {
-            true => format!("\n{}: safe\n", self.from_to()),
+            true => format!("\n{}: safe\n", self.jump_text()),
             false => format!("{}: safe\n", self.slot(self.pc)),
         };
         self.log.write(&line);
     }
 
-    fn from_to(&self) -> String {
+    fn jump_text(&self) -> String {
         let from = self.prev.map_or(-1, |prev| i64::from(self.slot(prev)));
         let guess = if self.cur.speculative { " (speculative execution)" } else { "" };
         format!("from {from} to {}{guess}", self.slot(self.pc))
@@ -137,7 +137,7 @@ impl Verifier<'_> {
     /// An instruction is about to be looked at.
     pub(crate) fn log_insn(&mut self, print_state: &mut bool) {
         if self.log.level & ALL_PATHS != 0 && *print_state {
-            let line = format!("\n{}:{}\n", self.from_to(), self.state_line(Shown::ALL));
+            let line = format!("\n{}:{}\n", self.jump_text(), self.state_line(Shown::ALL));
             self.log.write(&line);
             *print_state = false;
         }
@@ -146,8 +146,10 @@ impl Verifier<'_> {
         }
         let slot = self.slot(self.pc);
         self.log_source(slot);
-        let line =
-            format!("{slot}: {}\n", sandbpf_isa::print_kernel(self.program, self.pc, &Known { env: self.env }));
+        let line = format!(
+            "{slot}: {}\n",
+            sandbpf_isa::print_kernel(self.program, self.pc, &Known { env: self.env })
+        );
         self.log.write(&line);
         self.log.insn_len = line.len();
         self.log.insn_end = self.log.mark();

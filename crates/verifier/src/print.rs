@@ -217,10 +217,10 @@ fn attributes(env: &Environment<'_>, reg: &Reg) -> String {
     list.0
 }
 
-
 /// Bounds that say something; equal ones once: `smin=umin=1` (`print_scalar_ranges`).
 fn ranges(num: &Scalar, list: &mut List) {
-    let narrow = |value: i32| if is_short(i64::from(value)) { i64::from(value) as u64 } else { value as u32 as u64 };
+    let narrow =
+        |value: i32| if is_short(i64::from(value)) { i64::from(value) as u64 } else { value as u32 as u64 };
     let mut bounds = [
         ("smin", num.smin as u64, num.smin == i64::MIN),
         ("smax", num.smax as u64, num.smax == i64::MAX),

@@ -52,7 +52,12 @@ impl<W: Write> Report for Shown<'_, W> {
 }
 
 pub(crate) fn run(args: &Vectors, out: &mut impl Write) -> Result<Answer, Failure> {
-    let mut options = Options { engine: args.engine, filter: args.filter.clone(), detail: args.detail, ..Options::default() };
+    let mut options = Options {
+        engine: args.engine,
+        filter: args.filter.clone(),
+        detail: args.detail,
+        ..Options::default()
+    };
     if let Some(jobs) = args.jobs {
         options.jobs = jobs.get();
     }

@@ -76,8 +76,9 @@ fn of_program(source: &Source, args: &Verify) -> Result<Verdict, Failure> {
         let checked = Filter::check(insns, dialect).map(|_| ());
         return Ok(verdict(Answered::Classic { rules, checked }));
     }
-    let verifier = Verifier::of_kind(kind)
-        .ok_or_else(|| Failure::usage(format!("Linux verifies no {kind} programs; --kind says what it is")))?;
+    let verifier = Verifier::of_kind(kind).ok_or_else(|| {
+        Failure::usage(format!("Linux verifies no {kind} programs; --kind says what it is"))
+    })?;
     let verifier = args.terms(verifier.typed(kernel_types(args)?, None));
     Ok(match parsed {
         Ok(Program::Extended(program)) => {

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use sandbpf_capture::Capture;
 use sandbpf::object::{Btf, Object, Options as ObjectOptions};
+use sandbpf_capture::Capture;
 use sandbpf_classic::ClassicInsn;
 use serde_json::Value;
 
@@ -69,7 +69,9 @@ impl Library {
             [folder.to_owned(), folder.join("../cbpf"), folder.join("../kernel"), folder.join("../objects")]
         });
         let corpus = std::env::var_os("SANDBPF_CORPUS").map(PathBuf::from);
-        let corpus = corpus.iter().flat_map(|corpus| [corpus.join("cbpf"), corpus.join("kernel"), corpus.join("objects")]);
+        let corpus = corpus
+            .iter()
+            .flat_map(|corpus| [corpus.join("cbpf"), corpus.join("kernel"), corpus.join("objects")]);
         let mut seen = BTreeSet::new();
         let folders = folders.chain(corpus).filter(|folder| seen.insert(folder.clone())).collect();
         Library {

@@ -50,9 +50,9 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
     let mut shapes = vec![MapShape::default(); described.len()];
     for (at, map) in described.iter().enumerate() {
         let name = map["name"].as_str().unwrap_or_default();
-        let def = object.as_deref().and_then(|object| {
-            object.maps().iter().find(|def| def.name == name || def.kernel_name == name)
-        });
+        let def = object
+            .as_deref()
+            .and_then(|object| object.maps().iter().find(|def| def.name == name || def.kernel_name == name));
         let shape = Described { map, def }.shape(&verifier, library, &mut shapes)?;
         shapes[at] = shape;
     }
@@ -84,7 +84,8 @@ fn linked(object: &Object, record: &Record) -> Option<ObjectProgram> {
     let name = record.value()["program"].as_str()?;
     let section = record.value()["section"].as_str();
     let named = object.entries().iter().filter(|entry| entry.name == name);
-    let entry = named.clone().find(|entry| Some(entry.section.as_str()) == section).or(named.clone().next())?;
+    let entry =
+        named.clone().find(|entry| Some(entry.section.as_str()) == section).or(named.clone().next())?;
     let program = object.link(entry).ok()?;
     let slots = record.value()["insn_cnt"].as_u64()?;
     (program.insns.len() as u64 == slots * 8).then_some(program)
@@ -153,9 +154,13 @@ impl Described<'_> {
                         "map_flags": def.flags, "btf_value_type_id": def.value_type});
                     Described { map: &map, def: Some(def) }.shape(verifier, library, shapes)?
                 }
-                (false, None) => {
-                    MapShape { map_type: 2, key_size: 4, value_size: 4, max_entries: 1, ..MapShape::default() }
-                }
+                (false, None) => MapShape {
+                    map_type: 2,
+                    key_size: 4,
+                    value_size: 4,
+                    max_entries: 1,
+                    ..MapShape::default()
+                },
             };
             shapes.push(inner);
             shape.inner = Some(shapes.len() - 1);

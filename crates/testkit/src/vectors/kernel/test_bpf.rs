@@ -1,7 +1,9 @@
 //! The programs of the kernel's `test_bpf` module, with the socket buffer that the module makes.
 
 use sandbpf::abi::ProgramType;
-use sandbpf::{AnyInput, ClassicInsn, Code, Dialect, KindName, Packet, PacketMeta, Reserved, Verifier, VlanTag};
+use sandbpf::{
+    AnyInput, ClassicInsn, Code, Dialect, KindName, Packet, PacketMeta, Reserved, Verifier, VlanTag,
+};
 use sandbpf_classic::{Filter, Form, print};
 use serde_json::Value;
 
