@@ -1,8 +1,8 @@
 //! Proves that a program is safe, as Linux 6.18 would, and says why or why not.
 //!
 //! Every path through the program is walked with what is known of registers and stack, by the kernel's rules: an
-//! instruction asks things of the state ([`check`]), which decides them by what is known of values ([`domain`]) and is
-//! changed as the instruction does. [`explore`] decides which paths to walk and when one need not be.
+//! instruction asks things of the state (`check`), which decides them by what is known of values ([`domain`]) and is
+//! changed as the instruction does. `explore` decides which paths to walk and when one need not be.
 //!
 //! ```
 //! use sandbpf_abi::{Program, ProgramType};

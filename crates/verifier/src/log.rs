@@ -3,11 +3,12 @@
 //! At level 1 the log of a path that ended is dropped when the next one is taken up; as in Linux the end of the line
 //! may have been written over by then. Only the end of a very long log is kept.
 
-use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names};
+use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names, Pc};
 
 use crate::environment::Environment;
 use crate::explore::Verifier;
 use crate::print::{self, Shown};
+use crate::state::StateId;
 
 /// All paths are written down, not only the one that fails.
 const ALL_PATHS: u32 = 2;
@@ -108,13 +109,54 @@ impl Verifier<'_> {
         }
         self.log.write("Live regs before insn:\n");
         for (at, marks) in self.graph.marks.iter().enumerate() {
-            let pc = sandbpf_isa::Pc(at as u32);
+            let pc = Pc(at as u32);
             let scc = if marks.scc == 0 { "   ".to_string() } else { format!("{:3}", marks.scc) };
             let live: String = (0..10)
                 .map(|reg| if marks.live & 1 << reg != 0 { char::from(b'0' + reg) } else { '.' })
                 .collect();
             let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
             let line = format!("{scc} {:3}: {live} {insn}\n", self.slot(pc));
+            self.log.write(&line);
+        }
+    }
+
+    /// A value's precision is traced back through a stretch of the path.
+    pub(crate) fn log_trace(&mut self, frame: usize, last: Pc, first: Pc, then: Option<Pc>) {
+        if self.log.level & ALL_PATHS == 0 {
+            return;
+        }
+        let then = then.map_or(-1, |pc| i64::from(self.slot(pc)));
+        let (last, first) = (self.slot(last), self.slot(first));
+        let line =
+            format!("mark_precise: frame{frame}: last_idx {last} first_idx {first} subseq_idx {then} \n");
+        self.log.write(&line);
+    }
+
+    /// What is wanted before an instruction on the way back, unless that is the one that asks: registers and slots of the
+    /// frame.
+    pub(crate) fn log_traced(&mut self, asks: bool, frame: usize, regs: u16, slots: u64, pc: Pc) {
+        if self.log.level & ALL_PATHS == 0 || asks {
+            return;
+        }
+        let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+        let slot = self.slot(pc);
+        let wanted = wanted(regs, slots);
+        self.log.write(&format!("mark_precise: frame{frame}: {wanted} before {slot}: {insn}\n"));
+    }
+
+    /// What is wanted of a state that the path came through, which is marked now.
+    pub(crate) fn log_parent(&mut self, id: StateId, frame: usize, regs: &[u16], slots: &[u64]) {
+        if self.log.level & ALL_PATHS == 0 {
+            return;
+        }
+        for number in (0..=frame).rev() {
+            let state = &self.kept_ref(id).state;
+            if number >= state.frames.len() {
+                continue;
+            }
+            let state = print::state(self.env, state, number, Shown::ALL);
+            let wanted = wanted(regs[number], slots[number]);
+            let line = format!("mark_precise: frame{number}: parent state {wanted}: {state}\n");
             self.log.write(&line);
         }
     }
@@ -228,7 +270,7 @@ impl Verifier<'_> {
     }
 
     /// The caller's frame as it goes on.
-    pub(crate) fn log_returned(&mut self, to: sandbpf_isa::Pc) {
+    pub(crate) fn log_returned(&mut self, to: Pc) {
         if self.log.shows_insns() {
             let caller = self.state_line(Shown::ALL);
             self.log.write(&format!("to caller at {}:\n{caller}\n", self.slot(to)));
@@ -261,6 +303,17 @@ impl Verifier<'_> {
         );
         self.log.write(&line);
     }
+}
+
+/// Registers and slots as the log lists them.
+fn wanted(regs: u16, slots: u64) -> String {
+    let set = |bits: u64, name: &dyn Fn(u32) -> String| {
+        let names: Vec<String> = (0..64).filter(|bit| bits >> bit & 1 != 0).map(name).collect();
+        names.join(",")
+    };
+    let regs = set(regs.into(), &|reg| format!("r{reg}"));
+    let slots = set(slots, &|slot| format!("-{}", (slot + 1) * 8));
+    format!("regs={regs} stack={slots}")
 }
 
 /// What the environment calls what instructions have numbers for.
