@@ -201,7 +201,9 @@ impl Verifier<'_> {
     fn log_source(&mut self, slot: u32) {
         let behind = self.env.lines.partition_point(|line| line.slot <= slot);
         let Some(at) = behind.checked_sub(1) else { return };
-        if self.log.line != Some(at) {
+        // Two records of one line differ by their columns, which are not shown.
+        let is_shown = self.log.line.is_some_and(|shown| self.env.lines[shown].text == self.env.lines[at].text);
+        if !is_shown {
             self.log.line = Some(at);
             let line = format!("; {}\n", self.env.lines[at].text);
             self.log.write(&line);
