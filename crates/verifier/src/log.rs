@@ -227,18 +227,18 @@ impl Verifier<'_> {
     /// The instruction was looked at: what it touched is shown with it.
     pub(crate) fn log_touched(&mut self) {
         let insn = &self.program.insns()[self.pc.index()];
-        let (read, written) = self.life.touched();
+        let (touched, written) = self.life.touched();
         let changed = &mut self.log.changed;
         match insn {
             Insn::Call { callee: Callee::Local(_) | Callee::Register(_) } | Insn::Exit => {}
             Insn::Call { .. } => {
                 changed.regs |= 1;
-                changed.slots |= written;
+                changed.slots |= touched | written;
             }
             _ => {
                 let regs = insn.reads().union(insn.writes());
                 changed.regs |= regs.iter().fold(0, |bits, reg| bits | 1 << reg.number());
-                changed.slots |= read | written;
+                changed.slots |= touched | written;
             }
         }
         if matches!(insn, Insn::Branch { .. }) {

@@ -113,6 +113,10 @@ fn dynptr_slot(reg: &Reg) -> String {
     if reg.ref_id != 0 {
         parts.add(format_args!("ref_id={}", reg.ref_id));
     }
+    // Slices know the pointer that they are of by the same number.
+    if reg.id != 0 {
+        parts.add(format_args!("dynptr_id={}", reg.id));
+    }
     format!("dynptr_{of}({})", parts.0)
 }
 

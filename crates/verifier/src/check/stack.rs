@@ -272,6 +272,7 @@ impl Verifier<'_> {
         let slot = self.cur.frames[frame].stack[at];
         let fill = Touched { slot: Some((frame as u8, at as u8)), ..Touched::default() };
         self.life.read(frame, 1 << at);
+        self.life.touch(at);
         let unreadable = |i: usize| -> Check {
             refuse!(Acces, "invalid read from stack off {off}+{i} size {size}");
         };

@@ -71,7 +71,7 @@ pub(crate) struct StackLife {
     current: Option<usize>,
     pc: Pc,
     written: [u64; 8],
-    /// What the instruction read or changed a part of, for the log.
+    /// What the instruction looked at or changed a part of, for the log.
     touched: u64,
 }
 
@@ -115,7 +115,6 @@ impl StackLife {
 
     /// It reads slots of this frame.
     pub(crate) fn read(&mut self, frame: usize, slots: u64) {
-        self.touched |= slots;
         if let Some(current) = self.current {
             mark_read(&mut self.instances[current], frame, self.pc, slots);
         }
@@ -126,7 +125,7 @@ impl StackLife {
         self.written[frame] |= slots;
     }
 
-    /// It changes a part of a slot.
+    /// It looks at a slot, or changes a part of it.
     pub(crate) fn touch(&mut self, at: usize) {
         self.touched |= 1 << at.min(63);
     }
