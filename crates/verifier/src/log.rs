@@ -134,13 +134,13 @@ impl Verifier<'_> {
 
     /// What is wanted before an instruction on the way back, unless that is the one that asks: registers and slots of the
     /// frame.
-    pub(crate) fn log_traced(&mut self, asks: bool, frame: usize, regs: u16, slots: u64, pc: Pc) {
+    pub(crate) fn log_traced(&mut self, asks: bool, frame: usize, regs: &[u16], slots: &[u64], pc: Pc) {
         if self.log.level & ALL_PATHS == 0 || asks {
             return;
         }
         let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
         let slot = self.slot(pc);
-        let wanted = wanted(regs, slots);
+        let wanted = wanted(regs[frame], slots[frame]);
         self.log.write(&format!("mark_precise: frame{frame}: {wanted} before {slot}: {insn}\n"));
     }
 
@@ -202,7 +202,8 @@ impl Verifier<'_> {
         let behind = self.env.lines.partition_point(|line| line.slot <= slot);
         let Some(at) = behind.checked_sub(1) else { return };
         // Two records of one line differ by their columns, which are not shown.
-        let is_shown = self.log.line.is_some_and(|shown| self.env.lines[shown].text == self.env.lines[at].text);
+        let is_shown =
+            self.log.line.is_some_and(|shown| self.env.lines[shown].text == self.env.lines[at].text);
         if !is_shown {
             self.log.line = Some(at);
             let line = format!("; {}\n", self.env.lines[at].text);

@@ -235,8 +235,7 @@ impl Verifier<'_> {
         loop {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
-            let frame = wanted.frame;
-            self.log_traced(asks, frame, wanted.regs[frame], wanted.slots[frame], pc);
+            self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
             if !asks
                 && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))?
             {
