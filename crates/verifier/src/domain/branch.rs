@@ -86,8 +86,10 @@ pub fn refine(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Sca
         (Cond::Sge, true) | (Cond::Slt, false) => at_most_signed(width, b, a),
         (Cond::Sgt, true) | (Cond::Sle, false) => less_signed(width, b, a),
     }
-    a.sync();
-    b.sync();
+    for of in [a, b] {
+        of.sync();
+        of.settle();
+    }
 }
 
 fn same(width: Width, a: &mut Scalar, b: &mut Scalar) {

@@ -133,6 +133,14 @@ impl Scalar {
         bounds || whole || half
     }
 
+    /// Forgets the bounds if the parts contradict each other (`reg_bounds_sanity_check`).
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.is_broken() {
+            self.unbounded();
+        }
+    }
+
     /// Lets bits and bounds learn from each other (`reg_bounds_sync`).
     #[inline]
     pub fn sync(&mut self) {
@@ -155,6 +163,23 @@ impl Scalar {
         self.smax = self.smax.min((value | (mask & !sign)) as i64);
         self.umin = self.umin.max(value);
         self.umax = self.umax.min(value | mask);
+        if let Some(only) = self.only_number() {
+            *self = Scalar::known(only);
+        }
+    }
+
+    /// The only number that has these bits and lies within the unsigned bounds, if it is one and easily seen.
+    #[inline]
+    fn only_number(&self) -> Option<u64> {
+        let bits = self.var_off;
+        let next = bits.after(self.umin);
+        if bits.has(self.umin) {
+            (next > self.umax).then_some(self.umin)
+        } else if next == bits.value | bits.mask || (next <= self.umax && bits.after(next) > self.umax) {
+            Some(next)
+        } else {
+            None
+        }
     }
 
     /// `__update_reg32_bounds`.
