@@ -58,9 +58,16 @@ impl Scalar {
         copy
     }
 
-    /// What is known of it plus a number (`sync_linked_regs`).
-    pub fn moved(&self, by: i64) -> Scalar {
-        self.alu(AluOp::Add, Width::W64, &Scalar::known(by as u64))
+    /// What is known of a number that is always this far from it, as 64-bit numbers or, with zeros above, as 32-bit
+    /// ones (`sync_linked_regs`).
+    pub fn moved(&self, by: i64, width: Width) -> Scalar {
+        let mut result = *self;
+        result.add(&Scalar::known(by as u64));
+        if width == Width::W32 {
+            result.zero_extend_32();
+        }
+        result.sync();
+        result
     }
 
     /// What is known of `op self`.

@@ -72,6 +72,35 @@ fn equal(width: Width, a: &Scalar, b: &Scalar, x: &Bounds, y: &Bounds) -> Option
 
 /// What is known of two numbers once `a cond b` was found true or false (`reg_set_min_max`).
 pub fn refine(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Scalar) {
+    narrow(cond, width, taken, a, b);
+    for of in [a, b] {
+        of.sync();
+        of.settle();
+    }
+}
+
+/// What is known of a number once `a cond a` was found true or false: Linux 6.18 does not see that both sides are
+/// the same, and narrows it from both.
+pub fn refine_itself(cond: Cond, width: Width, taken: bool, a: &mut Scalar) {
+    let (mut left, mut right) = (*a, *a);
+    narrow(cond, width, taken, &mut left, &mut right);
+    *a = Scalar {
+        var_off: left.var_off,
+        smin: left.smin.max(right.smin),
+        smax: left.smax.min(right.smax),
+        umin: left.umin.max(right.umin),
+        umax: left.umax.min(right.umax),
+        s32_min: left.s32_min.max(right.s32_min),
+        s32_max: left.s32_max.min(right.s32_max),
+        u32_min: left.u32_min.max(right.u32_min),
+        u32_max: left.u32_max.min(right.u32_max),
+    };
+    a.sync();
+    a.settle();
+}
+
+/// The bounds and bits that the condition rules out (`regs_refine_cond_op`).
+fn narrow(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Scalar) {
     match (cond, taken) {
         (Cond::Eq, true) | (Cond::Ne, false) => same(width, a, b),
         (Cond::Ne, true) | (Cond::Eq, false) => different(width, a, b),
@@ -85,10 +114,6 @@ pub fn refine(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Sca
         (Cond::Slt, true) | (Cond::Sge, false) => less_signed(width, a, b),
         (Cond::Sge, true) | (Cond::Slt, false) => at_most_signed(width, b, a),
         (Cond::Sgt, true) | (Cond::Sle, false) => less_signed(width, b, a),
-    }
-    for of in [a, b] {
-        of.sync();
-        of.settle();
     }
 }
 

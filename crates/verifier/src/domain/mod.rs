@@ -5,6 +5,6 @@ mod branch;
 mod scalar;
 mod tnum;
 
-pub use branch::{branch_taken, refine};
+pub use branch::{branch_taken, refine, refine_itself};
 pub use scalar::Scalar;
 pub use tnum::Tnum;
