@@ -64,7 +64,7 @@ fn equal(width: Width, a: &Scalar, b: &Scalar, x: &Bounds, y: &Bounds) -> Option
         return Some(x.bits.value == y.bits.value);
     }
     let apart =
-        !x.bits.overlaps(y.bits) || x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
+        !x.bits.overlap(y.bits) || x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
     let low_apart =
         || a.u32_min > b.u32_max || a.u32_max < b.u32_min || a.s32_min > b.s32_max || a.s32_max < b.s32_min;
     (apart || (width == Width::W64 && low_apart())).then_some(false)

@@ -204,8 +204,11 @@ impl Scalar {
         }
         if self.smin >> 32 == self.smax >> 32 {
             let (min, max) = (self.smin as u32, self.smax as u32);
-            self.u32_min = self.u32_min.max(min);
-            self.u32_max = self.u32_max.min(max);
+            // Otherwise the bounds contradict each other.
+            if min <= max {
+                self.u32_min = self.u32_min.max(min);
+                self.u32_max = self.u32_max.min(max);
+            }
             self.signed_32_from(min, max);
         }
         // From just below a multiple of 2^32 to just above it.

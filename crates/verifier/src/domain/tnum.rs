@@ -111,7 +111,7 @@ impl Tnum {
     }
 
     /// Whether some number is in both.
-    pub const fn overlaps(self, other: Tnum) -> bool {
+    pub const fn overlap(self, other: Tnum) -> bool {
         let known = !self.mask & !other.mask;
         self.value & known == other.value & known
     }
