@@ -227,8 +227,10 @@ impl Verifier<'_> {
         }
         let num = left.num.alu(op, width, &right.num);
         let mut result = Reg { num, ..left };
+        // Of a number that is added to itself the kernel takes what it has become for the distance.
+        let by = if src.reg() == Some(dst) { &result } else { &right };
         let moved = match op {
-            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 => distance(op, width, &left, &right),
+            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 => distance(op, width, &left, by),
             _ => None,
         };
         match moved {
