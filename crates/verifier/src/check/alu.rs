@@ -227,10 +227,11 @@ impl Verifier<'_> {
         }
         let num = left.num.alu(op, width, &right.num);
         let mut result = Reg { num, ..left };
-        // Of a number that is added to itself the kernel takes what it has become for the distance.
-        let by = if src.reg() == Some(dst) { &result } else { &right };
+        let itself = src.reg() == Some(dst);
         let moved = match op {
-            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 => distance(op, width, &left, by),
+            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 && !itself => {
+                distance(op, width, &left, &right)
+            }
             _ => None,
         };
         match moved {
