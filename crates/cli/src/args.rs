@@ -210,6 +210,10 @@ pub(crate) struct Run {
     /// output
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
+    /// The type of the records of a map, or of all maps; found out from the object's types if not given; may be given
+    /// often
+    #[arg(long, value_name = "[MAP=]STRUCT", requires = "events")]
+    pub(crate) event_type: Vec<String>,
     /// Write the packets that match into a capture, whole as they were. It appears when all went well; `-` is the
     /// standard output
     #[arg(short, long, value_name = "FILE")]

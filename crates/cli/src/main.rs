@@ -9,6 +9,7 @@
 mod args;
 mod bytes;
 mod commands;
+mod events;
 mod failure;
 mod object;
 mod output;

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sandbpf::maps::{MapType, User};
+use sandbpf::maps::typed::{self, View};
+use sandbpf::maps::{Environment, MapType, User};
 use sandbpf::object::{Object, ObjectSet, Options, elf::Btf};
-use sandbpf::{AnyProgram, KindName, Loader};
+use sandbpf::{AnyProgram, KindName, Loader, Maps};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, shown};
-use crate::source::read_file;
+use crate::source::{read_file, read_json};
 use crate::types;
 
 /// The first bytes of an object file.
@@ -40,6 +41,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) kind: Option<KindName>,
     pub(crate) globals: &'a [(String, String)],
     pub(crate) btf: Option<&'a Path>,
+    /// How many processors programs run on.
+    pub(crate) processors: u32,
 }
 
 impl Loaded {
@@ -63,7 +66,14 @@ impl Loaded {
                 return Err(failed(&format!("--program must choose one of {}", many.join(", "))));
             }
         };
-        let set = ObjectSet::new(object).map_err(|error| failed(&error))?;
+        let environment = Environment { cpus: wanted.processors, ..Environment::default() };
+        let set = ObjectSet::with_maps(object, Maps::with_environment(environment));
+        let set = set.map_err(|error| failed(&error))?;
+        for map in set.maps().iter().filter(|map| map.map_type() == MapType::PerfEventArray) {
+            // Somebody reads what programs write there.
+            let readers = typed::PerfEventArray::of(Arc::clone(map), &map.spec().name);
+            readers.map_err(|error| failed(&error))?.open().map_err(|errno| failed(&errno))?;
+        }
         let program = match wanted.kind {
             Some(kind) => set.any_as(&name, kind, loader),
             None => set.any(&name, loader),
@@ -84,8 +94,7 @@ impl Loaded {
     pub(crate) fn fill(&self, path: &Path) -> Result<(), Failure> {
         let place = shown(path);
         let failed = |what: String| Failure::input(&place, what);
-        let entries: Value =
-            serde_json::from_slice(&read_file(path)?).map_err(|error| failed(error.to_string()))?;
+        let entries = read_json(path)?;
         for described in entries["maps"].as_array().into_iter().flatten() {
             let name = described["name"].as_str().ok_or_else(|| failed("a map without a name".into()))?;
             let map = self.set.maps().named(name).map_err(|error| failed(error.to_string()))?;
@@ -135,34 +144,6 @@ impl Loaded {
             Some(json!({ "name": def.name, "type": def.map_type.to_string(), "entries": entries }))
         });
         json!({ "maps": maps.collect::<Vec<_>>() })
-    }
-
-    /// The records that programs wrote since the last time, one value each.
-    pub(crate) fn events(&self) -> Vec<Value> {
-        let mut events = Vec::new();
-        for map in self.set.maps().iter() {
-            let name = &map.spec().name;
-            match map.map_type() {
-                MapType::Ringbuf => {
-                    let _ = map.ring_consume(|record| {
-                        events.push(json!({ "map": name, "data": hex::encode(record) }));
-                    });
-                }
-                MapType::PerfEventArray => {
-                    let (records, lost) = map.perf_take().unwrap_or_default();
-                    for record in records {
-                        events.push(
-                            json!({ "map": name, "cpu": record.cpu, "data": hex::encode(&record.data) }),
-                        );
-                    }
-                    if lost > 0 {
-                        events.push(json!({ "map": name, "lost": lost }));
-                    }
-                }
-                _ => {}
-            }
-        }
-        events
     }
 }
 

@@ -2,11 +2,15 @@
 //!
 //! ```json
 //! [{ "program": "enter",
-//!    "context": {"di": 3, "si": "0x7ffd00001000"},
+//!    "args": [3, "0x7ffd00001000"],
 //!    "task": {"pid": 42, "tgid": 42, "uid": 1000, "comm": "curl"},
 //!    "memory": [{"space": "user", "address": "0x7ffd00001000", "text": "/etc/passwd"}],
 //!    "time_ns": 1000, "cpu": 0 }]
 //! ```
+//!
+//! The context is what the program is given: `args` and `returned` of a function that is called (for kprobes they are in
+//! the registers of x86-64, for other programs words one after the other), or `context`, its bytes in hexadecimal or its
+//! fields by name.
 
 use sandbpf::abi::{Program, ProgramType};
 use sandbpf::{DescribedHost, KindName, Space, Task};
@@ -26,10 +30,22 @@ pub(crate) struct Scene {
 /// The longest context that a field of the file makes.
 const LONGEST: usize = 1 << 16;
 
-/// Reads the events of a file for programs of a kind.
-pub(crate) fn parse(text: &[u8], kind: KindName) -> Result<Vec<Scene>, String> {
-    let events: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    match &events {
+/// The most processors that Linux is built for.
+const PROCESSORS: u64 = 8192;
+
+/// How many processors there are in the worlds of these events: one at least.
+pub(crate) fn processors(events: &Value) -> u32 {
+    let list = match events {
+        Value::Array(events) => events.as_slice(),
+        event => std::slice::from_ref(event),
+    };
+    let cpus = list.iter().filter_map(|event| number(&event["cpu"], "cpu").ok());
+    cpus.filter(|&cpu| cpu < PROCESSORS).max().map_or(1, |cpu| cpu as u32 + 1)
+}
+
+/// Reads events for programs of a kind.
+pub(crate) fn parse(events: &Value, kind: KindName) -> Result<Vec<Scene>, String> {
+    match events {
         Value::Array(events) => {
             let numbered = events.iter().enumerate();
             numbered
@@ -50,6 +66,7 @@ const EVENT: &[&str] = &[
     "kernel_stack",
     "memory",
     "program",
+    "returned",
     "symbols",
     "task",
     "time_ns",
@@ -83,7 +100,7 @@ fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
     fields(event, EVENT)?;
     let mut host = DescribedHost::new()
         .time(number(&event["time_ns"], "time_ns")?)
-        .processor(number(&event["cpu"], "cpu")? as u32)
+        .processor(below(&event["cpu"], "cpu", PROCESSORS)? as u32)
         .task(task(&event["task"])?)
         .attach_cookie(number(&event["cookie"], "cookie")?)
         .function(number(&event["function"], "function")?, list(&event["args"], "args")?.len() as u8);
@@ -125,7 +142,7 @@ fn task(described: &Value) -> Result<Task, String> {
         [("pid", &mut task.pid), ("tgid", &mut task.tgid), ("uid", &mut task.uid), ("gid", &mut task.gid)]
     {
         if !described[field].is_null() {
-            *to = number(&described[field], field)? as u32;
+            *to = below(&described[field], field, 1 << 32)? as u32;
         }
     }
     if let Some(comm) = described["comm"].as_str() {
@@ -139,35 +156,71 @@ fn task(described: &Value) -> Result<Task, String> {
 
 /// The context's bytes: as they are, by the names of its fields, or as arguments of eight bytes.
 fn context(event: &Value, kind: KindName) -> Result<Vec<u8>, String> {
-    let args = list(&event["args"], "args")?;
-    if !args.is_empty() {
-        let words = args.iter().map(|arg| number(arg, "args")).collect::<Result<Vec<_>, _>>()?;
-        return Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    let called = ["args", "returned"].into_iter().find(|field| !event[field].is_null());
+    if let Some(called) = called {
+        return match &event["context"] {
+            Value::Null => call(event, kind),
+            _ => Err(format!("`{called}` and `context` say the same thing twice; give one of them")),
+        };
     }
     match &event["context"] {
         Value::Null => Ok(Vec::new()),
         Value::String(digits) => bytes::parse(digits).map_err(|error| format!("context: {error}")),
-        Value::Object(fields) => {
-            let name = kind.as_str().replace('-', "_");
-            let known = ProgramType::from_name(&name).map(Program::new);
-            let layout = known.as_ref().and_then(|program| program.view()).map(|view| view.layout);
-            let layout =
-                layout.ok_or_else(|| format!("a context of {kind} programs has no fields with names"))?;
-            let mut bytes = vec![0; layout.size.min(LONGEST)];
-            for (name, value) in fields {
-                let field = layout.field(name).ok_or_else(|| {
-                    let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
-                    format!("context: `{name}` is no field; there are {}", names.join(", "))
-                })?;
-                let value = number(value, name)?.to_le_bytes();
-                let size = field.size.min(8);
-                if let Some(place) = bytes.get_mut(field.offset..field.offset + size) {
-                    place.copy_from_slice(&value[..size]);
-                }
-            }
-            Ok(bytes)
-        }
+        Value::Object(fields) => fields_by_name(fields, kind),
         _ => Err("context: expected bytes in hexadecimal, or fields by name".into()),
+    }
+}
+
+/// The bytes of a context whose fields have these values.
+fn fields_by_name(fields: &serde_json::Map<String, Value>, kind: KindName) -> Result<Vec<u8>, String> {
+    let name = kind.as_str().replace('-', "_");
+    let known = ProgramType::from_name(&name).map(Program::new);
+    let layout = known.as_ref().and_then(|program| program.view()).map(|view| view.layout);
+    let layout = layout.ok_or_else(|| format!("a context of {kind} programs has no fields with names"))?;
+    let mut bytes = vec![0; layout.size.min(LONGEST)];
+    for (name, value) in fields {
+        let field = layout.field(name).ok_or_else(|| {
+            let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
+            format!("context: `{name}` is no field; there are {}", names.join(", "))
+        })?;
+        let value = number(value, name)?.to_le_bytes();
+        let size = field.size.min(8);
+        if let Some(place) = bytes.get_mut(field.offset..field.offset + size) {
+            place.copy_from_slice(&value[..size]);
+        }
+    }
+    Ok(bytes)
+}
+
+/// The context of a call: what the function is given and what it returns, where programs of this kind find them.
+fn call(event: &Value, kind: KindName) -> Result<Vec<u8>, String> {
+    let args = list(&event["args"], "args")?.iter().map(|arg| number(arg, "args"));
+    let mut words = args.collect::<Result<Vec<_>, _>>()?;
+    let returned = match &event["returned"] {
+        Value::Null => None,
+        value => Some(number(value, "returned")?),
+    };
+    if kind != KindName::Kprobe {
+        // After the arguments, as programs at the end of a function see it.
+        words.extend(returned);
+        return Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+    }
+    // The convention for calls on x86-64.
+    const REGISTERS: [&str; 6] = ["di", "si", "dx", "cx", "r8", "r9"];
+    if words.len() > REGISTERS.len() {
+        return Err(format!("args: {} are more than registers hold, which is 6", words.len()));
+    }
+    let names = REGISTERS.into_iter().zip(words).chain(returned.map(|word| ("ax", word)));
+    let fields = names.map(|(name, word)| (name.to_string(), Value::from(word))).collect();
+    fields_by_name(&fields, kind)
+}
+
+/// A number below a limit.
+fn below(value: &Value, what: &str, limit: u64) -> Result<u64, String> {
+    let number = number(value, what)?;
+    match number < limit {
+        true => Ok(number),
+        false => Err(format!("{what}: expected a number below {limit}, found {number}")),
     }
 }
 

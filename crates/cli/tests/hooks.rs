@@ -136,6 +136,28 @@ mod objects {
     }
 
     #[test]
+    fn arguments_are_where_the_program_looks() {
+        let directory = scratch();
+        let path = directory.path().join("events.json");
+        let path = path.to_str().unwrap();
+        let run = |kind: &str, at: u32, event: &str| {
+            fs::write(path, event).unwrap();
+            let text = format!("r0 = *(u64 *)(r1 + {at})\nexit");
+            sandbpf(&["run", "-e", &text, "--kind", kind, "--input", path])
+        };
+        let event = r#"{"args": [11, 12, 13], "returned": -14}"#;
+        // Registers: rsi, rdx, rax.
+        assert_eq!(run("kprobe", 104, event).out, "returned 12\n");
+        assert_eq!(run("kprobe", 96, event).out, "returned 13\n");
+        assert_eq!(run("kprobe", 80, event).out, "returned -14\n");
+        // Words, and behind them what came of it.
+        assert_eq!(run("tracing", 8, event).out, "returned 12\n");
+        assert_eq!(run("tracing", 24, event).out, "returned -14\n");
+        let seven = r#"{"args": [1, 2, 3, 4, 5, 6, 7]}"#;
+        assert!(run("kprobe", 0, seven).err.contains("7 are more than registers hold, which is 6"));
+    }
+
+    #[test]
     fn events_describe_a_world() {
         let directory = scratch();
         let path = directory.path().join("events.json");
@@ -158,6 +180,10 @@ mod objects {
             assert!(done.err.contains(what), "{}", done.err);
         };
         refused(r#"[{"arguments": [1]}]"#, "event 0: `arguments` is no field; there are args, context");
+        for field in ["args", "returned"] {
+            let both = format!(r#"{{"{field}": [1], "context": "0100000000000000"}}"#);
+            refused(&both, &format!("`{field}` and `context` say the same thing twice; give one of them"));
+        }
         refused(r#"{"memory": [{"address": "x", "text": "a"}]}"#, "memory 0: address: expected a number");
         refused(r#"{"memory": [{"space": "outer", "address": 0, "text": "a"}]}"#, "`outer` is no space");
         refused(r#"{"task": {"pdi": 1}}"#, "task: `pdi` is no field");

@@ -221,6 +221,11 @@ impl Object {
         self.core.len()
     }
 
+    /// The types of the object that stand for types of the kernel: those that such places name.
+    pub fn core_types(&self) -> impl Iterator<Item = TypeId> + '_ {
+        self.core.iter().map(|(_, _, record)| record.ty)
+    }
+
     /// What the object expects from the kernel and did not get; loaders refuse an object for any of these.
     pub fn missing(&self) -> impl Iterator<Item = &ObjectError> {
         self.externs.iter().filter_map(Extern::error)

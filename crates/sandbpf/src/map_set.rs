@@ -91,6 +91,11 @@ impl Maps {
         Maps { inner: Arc::new(Inner { environment, ..Inner::default() }) }
     }
 
+    /// How many CPUs there are.
+    pub fn processors(&self) -> u32 {
+        self.inner.environment.cpus
+    }
+
     /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
     pub fn create(&self, spec: MapSpec) -> Result<Arc<Map>, MapError> {
         let (name, map_type) = (spec.name.clone(), spec.map_type.name());

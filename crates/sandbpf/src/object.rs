@@ -76,10 +76,14 @@ impl ObjectSet {
     pub fn with_maps(object: Object, maps: Maps) -> Result<ObjectSet, ObjectSetError> {
         let mut numbers = Vec::new();
         for def in object.maps() {
-            let Some(spec) = spec(def) else {
+            let Some(mut spec) = spec(def) else {
                 numbers.push(None);
                 continue;
             };
+            // As loaders do: an entry for each processor.
+            if spec.map_type == MapType::PerfEventArray && spec.max_entries == 0 {
+                spec.max_entries = maps.processors();
+            }
             let number = maps.iter().count() as u32;
             let map = maps.create(spec)?;
             if let Some(bytes) = &def.initial {
@@ -214,11 +218,15 @@ fn spec(def: &MapDef) -> Option<MapSpec> {
     if !def.autocreate || map_type == MapType::StructOps {
         return None;
     }
-    let mut spec = MapSpec::new(map_type, def.key_size, def.value_size, def.max_entries)
+    // A ring buffer has no values. Who gives the type of one says what its records are, for tools that make types of
+    // it; Cilium's loader ignores the size, and so do we.
+    let names_records = map_type == MapType::Ringbuf && def.value_type != 0;
+    let value_size = if names_records { 0 } else { def.value_size };
+    let mut spec = MapSpec::new(map_type, def.key_size, value_size, def.max_entries)
         .with_flags(def.flags)
         .with_name(&def.name);
     spec.map_extra = def.extra;
-    if def.kernel_types() != (0, 0) {
+    if def.kernel_types() != (0, 0) && !names_records {
         let key = Some(def.key_size).filter(|_| def.kernel_types().0 != 0);
         spec.btf = Some(BtfSizes { key, value: def.value_size });
     }

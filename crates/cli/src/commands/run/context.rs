@@ -10,7 +10,6 @@ use super::{About, Job, engine_name};
 use crate::args::Format;
 use crate::failure::{Failure, shown};
 use crate::scene::{self, Scene};
-use crate::source::read_file;
 use crate::{Answer, bytes, output};
 
 #[derive(Debug, Serialize)]
@@ -42,8 +41,8 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
             .map_err(|error| Failure::input(format!("--context:{}", error.column), error))?;
         scenes.push(Scene { program: None, context, host: DescribedHost::new() });
     }
-    for path in &args.input {
-        let events = scene::parse(&read_file(path)?, kind);
+    for (path, events) in &job.inputs {
+        let events = scene::parse(events, kind);
         scenes.extend(events.map_err(|what| Failure::input(shown(path), what))?);
     }
     if scenes.is_empty() {

@@ -28,10 +28,11 @@ use sandbpf::{AnyProgram, DescribedHost, Engine, KindName, Limits, LoadError, Lo
 use serde::Serialize;
 
 use crate::args::{Dialect, Run};
+use crate::events::{self, EventTypes};
 use crate::failure::{Failure, is_dash};
 use crate::program::Program;
-use crate::source::Source;
-use crate::{Answer, object, output};
+use crate::source::{Source, read_json};
+use crate::{Answer, object, output, scene};
 
 /// What a run works with.
 struct Job<'a> {
@@ -43,6 +44,8 @@ struct Job<'a> {
     loader: Loader,
     /// All captures, in order.
     captures: Vec<&'a Path>,
+    /// Described events, by their files.
+    inputs: Vec<(&'a Path, serde_json::Value)>,
 }
 
 pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
@@ -56,7 +59,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     let stdin = path
         .into_iter()
         .chain(captures.iter().copied())
-        .chain(args.hex_file.iter().map(|path| path.as_path()));
+        .chain([&args.hex_file, &args.input, &args.set_map].into_iter().flatten().map(|path| path.as_path()));
     if stdin.filter(|path| is_dash(path)).count() > 1 {
         return Err(Failure::usage("the standard input can be read once"));
     }
@@ -69,6 +72,8 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     if let Some(instructions) = args.budget {
         loader = loader.limits(Limits { instructions });
     }
+    let inputs = args.input.iter().map(|path| Ok((path.as_path(), read_json(path)?)));
+    let inputs = inputs.collect::<Result<Vec<_>, Failure>>()?;
     let is_object = source.bytes.starts_with(object::MAGIC);
     let (program, loaded) = match is_object {
         true => {
@@ -78,6 +83,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
                 kind: args.kind,
                 globals: &args.set_global,
                 btf: args.btf.as_deref(),
+                processors: inputs.iter().map(|(_, events)| scene::processors(events)).max().unwrap_or(1),
             };
             let loaded = object::Loaded::open(&source.bytes, &wanted, &loader)?;
             args.set_map.iter().try_for_each(|path| loaded.fill(path))?;
@@ -87,7 +93,10 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     };
     let kind = loaded.as_ref().map_or(kind, |loaded| loaded.program.kind());
     check_inputs(args, kind, &captures)?;
-    let job = Job { args, source, program, loaded, loader, captures };
+    let job = Job { args, source, program, loaded, loader, captures, inputs };
+    if let Some(loaded) = &job.loaded {
+        job.event_types(loaded)?;
+    }
     let answer = job.run(kind, out)?;
     job.show_maps(out)?;
     Ok(answer)
@@ -140,6 +149,12 @@ impl Job<'_> {
         }
     }
 
+    /// The types of the records that programs write; a name that the object lacks is said before anything runs.
+    fn event_types<'l>(&'l self, loaded: &'l object::Loaded) -> Result<EventTypes<'l>, Failure> {
+        EventTypes::new(loaded.set.object(), &self.args.event_type)
+            .map_err(|what| self.source.failure(format!("--event-type: {what}")))
+    }
+
     /// Writes what the maps hold, and what programs wrote to their readers.
     fn show_maps(&self, out: &mut impl Write) -> Result<(), Failure> {
         let Some(loaded) = &self.loaded else {
@@ -157,7 +172,8 @@ impl Job<'_> {
             file.complete()
         };
         if let Some(path) = &self.args.events {
-            to(path, loaded.events())?;
+            let known = self.event_types(loaded)?;
+            to(path, events::take(&loaded.set, &known))?;
         }
         if let Some(path) = &self.args.maps {
             to(path, vec![loaded.maps()])?;
