@@ -190,17 +190,21 @@ pub(crate) struct Run {
     /// Events for programs that trace, as JSON: context, task, memory, time; may be given often
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
-    /// Which program of an object file
+    /// Which program of an object file; the only one, or the first that events name, if not given
     #[arg(long = "program", id = "program-name", value_name = "NAME")]
     pub(crate) program_name: Option<String>,
-    /// Set a global variable of an object file before it is loaded: a number, or bytes as hex:…; may be given often
+    /// Set a global variable of an object file before it is loaded: a number, text, the name of a value, JSON, or bytes
+    /// as hex:…; may be given often
     #[arg(long, value_name = "NAME=VALUE", value_parser = global)]
     pub(crate) set_global: Vec<(String, String)>,
     /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
-    /// Put entries into maps of an object file before it runs: JSON as --maps writes it, keys and values as numbers or
-    /// as bytes in hexadecimal
+    /// Make maps for code that names them by number, as bpftrace's does: JSON with number, type, max_entries, and what
+    /// keys and values are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) define_maps: Vec<PathBuf>,
+    /// Put entries into maps before the program runs: JSON as --maps writes it, or with bytes in hexadecimal
     #[arg(long, value_name = "FILE")]
     pub(crate) set_map: Vec<PathBuf>,
     /// Write what the maps hold afterwards into a file, as JSON; `-` is the standard output

@@ -9,14 +9,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sandbpf::maps::MapType;
+use sandbpf::object::Object;
 use sandbpf::object::elf::{Btf, Kind, TypeId};
-use sandbpf::object::{Object, ObjectSet};
 use serde_json::{Map, Value, json};
 
+use crate::held::Held;
 use crate::types;
 
 /// The types of the records of an object's maps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct EventTypes<'o> {
     types: Option<&'o Btf>,
     /// By the name of the map.
@@ -38,7 +39,13 @@ struct Candidate<'o> {
 
 impl<'o> EventTypes<'o> {
     /// What the object tells, and what the user says: `MAP=STRUCT`, or `STRUCT` for all maps.
-    pub(crate) fn new(object: &'o Object, said: &'o [String]) -> Result<EventTypes<'o>, String> {
+    pub(crate) fn new(object: Option<&'o Object>, said: &'o [String]) -> Result<EventTypes<'o>, String> {
+        let Some(object) = object else {
+            return match said.is_empty() {
+                true => Ok(EventTypes::default()),
+                false => Err("types are those of an object file".into()),
+            };
+        };
         let candidates = object.btf().map(|types| candidates(object, types)).unwrap_or_default();
         let mut known =
             EventTypes { types: object.btf(), declared: HashMap::new(), chosen: None, candidates };
@@ -126,11 +133,9 @@ impl<'o> EventTypes<'o> {
 }
 
 /// The records that programs wrote since the last time, one value each.
-pub(crate) fn take(set: &ObjectSet, known: &EventTypes<'_>) -> Vec<Value> {
+pub(crate) fn take(held: &[Held], known: &EventTypes<'_>) -> Vec<Value> {
     let mut events = Vec::new();
-    for def in set.object().maps() {
-        let Ok(map) = set.maps().named(&def.name) else { continue };
-        let name = def.name.as_str();
+    for Held { name, map, .. } in held {
         match map.map_type() {
             MapType::Ringbuf => {
                 let _ = map.ring_consume(|record| events.push(known.show(name, None, record)));

@@ -9,8 +9,10 @@
 mod args;
 mod bytes;
 mod commands;
+mod encode;
 mod events;
 mod failure;
+mod held;
 mod object;
 mod output;
 mod program;

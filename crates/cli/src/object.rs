@@ -1,17 +1,16 @@
-//! Object files on the command line: opened, changed, loaded; their maps shown afterwards.
+//! Object files on the command line: opened, changed, loaded.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use sandbpf::maps::typed::{self, View};
-use sandbpf::maps::{Environment, MapType, User};
-use sandbpf::object::{Object, ObjectSet, Options, elf::Btf};
+use sandbpf::object::elf::{Btf, Kind};
+use sandbpf::object::{Object, ObjectSet, Options};
 use sandbpf::{AnyProgram, KindName, Loader, Maps};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::encode;
 use crate::failure::{Failure, shown};
-use crate::source::{read_file, read_json};
-use crate::types;
+use crate::source::read_file;
 
 /// The first bytes of an object file.
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
@@ -41,8 +40,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) kind: Option<KindName>,
     pub(crate) globals: &'a [(String, String)],
     pub(crate) btf: Option<&'a Path>,
-    /// How many processors programs run on.
-    pub(crate) processors: u32,
+    /// The maps that it is loaded among.
+    pub(crate) maps: &'a Maps,
 }
 
 impl Loaded {
@@ -52,28 +51,24 @@ impl Loaded {
         let failed = |error: &dyn std::fmt::Display| Failure::input(&place, error);
         let mut object = parse(wanted.path, bytes, wanted.btf)?;
         for (name, value) in wanted.globals {
-            let size = object.global(name).map_or(0, |global| global.size);
-            let bytes =
-                global_bytes(value, size).map_err(|what| failed(&format!("global `{name}`: {what}")))?;
+            let bytes = global_bytes(&object, name, value)
+                .map_err(|what| failed(&format!("global `{name}`: {what}")))?;
             object.set_global(name, &bytes).map_err(|error| failed(&error))?;
         }
         let names: Vec<String> = object.entries().iter().map(|entry| entry.name.clone()).collect();
         let name = match (wanted.program, names.as_slice()) {
-            (Some(name), _) => name.to_string(),
+            (Some(name), _) if names.iter().any(|other| other == name) => name.to_string(),
+            (Some(name), _) => {
+                let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+                return Err(failed(&format!("there is no program `{name}`; there are {names}")));
+            }
             (None, [only]) => only.clone(),
             (None, []) => return Err(failed(&"the object has no programs")),
             (None, many) => {
                 return Err(failed(&format!("--program must choose one of {}", many.join(", "))));
             }
         };
-        let environment = Environment { cpus: wanted.processors, ..Environment::default() };
-        let set = ObjectSet::with_maps(object, Maps::with_environment(environment));
-        let set = set.map_err(|error| failed(&error))?;
-        for map in set.maps().iter().filter(|map| map.map_type() == MapType::PerfEventArray) {
-            // Somebody reads what programs write there.
-            let readers = typed::PerfEventArray::of(Arc::clone(map), &map.spec().name);
-            readers.map_err(|error| failed(&error))?.open().map_err(|errno| failed(&errno))?;
-        }
+        let set = ObjectSet::with_maps(object, wanted.maps.clone()).map_err(|error| failed(&error))?;
         let program = match wanted.kind {
             Some(kind) => set.any_as(&name, kind, loader),
             None => set.any(&name, loader),
@@ -89,102 +84,42 @@ impl Loaded {
         }
         Ok(Loaded { name, set, program })
     }
+}
 
-    /// Puts entries into maps, as a file of JSON says.
-    pub(crate) fn fill(&self, path: &Path) -> Result<(), Failure> {
-        let place = shown(path);
-        let failed = |what: String| Failure::input(&place, what);
-        let entries = read_json(path)?;
-        for described in entries["maps"].as_array().into_iter().flatten() {
-            let name = described["name"].as_str().ok_or_else(|| failed("a map without a name".into()))?;
-            let map = self.set.maps().named(name).map_err(|error| failed(error.to_string()))?;
-            let user = map.user();
-            for (number, entry) in described["entries"].as_array().into_iter().flatten().enumerate() {
-                let bytes = |field: &str, size: usize| {
-                    let bytes = match &entry[field] {
-                        Value::String(digits) => {
-                            crate::bytes::parse(digits).map_err(|error| error.to_string())
-                        }
-                        Value::Number(number) => global_bytes(&number.to_string(), size),
-                        _ => Err("expected a number or bytes in hexadecimal".into()),
-                    };
-                    bytes.map_err(|what| failed(format!("map `{name}`, entry {number}, {field}: {what}")))
-                };
-                let (key, value) =
-                    (bytes("key", map.spec().key_size as usize)?, bytes("value", user.value_size())?);
-                let result =
-                    match key.len() == map.spec().key_size as usize && value.len() == user.value_size() {
-                        true => user.update(&key, &value, 0),
-                        false => Err(sandbpf::maps::Errno::EINVAL),
-                    };
-                result.map_err(|errno| failed(format!("map `{name}`, entry {number}: {errno}")))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the maps hold.
-    pub(crate) fn maps(&self) -> Value {
-        let object = self.set.object();
-        let maps = object.maps().iter().filter_map(|def| {
-            let map = self.set.maps().named(&def.name).ok()?;
-            let entries = entries(&map.user(), |key, value| {
-                let key = types::value(object.btf(), def.key_type, key);
-                let cpus: Vec<Value> = match map.map_type().is_per_cpu() {
-                    true => value
-                        .chunks((def.value_size as usize).next_multiple_of(8).max(8))
-                        .map(|value| types::value(object.btf(), def.value_type, value))
-                        .collect(),
-                    false => vec![types::value(object.btf(), def.value_type, value)],
-                };
-                let value =
-                    if cpus.len() == 1 { cpus.into_iter().next().unwrap_or_default() } else { json!(cpus) };
-                json!({ "key": key, "value": value })
-            });
-            Some(json!({ "name": def.name, "type": def.map_type.to_string(), "entries": entries }))
+/// A value for a global variable of a type: a number, a flag, text, the name of a value, or bytes as `hex:…`; JSON for
+/// structures and arrays.
+fn global_bytes(object: &Object, name: &str, text: &str) -> Result<Vec<u8>, String> {
+    let Some(global) = object.global(name) else {
+        let names = variables(object);
+        return Err(match names.is_empty() {
+            true => "the object has no global variables".into(),
+            false => format!("the object has no such variable; there are {}", names.join(", ")),
         });
-        json!({ "maps": maps.collect::<Vec<_>>() })
-    }
-}
-
-/// Every entry of a map that has keys, in the order in which `bpf(2)` walks it. What an array holds at first is not
-/// shown.
-fn entries(user: &User<'_>, mut show: impl FnMut(&[u8], &[u8]) -> Value) -> Vec<Value> {
-    /// No map is shown longer than this.
-    const MOST: usize = 1 << 20;
-    let is_array = matches!(user.map().map_type(), MapType::Array | MapType::PercpuArray);
-    let mut entries = Vec::new();
-    let mut key = user.next_key(None).ok();
-    while let Some(at) = key.filter(|_| entries.len() < MOST) {
-        if let Ok(value) = user.lookup(&at, 0)
-            && !(is_array && value.iter().all(|&byte| byte == 0))
-        {
-            entries.push(show(&at, &value));
-        }
-        key = user.next_key(Some(&at)).ok();
-    }
-    entries
-}
-
-/// A value for a global variable: a number that fits its size, or bytes as `hex:…`.
-fn global_bytes(text: &str, size: usize) -> Result<Vec<u8>, String> {
-    if let Some(digits) = text.strip_prefix("hex:") {
-        return crate::bytes::parse(digits).map_err(|error| error.to_string());
-    }
-    let number = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok().map(i128::from),
-        None => text.parse::<i128>().ok(),
     };
-    let number = number.ok_or_else(|| format!("`{text}` is no number; bytes begin with `hex:`"))?;
-    let bits = 8 * size.min(8) as u32;
-    let fits = bits > 0 && number < 1i128 << bits && number >= -(1i128 << (bits - 1));
-    if !fits {
-        return Err(format!("{text} does not fit {size} bytes"));
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let value = match text.strip_prefix("0x") {
+        Some(digits) => {
+            let number = u64::from_str_radix(digits, 16);
+            Value::from(number.map_err(|_| format!("`{text}` is no number of 64 bits"))?)
+        }
+        None if text.starts_with(['{', '[']) || is_number(text) || text == "true" || text == "false" => {
+            serde_json::from_str(text)
+                .map_err(|_| format!("`{text}` is no number; bytes begin with `hex:`"))?
+        }
+        None => Value::from(text),
+    };
+    match (global.ty, &value) {
+        (None, Value::String(text)) if !text.starts_with("hex:") => {
+            Err(format!("`{text}` is no number; bytes begin with `hex:`"))
+        }
+        (ty, value) => encode::value(object.btf(), ty.unwrap_or(0), global.size, value),
     }
-    let mut bytes = (number as i64 as u64).to_le_bytes().to_vec();
-    if number > i128::from(i64::MAX) {
-        bytes = (number as u64).to_le_bytes().to_vec();
-    }
-    bytes.resize(size, if number < 0 { 0xff } else { 0 });
-    Ok(bytes)
+}
+
+/// The variables that can be set, by the types.
+fn variables(object: &Object) -> Vec<&str> {
+    let Some(types) = object.btf() else { return Vec::new() };
+    let variables = types.iter().filter(|(_, ty)| matches!(ty.kind, Kind::Var { .. }));
+    let names = variables.map(|(id, _)| types.name(id)).filter(|name| object.global(name).is_some());
+    names.take(20).collect()
 }

@@ -43,6 +43,11 @@ pub(crate) fn processors(events: &Value) -> u32 {
     cpus.filter(|&cpu| cpu < PROCESSORS).max().map_or(1, |cpu| cpu as u32 + 1)
 }
 
+/// The program that the first event is for, if it says.
+pub(crate) fn first_program(events: &Value) -> Option<&str> {
+    events.get(0).unwrap_or(events)["program"].as_str()
+}
+
 /// Reads events for programs of a kind.
 pub(crate) fn parse(events: &Value, kind: KindName) -> Result<Vec<Scene>, String> {
     match events {
@@ -73,7 +78,7 @@ const EVENT: &[&str] = &[
     "user_stack",
 ];
 const TASK: &[&str] = &["cgroups", "comm", "gid", "pid", "tgid", "uid"];
-const MEMORY: &[&str] = &["address", "bytes", "space", "text"];
+const MEMORY: &[&str] = &["address", "bytes", "space", "text", "words"];
 
 /// A name that nothing reads is a mistake, not a remark.
 fn fields(described: &Value, known: &[&str]) -> Result<(), String> {
@@ -113,16 +118,15 @@ fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
             Some(other) => return Err(what(format!("`{other}` is no space; there are user, kernel"))),
         };
         let address = number(&piece["address"], "address").map_err(what)?;
-        let content = match (&piece["text"], &piece["bytes"]) {
-            (Value::String(text), _) => [text.as_bytes(), &[0]].concat(),
-            (_, Value::String(digits)) => bytes::parse(digits).map_err(|error| what(error.to_string()))?,
-            _ => return Err(what("it has neither text nor bytes".into())),
-        };
+        let content = content(piece).map_err(what)?;
         host = host.memory(space, address, &content);
     }
     for (field, space) in [("user_stack", Space::User), ("kernel_stack", Space::Kernel)] {
         let addresses = list(&event[field], field)?.iter().map(|address| number(address, field));
         host = host.stack(space, &addresses.collect::<Result<Vec<_>, _>>()?);
+    }
+    if !matches!(event["symbols"], Value::Null | Value::Object(_)) {
+        return Err(format!("symbols: expected names with addresses, found {}", event["symbols"]));
     }
     for (name, address) in event["symbols"].as_object().into_iter().flatten() {
         host = host.symbol(name, number(address, "symbols")?);
@@ -135,6 +139,24 @@ fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
     Ok(Scene { program, context: context(event, kind)?, host })
 }
 
+/// What lies in a piece of memory: text that a NUL ends, bytes in hexadecimal, or words of eight bytes, such as pointers.
+fn content(piece: &Value) -> Result<Vec<u8>, String> {
+    let given: Vec<&str> =
+        ["text", "bytes", "words"].into_iter().filter(|field| !piece[field].is_null()).collect();
+    match (given.as_slice(), &piece["text"], &piece["bytes"]) {
+        (["text"], Value::String(text), _) => Ok([text.as_bytes(), &[0]].concat()),
+        (["bytes"], _, Value::String(digits)) => {
+            bytes::parse(digits).map_err(|error| format!("bytes:{}: {error}", error.column))
+        }
+        (["words"], ..) => {
+            let words = list(&piece["words"], "words")?.iter().map(|word| number(word, "words"));
+            Ok(words.collect::<Result<Vec<_>, _>>()?.iter().flat_map(|word| word.to_le_bytes()).collect())
+        }
+        ([field @ ("text" | "bytes")], ..) => Err(format!("{field}: expected text, found {}", piece[field])),
+        _ => Err("expected one of text, bytes and words".into()),
+    }
+}
+
 fn task(described: &Value) -> Result<Task, String> {
     fields(described, TASK).map_err(|what| format!("task: {what}"))?;
     let mut task = Task::default();
@@ -145,11 +167,14 @@ fn task(described: &Value) -> Result<Task, String> {
             *to = below(&described[field], field, 1 << 32)? as u32;
         }
     }
-    if let Some(comm) = described["comm"].as_str() {
-        task.comm = comm.into();
+    match &described["comm"] {
+        Value::Null => {}
+        Value::String(comm) => task.comm = comm.clone(),
+        other => return Err(format!("comm: expected text, found {other}")),
     }
-    if let Some(cgroups) = described["cgroups"].as_array() {
-        task.cgroups = cgroups.iter().map(|id| number(id, "cgroups")).collect::<Result<_, _>>()?;
+    if !described["cgroups"].is_null() {
+        let ids = list(&described["cgroups"], "cgroups")?.iter().map(|id| number(id, "cgroups"));
+        task.cgroups = ids.collect::<Result<_, _>>()?;
     }
     Ok(task)
 }

@@ -187,8 +187,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The text before a NUL, if there is one and nothing in it would steer a terminal.
-fn text(bytes: &[u8], whole: bool) -> Option<&str> {
+/// The text before a NUL, if there is one or none is needed, and nothing in it would steer a terminal.
+pub(crate) fn text(bytes: &[u8], whole: bool) -> Option<&str> {
     let end = bytes.iter().position(|&byte| byte == 0).or(whole.then_some(bytes.len()))?;
     let text = std::str::from_utf8(&bytes[..end]).ok()?;
     let is_odd = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
@@ -199,7 +199,8 @@ fn unsigned(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
-fn number(bytes: &[u8], signed: bool) -> Value {
+/// The number that these bytes are, the first of them the lowest.
+pub(crate) fn number(bytes: &[u8], signed: bool) -> Value {
     let word = unsigned(bytes);
     if !signed || bytes.is_empty() {
         return json!(word);

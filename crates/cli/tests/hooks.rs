@@ -60,6 +60,7 @@ mod objects {
     use super::*;
 
     const OBJECT: &str = "crates/elf/tests/data/counter.o";
+    const BLOCKED: &str = "examples/xdp-firewall/blocked.json";
 
     #[test]
     fn contents_are_shown() {
@@ -107,9 +108,29 @@ mod objects {
         };
         assert!(run("").out.contains("22 packets: XDP_PASS\n"));
         assert!(run(r#"{"key":"18000000 c0000200","value":1}"#).out.contains("9 packets: XDP_DROP\n"));
-        let done = run(r#"{"key":"18000000","value":1}"#);
-        assert_eq!(done.code, Some(2));
-        assert!(done.err.contains("map `blocked`, entry 0"), "{}", done.err);
+        // As --maps writes it.
+        let typed = r#"{"key":{"bits":24,"address":[192,0,2,0]},"value":1}"#;
+        assert!(run(typed).out.contains("9 packets: XDP_DROP\n"));
+        let refused = |entry: &str, what: &str| {
+            let done = run(entry);
+            assert_eq!(done.code, Some(2));
+            assert!(done.err.contains(&format!("map `blocked`, entry 0: {what}")), "{}", done.err);
+        };
+        refused(r#"{"key":"18000000","value":1}"#, "key: expected 8 bytes, found 4");
+        refused(r#"{"key":{"bit":24},"value":1}"#, "key: `bit` is no field; there are bits, address");
+        refused(r#"{"key":{"bits":-5000000000},"value":1}"#, "key: bits: -5000000000 does not fit 4 bytes");
+        refused(
+            r#"{"key":{"bits":1,"address":[1,2,3,4,5]}}"#,
+            "key: address: expected at most 4 elements, found 5",
+        );
+        refused(r#"{"key":{"bits":1,"address":[1,2,[3]]}}"#, "key: address: [2]: expected a number or bytes");
+        refused(r#"{"key":{"bits":24},"values":1}"#, "`values` is no field; there are key, value");
+        refused(r#"{"key":{"bits":24}}"#, "value: is not given");
+        let elsewhere =
+            sandbpf_reading(&["run", OBJECT, CAPTURE, "--set-map", "-"], br#"{"maps":[{"name":"evnts"}]}"#);
+        assert!(elsewhere.err.contains("there is no map `evnts`; there are events"), "{}", elsewhere.err);
+        let damaged = sandbpf_reading(&["run", OBJECT, CAPTURE, "--set-map", "-"], b"{\n \"maps\": [}");
+        assert!(damaged.err.starts_with("sandbpf: <stdin>:2:11: expected value"), "{}", damaged.err);
     }
 
     #[test]
@@ -119,10 +140,25 @@ mod objects {
         let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "nobody=1"]);
         assert!(error.contains("nobody"), "{error}");
         assert!(refuse(&["run", OBJECT, CAPTURE, "--program", "nobody"]).contains("nobody"));
-        assert!(
-            refuse(&["run", FILTER, CAPTURE, "--maps", "-"])
-                .contains("--maps and --events are for object files")
+        let refused = |more: &[&str], what: &str| {
+            let error = refuse(&[&["run", FILTER, CAPTURE], more].concat());
+            assert!(error.contains(what), "{error}");
+        };
+        refused(
+            &["--maps", "-"],
+            "--maps is for programs that have maps: of object files, or with --define-maps",
         );
+        refused(&["--set-map", BLOCKED], "--set-map is for programs that have maps");
+        refused(&["--program", "count"], "--program is for object files");
+        refused(&["--set-global", "limit=1"], "--set-global is for object files");
+        let error = refuse(&["run", OBJECT, CAPTURE, "--program", "nobody"]);
+        assert!(error.contains("there is no program `nobody`; there are count"), "{error}");
+        // A program of another type has another context.
+        let directory = scratch();
+        let path = directory.path().join("events.json");
+        fs::write(&path, r#"[{"program": "file_open"}, {"program": "execve"}]"#).unwrap();
+        let error = refuse(&["run", "examples/enforce/enforce.o", "--input", path.to_str().unwrap()]);
+        assert!(error.contains("events are for lsm programs; `execve` is kprobe"), "{error}");
     }
 
     #[test]
@@ -194,5 +230,103 @@ mod objects {
         let error = refuse(&["run", snoop, "--program", "enter", "--input", path]);
         assert!(error.contains("count"), "{error}");
         assert!(refuse(&["run", FILTER, "--input", path, CAPTURE]).contains("--context and --input"));
+    }
+}
+
+mod numbered_maps {
+    use super::*;
+
+    const COUNT: &str = "
+        *(u32 *)(r10 - 4) = 0
+        r1 = map[fd:12]
+        r2 = r10
+        r2 += -4
+        call 1
+        if r0 == 0 goto end
+        r1 = 1
+        lock *(u64 *)(r0 + 0) += r1
+        r0 = 0
+        end: exit";
+
+    #[test]
+    fn code_may_name_maps_by_number() {
+        let directory = scratch();
+        let path = directory.path().join("maps.json");
+        let path = path.to_str().unwrap();
+        let write = |more: &str| {
+            let other = r#"{"number": 3, "name": "other", "type": "hash", "key": "char[4]", "value": "s16", "max_entries": 8}"#;
+            let counts = r#"{"number": 12, "name": "counts", "type": "array", "key": "u32", "value": "u64", "max_entries": 1"#;
+            fs::write(path, format!(r#"{{"maps": [{other}, {counts} {more}}}]}}"#)).unwrap();
+        };
+        write("");
+        let filled = r#"{"maps": [{"name": "other", "entries": [{"key": "ab", "value": -2}]},
+            {"name": "counts", "entries": [{"key": 0, "value": 40}]}]}"#;
+        for engine in ["interpreter", "step", "auto"] {
+            let args =
+                ["run", "-e", COUNT, CAPTURE, "--engine", engine, "--define-maps", path, "--maps", "-"];
+            let done = sandbpf_reading(&[&args[..], &["--set-map", "-"]].concat(), filled.as_bytes());
+            let maps: Value = serde_json::from_str(done.out.lines().last().unwrap()).unwrap();
+            assert_eq!(
+                maps["maps"][0]["entries"][0],
+                serde_json::json!({"key": "ab", "value": -2}),
+                "{maps}"
+            );
+            assert_eq!(maps["maps"][1]["entries"][0], serde_json::json!({"key": 0, "value": 62}), "{maps}");
+        }
+        let refused = |more: &str, what: &str| {
+            write(more);
+            let error = refuse(&["run", "-e", COUNT, CAPTURE, "--define-maps", path]);
+            assert!(error.contains(what), "{error}");
+        };
+        refused(
+            r#", "type": "aray""#,
+            "map `counts`: type: `aray` is no type of map; there are hash, array,",
+        );
+        refused(r#", "key": "u128""#, "map `counts`: key: expected char[n], u8 to u64 or s8 to s64");
+        refused(r#", "entires": 4"#, "map `counts`: `entires` is no field");
+        refused(r#", "key": "u64""#, "map `counts` (array): EINVAL");
+        refused(
+            r#", "number": 13"#,
+            "instruction 1 names map 12, which is not there; --define-maps says what it is",
+        );
+    }
+
+    #[test]
+    fn bpftrace_leaves_numbers() {
+        let object = "examples/bpftrace/reads.o";
+        let shown = succeed(&["object", object]);
+        assert!(shown.contains("program kretprobe:vfs_read (s_kretprobe:vfs_read_1): kprobe,"), "{shown}");
+        assert!(shown.contains("maps without a definition: 0, 1, 2, 3;"), "{shown}");
+        assert!(
+            refuse(&["run", object, "--program", "kretprobe:vfs_read"])
+                .contains("names map 0, which is not there")
+        );
+        let maps = "examples/bpftrace/maps.json";
+        assert!(refuse(&["run", object, "--define-maps", maps]).contains("--program must choose one of"));
+    }
+}
+
+mod globals {
+    use super::*;
+
+    const OBJECT: &str = "crates/cli/tests/data/events.o";
+
+    #[test]
+    fn globals_are_set_by_their_types() {
+        let set = |value: &str| {
+            let args = ["run", OBJECT, "--program", "sizes", "--events", "-", "--set-global", value];
+            let done = sandbpf(&args);
+            match done.code {
+                Some(0) => done.out.lines().find(|line| line.contains("lone")).unwrap().to_string(),
+                _ => done.err,
+            }
+        };
+        assert!(set("numbers=[7,-1]").contains(r#""a":[7,18446744073709551615,0,0,0,0]"#));
+        assert!(set(&format!("numbers=hex:{}", "01".repeat(48))).contains(r#""a":[72340172838076673,"#));
+        assert!(
+            set("numbers=[1,2,3,4,5,6,7]").contains("global `numbers`: expected at most 6 elements, found 7")
+        );
+        assert!(set("numbers=seven").contains("global `numbers`: expected a hexadecimal digit, found `s`"));
+        assert!(set("number=1").contains("the object has no such variable; there are"));
     }
 }

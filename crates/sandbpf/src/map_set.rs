@@ -44,6 +44,8 @@ pub struct Maps {
 struct Inner {
     world: World,
     names: RwLock<HashMap<String, u32>>,
+    /// The maps that programs name by a number of their loader's, such as a file descriptor.
+    descriptors: RwLock<HashMap<i32, u32>>,
     environment: Environment,
 }
 
@@ -113,6 +115,34 @@ impl Maps {
         Ok(map)
     }
 
+    /// Creates a map that programs name by this number, whatever maps there are: for code that a loader left its own
+    /// numbers in, such as file descriptors.
+    ///
+    /// ```
+    /// use sandbpf::maps::{MapSpec, MapType};
+    /// use sandbpf::{Buffer, Loader, Maps, Program};
+    /// let maps = Maps::new();
+    /// maps.create_as(17, MapSpec::new(MapType::Hash, 4, 8, 16))?;
+    /// let lookup = "*(u32 *)(r10 - 4) = 0\nr1 = map[fd:17]\nr2 = r10\nr2 += -4\ncall 1\nexit";
+    /// let program: Program<Buffer> = Loader::new().maps(&maps).load(lookup)?;
+    /// assert_eq!(program.run(&[])?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_as(&self, descriptor: i32, spec: MapSpec) -> Result<Arc<Map>, MapError> {
+        let map = self.create(spec)?;
+        let number = (0..self.inner.world.maps())
+            .rev()
+            .find(|&number| self.at(number).is_some_and(|other| Arc::ptr_eq(other, &map)));
+        let mut descriptors = self.inner.descriptors.write().unwrap_or_else(PoisonError::into_inner);
+        descriptors.extend(number.map(|number| (descriptor, number)));
+        Ok(map)
+    }
+
+    /// Whether programs name maps by numbers of their loader's.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        !self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The map with this number.
     pub fn at(&self, number: u32) -> Option<&Arc<Map>> {
         self.inner.world.map(number)
@@ -171,11 +201,22 @@ impl Maps {
         &self.inner.world
     }
 
+    /// The map that an instruction of a program names.
+    pub fn named_by(&self, reference: MapRef) -> Option<&Arc<Map>> {
+        self.at(self.number_of(reference)?)
+    }
+
+    fn number_of(&self, reference: MapRef) -> Option<u32> {
+        let descriptors = self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner);
+        match reference {
+            MapRef::Fd(number) if !descriptors.is_empty() => descriptors.get(&number).copied(),
+            MapRef::Fd(number) | MapRef::Index(number) => u32::try_from(number).ok(),
+        }
+    }
+
     /// What a program loads where it names a map or a place in one.
     pub(crate) fn number(&self, value: Imm64) -> Option<u64> {
-        let number = |map| match map {
-            MapRef::Fd(number) | MapRef::Index(number) => u32::try_from(number).ok(),
-        };
+        let number = |map| self.number_of(map);
         match value {
             Imm64::Map(map) => number(map).filter(|&number| self.at(number).is_some()).map(address::map),
             Imm64::MapValue(map, at) => {

@@ -199,10 +199,16 @@ impl ObjectSet {
                 }
                 _ => continue,
             };
-            let at = fixup.insn * 8 + 4;
-            let place = code.get_mut(at..at + 4);
+            let at = fixup.insn * 8;
+            let place = code.get_mut(at..at + 8);
             let place = place.ok_or_else(|| unresolved("it lies outside the program".into()))?;
-            place.copy_from_slice(&value.to_le_bytes());
+            place[4..].copy_from_slice(&value.to_le_bytes());
+            if self.maps.has_descriptors() {
+                // Numbers of descriptors are somebody else's: an index is meant (`BPF_PSEUDO_MAP_IDX` for
+                // `BPF_PSEUDO_MAP_FD`, and the same for addresses of values).
+                const FD_TO_INDEX: u8 = 4 << 4;
+                place[1] += if place[1] >> 4 <= 2 { FD_TO_INDEX } else { 0 };
+            }
         }
         Ok(code)
     }

@@ -99,13 +99,7 @@ KEEP(opening);
 KEEP(one);
 KEEP(other);
 KEEP(lone);
-struct {
-	int (*type)[1];
-	int (*max_entries)[1];
-	u32 *key;
-	struct words *(*unused)[1];
-	int (*value_size)[4];
-} keep_words SEC(".maps");
+KEEP(words);
 
 /* What the program is given is never a record, whatever it is called: as long as `struct lone`. */
 struct event_context {

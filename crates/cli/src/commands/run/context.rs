@@ -1,9 +1,10 @@
 //! Running a program whose context is bytes: tracing, sockets, control groups.
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use sandbpf::{AnyInput, DescribedHost, KindName};
+use sandbpf::{Act, AnyInput, DescribedHost, KindName};
 use serde::Serialize;
 
 use super::{About, Job, engine_name};
@@ -30,7 +31,7 @@ struct Run {
     /// What the program printed.
     printed: Vec<String>,
     /// What it did to the world outside.
-    acts: Vec<String>,
+    acts: Vec<Did>,
 }
 
 pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<Answer, Failure> {
@@ -60,7 +61,7 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
             trap: result.as_ref().err().map(ToString::to_string),
             context: hex::encode(&context),
             printed: host.take_lines(),
-            acts: host.take_acts().iter().map(|act| format!("{act:?}")).collect(),
+            acts: host.take_acts().into_iter().map(Did::from).collect(),
         });
     }
     let answer = Answer::from(runs.iter().all(|run| run.trap.is_none()));
@@ -70,6 +71,40 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
         Format::Text => report.runs.iter().try_for_each(|run| run.show(out))?,
     }
     Ok(answer)
+}
+
+/// Something that a program did.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Did {
+    /// A signal to the running process, or to the thread alone.
+    Signal { signal: u32, thread: bool },
+    /// The traced function returns this and does not run.
+    OverrideReturn(i64),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl From<Act> for Did {
+    fn from(act: Act) -> Did {
+        match act {
+            Act::Signal { signal, thread } => Did::Signal { signal, thread },
+            Act::OverrideReturn(value) => Did::OverrideReturn(value as i64),
+            other => Did::Other(format!("{other:?}")),
+        }
+    }
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Did::Signal { signal, thread } => {
+                write!(f, "signal {signal} to the {}", if *thread { "thread" } else { "process" })
+            }
+            Did::OverrideReturn(value) => write!(f, "the function returns {value} and does not run"),
+            Did::Other(words) => f.write_str(words),
+        }
+    }
 }
 
 impl Run {
