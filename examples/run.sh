@@ -53,3 +53,15 @@ tell "$sandbpf" object examples/bpftrace/reads.o
 tell "$sandbpf" run examples/bpftrace/reads.o --define-maps examples/bpftrace/maps.json \
   --input examples/bpftrace/events.json --maps -
 expect bpftrace
+
+calls=()
+for call in read openat,x86_64,0,0xffffff9c,0x7f0000001000 socket,x86_64,0,2,1 socket,x86_64,0,40,1 \
+  clone,x86_64,0,0x1200011 clone,x86_64,0,0x10000000 clone3 personality,x86_64,0,8 personality,x86_64,0,0x100000008 \
+  mount chroot ptrace execve reboot 9999 read,i386 0x40000000 read,aarch64; do
+  calls+=(--syscall "$call")
+done
+for policy in profile.json policy.txt; do
+  tell echo "$policy:"
+  tell "$sandbpf" run examples/seccomp/$policy "${calls[@]}"
+done
+expect seccomp

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sandbpf::{KindName, SyscallData};
+use sandbpf::KindName;
 use sandbpf_capture::LinkType;
 use sandbpf_testkit::vectors::EngineChoice;
+
+use crate::syscall::Call;
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it ran\n  \
@@ -78,6 +80,9 @@ pub(crate) enum Form {
     SeccompTools,
     /// Classic: struct sock_filter, little-endian
     RawClassic,
+    /// Classic: a seccomp profile of Docker, Podman or the OCI runtime specification, in JSON
+    #[value(alias = "oci")]
+    Profile,
     /// Extended: text as the kernel and llvm-objdump print it
     Asm,
     /// Extended: 8-byte instructions, little-endian
@@ -175,9 +180,9 @@ pub(crate) struct Run {
     /// What packets in hexadecimal begin with: a name such as EN10MB or RAW, or a LINKTYPE number
     #[arg(long, value_name = "TYPE", default_value = "EN10MB", value_parser = link_type)]
     pub(crate) link_type: LinkType,
-    /// A system call to judge: number[,arch[,ip[,argument…]]]; may be given often
-    #[arg(long, value_name = "CALL", value_parser = crate::syscall::parse, allow_hyphen_values = true)]
-    pub(crate) syscall: Vec<SyscallData>,
+    /// A system call to judge: name or number[,arch[,ip[,argument…]]]; may be given often
+    #[arg(long, value_name = "CALL", value_parser = Call::parse, allow_hyphen_values = true)]
+    pub(crate) syscall: Vec<Call>,
     /// Memory in hexadecimal: r1 is its address, r2 its length
     #[arg(long, value_name = "HEX")]
     pub(crate) mem: Option<String>,

@@ -15,6 +15,7 @@ mod failure;
 mod held;
 mod object;
 mod output;
+mod profile;
 mod program;
 mod ranges;
 mod scene;

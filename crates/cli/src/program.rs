@@ -13,6 +13,7 @@ use sandbpf::{ClassicInsn, Code};
 use crate::args::Form;
 use crate::bytes;
 use crate::failure::Failure;
+use crate::profile;
 use crate::source::Source;
 
 /// A program that was read.
@@ -58,6 +59,7 @@ impl Program {
             Form::RawClassic => return raw_classic(source, &source.bytes),
             Form::Raw => return raw_extended(source, &source.bytes),
             Form::Asm => return Ok(extended(source, source.text()?)?),
+            Form::Profile => return profile(source),
             Form::TcpdumpD => classic::Form::TcpdumpD,
             Form::TcpdumpDd => classic::Form::TcpdumpDd,
             Form::TcpdumpDdd => classic::Form::TcpdumpDdd,
@@ -102,6 +104,9 @@ fn detect(source: &Source) -> Result<Program, Unread> {
         return Err(source.failure(what).into());
     }
     let Some(text) = source.as_text() else { return from_bytes(source, &source.bytes) };
+    if profile::is_profile(text) {
+        return profile(source);
+    }
     let error = match (classic::parse(text), isa::parse(text)) {
         (Ok(insns), _) => return Ok(Program::Classic(insns)),
         (_, Ok(program)) => return Ok(Program::Extended(program)),
@@ -110,6 +115,13 @@ fn detect(source: &Source) -> Result<Program, Unread> {
         (Err(error), _) => classic_error(source, &error),
     };
     Err(error.into())
+}
+
+/// A container runtime's profile, made a filter.
+fn profile(source: &Source) -> Result<Program, Unread> {
+    let text = profile::compile(&source.json()?).map_err(|what| source.failure(what))?;
+    let insns = classic::parse_as(&text, classic::Form::BpfAsm);
+    Ok(insns.map(Program::Classic).map_err(|error| source.failure(format!("the filter: {error}")))?)
 }
 
 /// Nothing but instructions of 8 bytes in hexadecimal.
