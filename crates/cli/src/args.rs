@@ -31,11 +31,14 @@ pub(crate) enum Command {
     /// Would it be accepted? The rule and the instruction if not
     #[command(after_help = EXIT_CODES)]
     Check(Check),
-    /// Show a program in any text form
+    /// Show a program in any text form, or the programs of an object file
+    #[command(after_help = EXIT_CODES)]
     Disasm(Disasm),
     /// Assemble text to bytes or numbers
+    #[command(after_help = EXIT_CODES)]
     Asm(Asm),
     /// Show what an object file holds: programs, maps, helpers
+    #[command(after_help = EXIT_CODES)]
     Object(ObjectFile),
     /// Run recorded answers of real kernels and of libpcap
     #[command(after_help = EXIT_CODES)]
@@ -56,6 +59,16 @@ pub(crate) struct Code {
     /// The form of the program; found out if not given
     #[arg(long, value_enum, default_value = "auto", hide_default_value = true)]
     pub(crate) form: Form,
+}
+
+/// A program to look at: a file, or its text.
+#[derive(Debug, Group)]
+pub(crate) struct Given {
+    /// The program: a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
 }
 
 /// A form of program.
@@ -175,7 +188,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) hex_file: Vec<PathBuf>,
     /// The length on the wire of packets in hexadecimal; without it they are whole
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = number::<u32>)]
     pub(crate) wire_len: Option<u32>,
     /// What packets in hexadecimal begin with: a name such as EN10MB or RAW, or a LINKTYPE number
     #[arg(long, value_name = "TYPE", default_value = "EN10MB", value_parser = link_type)]
@@ -228,7 +241,7 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
     /// Stop after so many packets that match
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) count: Option<u64>,
     /// Print the numbers of the packets that match, counted from 1 in each capture
     #[arg(short, long)]
@@ -243,7 +256,7 @@ pub(crate) struct Run {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) engine: Engine,
     /// How many instructions a run may execute; a billion if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) budget: Option<u64>,
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
@@ -255,11 +268,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, Group)]
 pub(crate) struct Check {
-    /// The program: a file in any text or binary form, or `-` for the standard input
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
+    pub(crate) given: Given,
     /// Whose rules a classic filter must follow
     #[arg(long, value_enum, default_value = "linux")]
     pub(crate) dialect: Dialect,
@@ -270,11 +280,11 @@ pub(crate) struct Check {
 
 #[derive(Debug, Group)]
 pub(crate) struct Disasm {
-    /// The program: a file in any text or binary form, or `-` for the standard input
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
+    pub(crate) given: Given,
+    /// Which program of an object file; all of them if not given
+    #[arg(long = "program", id = "program-name", value_name = "NAME")]
+    pub(crate) program_name: Option<String>,
     /// The form to show a classic filter in; tcpdump-d if not given
     #[arg(long, value_enum, conflicts_with = "lowered")]
     pub(crate) to: Option<Shown>,
@@ -389,8 +399,12 @@ pub(crate) struct Vectors {
 }
 
 fn global(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("a name, `=` and a value")?;
+    let (name, value) = text.split_once('=').ok_or("expected a name, `=` and a value")?;
     Ok((name.into(), value.into()))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("expected a number of {} bits", 8 * size_of::<T>()))
 }
 
 fn link_type(text: &str) -> Result<LinkType, String> {

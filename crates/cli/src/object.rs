@@ -8,9 +8,9 @@ use sandbpf::object::{Object, ObjectSet, Options};
 use sandbpf::{AnyProgram, KindName, Loader, Maps};
 use serde_json::Value;
 
-use crate::encode;
 use crate::failure::{Failure, shown};
 use crate::source::read_file;
+use crate::{encode, types};
 
 /// The first bytes of an object file.
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
@@ -57,10 +57,9 @@ impl Loaded {
         }
         let names: Vec<String> = object.entries().iter().map(|entry| entry.name.clone()).collect();
         let name = match (wanted.program, names.as_slice()) {
-            (Some(name), _) if names.iter().any(|other| other == name) => name.to_string(),
             (Some(name), _) => {
-                let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-                return Err(failed(&format!("there is no program `{name}`; there are {names}")));
+                check_program(&object, name).map_err(|what| failed(&what))?;
+                name.to_string()
             }
             (None, [only]) => only.clone(),
             (None, []) => return Err(failed(&"the object has no programs")),
@@ -86,6 +85,16 @@ impl Loaded {
     }
 }
 
+/// That an object has a program of this name.
+pub(crate) fn check_program(object: &Object, name: &str) -> Result<(), String> {
+    let names: Vec<&str> = object.entries().iter().map(|entry| entry.name.as_str()).collect();
+    match names.contains(&name) {
+        true => Ok(()),
+        false if names.is_empty() => Err(format!("there is no program `{name}`; the object has none")),
+        false => Err(format!("there is no program `{name}`; there are {}", names.join(", "))),
+    }
+}
+
 /// A value for a global variable of a type: a number, a flag, text, the name of a value, or bytes as `hex:…`; JSON for
 /// structures and arrays.
 fn global_bytes(object: &Object, name: &str, text: &str) -> Result<Vec<u8>, String> {
@@ -108,11 +117,17 @@ fn global_bytes(object: &Object, name: &str, text: &str) -> Result<Vec<u8>, Stri
         }
         None => Value::from(text),
     };
-    match (global.ty, &value) {
-        (None, Value::String(text)) if !text.starts_with("hex:") => {
+    let of = global.ty.unwrap_or(0);
+    // Text is for characters and for the names of values; anything else has to say that it is bytes.
+    let takes_text = object.btf().and_then(|types| match types.strip(of)?.1 {
+        Kind::Array(array) => Some(types::is_text(types, array.element)),
+        kind => Some(matches!(kind, Kind::Enum(_) | Kind::Enum64(_))),
+    });
+    match &value {
+        Value::String(text) if takes_text != Some(true) && !text.starts_with("hex:") => {
             Err(format!("`{text}` is no number; bytes begin with `hex:`"))
         }
-        (ty, value) => encode::value(object.btf(), ty.unwrap_or(0), global.size, value),
+        value => encode::value(object.btf(), of, global.size, value),
     }
 }
 

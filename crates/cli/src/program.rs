@@ -98,10 +98,22 @@ impl Program {
     }
 }
 
+/// The first bytes of captures: pcap in both byte orders and resolutions of time, pcapng.
+const CAPTURES: [&[u8]; 5] = [
+    &[0xd4, 0xc3, 0xb2, 0xa1],
+    &[0xa1, 0xb2, 0xc3, 0xd4],
+    &[0x4d, 0x3c, 0xb2, 0xa1],
+    &[0xa1, 0xb2, 0x3c, 0x4d],
+    &[0x0a, 0x0d, 0x0d, 0x0a],
+];
+
 fn detect(source: &Source) -> Result<Program, Unread> {
     if source.bytes.starts_with(b"\x7fELF") {
-        let what = "this is an object file; give the instructions of one of its sections, as objcopy -O binary has them";
+        let what = "this is an object file; `run`, `disasm` and `object` take those";
         return Err(source.failure(what).into());
+    }
+    if CAPTURES.iter().any(|magic| source.bytes.starts_with(magic)) {
+        return Err(source.failure("this is a capture; the program comes before it").into());
     }
     let Some(text) = source.as_text() else { return from_bytes(source, &source.bytes) };
     if profile::is_profile(text) {

@@ -137,6 +137,14 @@ mod objects {
     fn what_an_object_lacks_is_named() {
         let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "limit=99999999999"]);
         assert!(error.contains("global `limit`: 99999999999 does not fit 4 bytes"), "{error}");
+        let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "limit=abc"]);
+        assert!(error.contains("global `limit`: `abc` is no number; bytes begin with `hex:`"), "{error}");
+        assert!(
+            refuse(&["run", OBJECT, CAPTURE, "--set-global", "limit"]).contains("expected a name, `=` and")
+        );
+        assert!(refuse(&["run", OBJECT, CAPTURE, "--budget", "x"]).contains("expected a number of 64 bits"));
+        let error = refuse(&["run", OBJECT, CAPTURE, "--maps", "nowhere/maps.json"]);
+        assert!(error.ends_with("nowhere/maps.json: cannot write: No such file or directory (os error 2)\n"));
         let error = refuse(&["run", OBJECT, CAPTURE, "--set-global", "nobody=1"]);
         assert!(error.contains("nobody"), "{error}");
         assert!(refuse(&["run", OBJECT, CAPTURE, "--program", "nobody"]).contains("nobody"));
@@ -326,7 +334,9 @@ mod globals {
         assert!(
             set("numbers=[1,2,3,4,5,6,7]").contains("global `numbers`: expected at most 6 elements, found 7")
         );
-        assert!(set("numbers=seven").contains("global `numbers`: expected a hexadecimal digit, found `s`"));
+        assert!(
+            set("numbers=seven").contains("global `numbers`: `seven` is no number; bytes begin with `hex:`")
+        );
         assert!(set("number=1").contains("the object has no such variable; there are"));
     }
 }
