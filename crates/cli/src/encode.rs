@@ -78,7 +78,8 @@ fn put(types: &Btf, of: TypeId, to: &mut [u8], value: &Value, depth: u32) -> Res
             let named = entry.values.iter().find(|value| types.value_name(value) == name);
             match named {
                 Some(named) => {
-                    to.copy_from_slice(&named.value.to_le_bytes()[..to.len().min(8)]);
+                    let size = to.len().min(8);
+                    to[..size].copy_from_slice(&named.value.to_le_bytes()[..size]);
                     Ok(())
                 }
                 None => put_bytes(to, name).map_err(|_| {

@@ -10,13 +10,15 @@
 //!
 //! The context is what the program is given: `args` and `returned` of a function that is called (for kprobes they are in
 //! the registers of x86-64, for other programs words one after the other), or `context`, its bytes in hexadecimal or its
-//! fields by name.
+//! fields by name. The names are Linux's where it promises some, and those of the structure that the program takes where
+//! it does not, as for tracepoints.
 
-use sandbpf::abi::{Program, ProgramType};
+use sandbpf::abi::{Layout, Program, ProgramType};
+use sandbpf::object::elf::{Btf, Kind, TypeId};
 use sandbpf::{DescribedHost, KindName, Space, Task};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bytes;
+use crate::{bytes, encode};
 
 /// One event: the context that the program is given, and the world it is in.
 #[derive(Debug)]
@@ -33,32 +35,38 @@ const LONGEST: usize = 1 << 16;
 /// The most processors that Linux is built for.
 const PROCESSORS: u64 = 8192;
 
-/// How many processors there are in the worlds of these events: one at least.
-pub(crate) fn processors(events: &Value) -> u32 {
-    let list = match events {
-        Value::Array(events) => events.as_slice(),
-        event => std::slice::from_ref(event),
-    };
-    let cpus = list.iter().filter_map(|event| number(&event["cpu"], "cpu").ok());
-    cpus.filter(|&cpu| cpu < PROCESSORS).max().map_or(1, |cpu| cpu as u32 + 1)
+/// Who events are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience<'o> {
+    pub(crate) kind: KindName,
+    /// The program that sees events which name none.
+    pub(crate) program: Option<&'o str>,
+    /// The object's types.
+    pub(crate) types: Option<&'o Btf>,
 }
 
-/// The program that the first event is for, if it says.
-pub(crate) fn first_program(events: &Value) -> Option<&str> {
-    events.get(0).unwrap_or(events)["program"].as_str()
-}
-
-/// Reads events for programs of a kind.
-pub(crate) fn parse(events: &Value, kind: KindName) -> Result<Vec<Scene>, String> {
-    match events {
-        Value::Array(events) => {
-            let numbered = events.iter().enumerate();
-            numbered
-                .map(|(at, event)| scene(event, kind).map_err(|what| format!("event {at}: {what}")))
-                .collect()
-        }
-        event => Ok(vec![scene(event, kind)?]),
+/// The events of a file: a list of them, or one.
+fn events(described: &Value) -> Result<&[Value], String> {
+    match described {
+        Value::Array(events) => Ok(events),
+        Value::Object(_) => Ok(std::slice::from_ref(described)),
+        other => Err(format!("expected an event or a list of events, found {other}")),
     }
+}
+
+/// How many processors there are in the worlds of these events, one at least, and the program that the first of them
+/// names.
+pub(crate) fn survey(described: &Value) -> Result<(u32, Option<&str>), String> {
+    let events = events(described)?;
+    let cpus = events.iter().filter_map(|event| number(&event["cpu"], "cpu").ok());
+    let most = cpus.filter(|&cpu| cpu < PROCESSORS).max().map_or(1, |cpu| cpu as u32 + 1);
+    Ok((most, events.iter().find_map(|event| event["program"].as_str())))
+}
+
+/// Reads events.
+pub(crate) fn parse(described: &Value, audience: Audience<'_>) -> Result<Vec<Scene>, String> {
+    let numbered = events(described)?.iter().enumerate();
+    numbered.map(|(at, event)| scene(event, audience).map_err(|what| format!("event {at}: {what}"))).collect()
 }
 
 /// What an event, a task and a piece of memory may say.
@@ -101,7 +109,7 @@ fn list<'a>(described: &'a Value, what: &str) -> Result<&'a [Value], String> {
     }
 }
 
-fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
+fn scene(event: &Value, audience: Audience<'_>) -> Result<Scene, String> {
     fields(event, EVENT)?;
     let mut host = DescribedHost::new()
         .time(number(&event["time_ns"], "time_ns")?)
@@ -136,7 +144,7 @@ fn scene(event: &Value, kind: KindName) -> Result<Scene, String> {
         Value::String(name) => Some(name.clone()),
         other => return Err(format!("program: expected a name, found {other}")),
     };
-    Ok(Scene { program, context: context(event, kind)?, host })
+    Ok(Scene { program, context: context(event, audience)?, host })
 }
 
 /// What lies in a piece of memory: text that a NUL ends, bytes in hexadecimal, or words of eight bytes, such as pointers.
@@ -179,39 +187,72 @@ fn task(described: &Value) -> Result<Task, String> {
     Ok(task)
 }
 
-/// The context's bytes: as they are, by the names of its fields, or as arguments of eight bytes.
-fn context(event: &Value, kind: KindName) -> Result<Vec<u8>, String> {
+/// The context's bytes: as they are, by the names of its fields, or as a call. Of what nobody describes there are zeros,
+/// as many as is known.
+fn context(event: &Value, audience: Audience<'_>) -> Result<Vec<u8>, String> {
     let called = ["args", "returned"].into_iter().find(|field| !event[field].is_null());
-    if let Some(called) = called {
-        return match &event["context"] {
-            Value::Null => call(event, kind),
-            _ => Err(format!("`{called}` and `context` say the same thing twice; give one of them")),
-        };
-    }
-    match &event["context"] {
-        Value::Null => Ok(Vec::new()),
-        Value::String(digits) => bytes::parse(digits).map_err(|error| format!("context: {error}")),
-        Value::Object(fields) => fields_by_name(fields, kind),
+    match (called, &event["context"]) {
+        (Some(_), Value::Null) => call(event, audience.kind),
+        (Some(called), _) => {
+            Err(format!("`{called}` and `context` say the same thing twice; give one of them"))
+        }
+        (None, Value::String(digits)) => {
+            bytes::parse(digits).map_err(|error| format!("context:{}: {error}", error.column))
+        }
+        (None, context @ (Value::Null | Value::Object(_))) => {
+            let empty = serde_json::Map::new();
+            let fields = context.as_object().unwrap_or(&empty);
+            let name = event["program"].as_str().or(audience.program);
+            match (layout(audience.kind), context_type(audience, name)) {
+                (Some(layout), _) => fields_by_name(fields, layout),
+                (None, Some((types, of, size))) => encode::value(Some(types), of, size, &json!(fields)),
+                (None, None) if fields.is_empty() => Ok(Vec::new()),
+                (None, None) => {
+                    Err(format!("a context of {} programs has no fields with names", audience.kind))
+                }
+            }
+            .map_err(|what| format!("context: {what}"))
+        }
         _ => Err("context: expected bytes in hexadecimal, or fields by name".into()),
     }
 }
 
-/// The bytes of a context whose fields have these values.
-fn fields_by_name(fields: &serde_json::Map<String, Value>, kind: KindName) -> Result<Vec<u8>, String> {
+/// What Linux promises of the context of these programs.
+fn layout(kind: KindName) -> Option<&'static Layout> {
     let name = kind.as_str().replace('-', "_");
-    let known = ProgramType::from_name(&name).map(Program::new);
-    let layout = known.as_ref().and_then(|program| program.view()).map(|view| view.layout);
-    let layout = layout.ok_or_else(|| format!("a context of {kind} programs has no fields with names"))?;
+    Some(Program::new(ProgramType::from_name(&name)?).view()?.layout)
+}
+
+/// The structure that a program of the object takes for its context, and its size: tracepoints have one each.
+fn context_type<'o>(audience: Audience<'o>, name: Option<&str>) -> Option<(&'o Btf, TypeId, usize)> {
+    let types = audience.types?;
+    let function = types.find(name?, |kind| matches!(kind, Kind::Func { .. }))?;
+    let &Kind::Func { proto, .. } = types.kind(function)? else { return None };
+    let Kind::FuncProto { params, .. } = types.kind(proto)? else { return None };
+    let (_, &Kind::Ptr(to)) = types.strip(params.first()?.ty)? else { return None };
+    let (of, Kind::Struct(composite)) = types.strip(to)? else { return None };
+    let size = usize::try_from(composite.size).ok().filter(|&size| size <= LONGEST)?;
+    Some((types, of, size))
+}
+
+/// The bytes of a context whose fields have these values.
+fn fields_by_name(fields: &serde_json::Map<String, Value>, layout: &Layout) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; layout.size.min(LONGEST)];
     for (name, value) in fields {
         let field = layout.field(name).ok_or_else(|| {
             let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
-            format!("context: `{name}` is no field; there are {}", names.join(", "))
+            format!("`{name}` is no field; there are {}", names.join(", "))
         })?;
-        let value = number(value, name)?.to_le_bytes();
-        let size = field.size.min(8);
+        let number = number(value, name)?;
+        let size = field.size.clamp(1, 8);
+        // All bits above are zero, or the sign.
+        let above = (number as i64).checked_shr(8 * size as u32).unwrap_or(0);
+        let negative = above == -1 && (number as i64) < 0 && number >> (8 * size - 1) & 1 == 1;
+        if above != 0 && !negative {
+            return Err(format!("{name}: {value} does not fit {size} bytes"));
+        }
         if let Some(place) = bytes.get_mut(field.offset..field.offset + size) {
-            place.copy_from_slice(&value[..size]);
+            place.copy_from_slice(&number.to_le_bytes()[..size]);
         }
     }
     Ok(bytes)
@@ -237,7 +278,8 @@ fn call(event: &Value, kind: KindName) -> Result<Vec<u8>, String> {
     }
     let names = REGISTERS.into_iter().zip(words).chain(returned.map(|word| ("ax", word)));
     let fields = names.map(|(name, word)| (name.to_string(), Value::from(word))).collect();
-    fields_by_name(&fields, kind)
+    let layout = layout(kind).ok_or("kprobes have no registers")?;
+    fields_by_name(&fields, layout)
 }
 
 /// A number below a limit.

@@ -223,6 +223,7 @@ mod objects {
             assert_eq!(done.code, Some(2), "{}", done.err);
             assert!(done.err.contains(what), "{}", done.err);
         };
+        refused(r#"{"task": {"pid": -1}}"#, "event 0: pid: expected a number below 4294967296");
         refused(r#"[{"arguments": [1]}]"#, "event 0: `arguments` is no field; there are args, context");
         for field in ["args", "returned"] {
             let both = format!(r#"{{"{field}": [1], "context": "0100000000000000"}}"#);
@@ -235,8 +236,18 @@ mod objects {
         // The object has no such program.
         fs::write(path, r#"{"program": "count"}"#).unwrap();
         let snoop = "examples/opensnoop/opensnoop.o";
-        let error = refuse(&["run", snoop, "--program", "enter", "--input", path]);
-        assert!(error.contains("count"), "{error}");
+        let of_object = |events: &str, what: &str| {
+            fs::write(path, events).unwrap();
+            let error = refuse(&["run", snoop, "--program", "enter", "--input", path]);
+            assert!(error.contains(what), "{error}");
+        };
+        of_object(r#"{"program": "count"}"#, "there is no program `count`; there are enter, leave");
+        of_object("3", "events.json: expected an event or a list of events, found 3");
+        of_object(
+            r#"{"context": {"nmae": 1}}"#,
+            "event 0: context: `nmae` is no field; there are common, number,",
+        );
+        of_object(r#"{"context": {"name": [1]}}"#, "event 0: context: name: expected a number or bytes");
         assert!(refuse(&["run", FILTER, "--input", path, CAPTURE]).contains("--context and --input"));
     }
 }

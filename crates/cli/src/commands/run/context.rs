@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{About, Job, engine_name};
 use crate::args::Format;
 use crate::failure::{Failure, shown};
-use crate::scene::{self, Scene};
+use crate::scene::{self, Audience, Scene};
 use crate::{Answer, bytes, output};
 
 #[derive(Debug, Serialize)]
@@ -43,7 +43,8 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
         scenes.push(Scene { program: None, context, host: DescribedHost::new() });
     }
     for (path, events) in &job.inputs {
-        let events = scene::parse(events, kind);
+        let program = job.loaded.as_ref().map(|loaded| loaded.name.as_str());
+        let events = scene::parse(events, Audience { kind, program, types: job.types() });
         scenes.extend(events.map_err(|what| Failure::input(shown(path), what))?);
     }
     if scenes.is_empty() {

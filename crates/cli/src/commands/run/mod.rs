@@ -31,7 +31,7 @@ use serde::Serialize;
 
 use crate::args::{Dialect, Run};
 use crate::events::{self, EventTypes};
-use crate::failure::{Failure, is_dash};
+use crate::failure::{Failure, is_dash, shown};
 use crate::held::{self, Held};
 use crate::program::Program;
 use crate::source::{Source, read_json};
@@ -80,7 +80,12 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     }
     let inputs = args.input.iter().map(|path| Ok((path.as_path(), read_json(path)?)));
     let inputs = inputs.collect::<Result<Vec<_>, Failure>>()?;
-    let processors = inputs.iter().map(|(_, events)| scene::processors(events)).max().unwrap_or(1);
+    let (mut processors, mut named) = (1, None);
+    for (path, events) in &inputs {
+        let surveyed = scene::survey(events).map_err(|what| Failure::input(shown(path), what))?;
+        processors = processors.max(surveyed.0);
+        named = named.or(surveyed.1);
+    }
     let maps = Maps::with_environment(Environment { cpus: processors, ..Environment::default() });
     let mut held = Vec::new();
     for path in &args.define_maps {
@@ -89,7 +94,6 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     let is_object = source.bytes.starts_with(object::MAGIC);
     let (program, loaded) = match is_object {
         true => {
-            let named = inputs.iter().find_map(|(_, events)| scene::first_program(events));
             let wanted = object::Wanted {
                 path: path.unwrap_or(Path::new("-")),
                 program: args.program_name.as_deref().or(named),
@@ -155,6 +159,10 @@ impl Job<'_> {
         let loader = self.loader.clone().host(host);
         match &self.loaded {
             Some(loaded) => {
+                if let Some(name) = name {
+                    object::check_program(loaded.set.object(), name)
+                        .map_err(|what| self.source.failure(format!("events: {what}")))?;
+                }
                 let program = match (name, self.args.kind) {
                     (Some(name), None) => loaded.set.any(name, &loader),
                     (name, _) => loaded.set.any_as(name.unwrap_or(&loaded.name), kind, &loader),
