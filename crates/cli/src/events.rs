@@ -33,7 +33,7 @@ struct Candidate<'o> {
     name: &'o str,
     id: TypeId,
     size: u64,
-    /// A variable of the object names it.
+    /// A variable of the object points to it.
     exported: bool,
 }
 
@@ -176,7 +176,7 @@ fn candidates<'o>(object: &Object, types: &'o Btf) -> Vec<Candidate<'o>> {
     let exported: BTreeSet<TypeId> = types
         .iter()
         .filter_map(|(_, ty)| match ty.kind {
-            Kind::Var { ty, .. } => pointee(types, ty).or_else(|| Some(types.strip(ty)?.0)),
+            Kind::Var { ty, .. } => pointee(types, ty),
             _ => None,
         })
         .collect();

@@ -325,6 +325,39 @@ mod numbered_maps {
     }
 }
 
+/// The maps that a run wrote after everything else.
+fn json_line(shown: &str) -> Value {
+    serde_json::from_str(shown.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn documented_files_are_read() {
+    let page = fs::read_to_string(root().join("docs/files.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [events, filled, defined, _record] = blocks[..] else { panic!("four examples") };
+    let directory = scratch();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let events = write("events.json", events);
+    assert_eq!(
+        succeed(&["run", "examples/opensnoop/opensnoop.o", "--input", &events]),
+        "leave: returned 0\n"
+    );
+    let filled = write("filled.json", filled);
+    let enforce = "examples/enforce/enforce.o";
+    let open = "examples/enforce/open.json";
+    let shown = succeed(&["run", enforce, "--set-map", &filled, "--input", open]);
+    assert_eq!(shown, "file_open: returned -1\nfile_open: returned 0\n");
+    let defined = write("defined.json", defined);
+    let shown =
+        succeed(&["run", "-e", "r1 = map[fd:2]\nr0 = 7\nexit", "--mem", "", "--define-maps", &defined]);
+    assert!(shown.starts_with("r0 = 0x7\n"), "{shown}");
+}
+
 mod globals {
     use super::*;
 
@@ -348,6 +381,24 @@ mod globals {
         assert!(
             set("numbers=seven").contains("global `numbers`: `seven` is no number; bytes begin with `hex:`")
         );
+        let bss = |values: &[&str]| {
+            let mut args = vec!["run", OBJECT, "--program", "sizes", "--maps", "-"];
+            values.iter().for_each(|value| args.extend(["--set-global", value]));
+            let maps = json_line(&succeed(&args));
+            let bss =
+                maps["maps"].as_array().unwrap().iter().find(|map| map["name"] == "events.bss").unwrap();
+            bss["entries"][0]["value"].clone()
+        };
+        let first = r#"first={"kind": 2, "text": "abc"}"#;
+        let values = bss(&["filter=curl", "wanted=GONE", "loud=true", first, "place=0x1000"]);
+        assert_eq!(values["filter"], "curl", "{values}");
+        assert_eq!((&values["wanted"], &values["loud"]), (&"GONE".into(), &true.into()));
+        assert_eq!(values["first"], serde_json::json!({"len": 0, "kind": 2, "text": "abc"}));
+        assert_eq!(values["place"], "0x1000");
+        assert_eq!(bss(&["filter=hex:6162000000000000", "wanted=2"])["filter"], "ab");
+        assert!(set("filter=firefox!").contains("`firefox!` and its NUL do not fit 8 bytes"));
+        assert!(set("wanted=BUSI").contains("`BUSI` is no value of it; there are GONE, IDLE, BUSY"));
+        assert!(set(r#"first={"kid": 2}"#).contains("`kid` is no field; there are len, kind, text"));
         assert!(set("number=1").contains("the object has no such variable; there are"));
     }
 }

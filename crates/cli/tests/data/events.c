@@ -106,6 +106,13 @@ struct event_context {
 	u64 args[6];
 };
 
+/* To be set by their types. */
+char filter[8];
+enum state wanted;
+_Bool loud;
+struct line first;
+u8 *place;
+
 static u64 numbers[6] = { 1, 2, 3, 4, 5, 6 };
 
 SEC("raw_tracepoint/sample")

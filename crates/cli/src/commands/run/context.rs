@@ -23,6 +23,8 @@ struct Report {
 /// What came of one event.
 #[derive(Debug, Serialize)]
 struct Run {
+    /// Which program of an object saw it, if the event says.
+    program: Option<String>,
     /// What the hook looks at: the lower half, as a number with a sign.
     returned: Option<i32>,
     trap: Option<String>,
@@ -54,10 +56,11 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     for Scene { program, mut context, host } in scenes {
         let host = Arc::new(host);
         // Each event has a world of its own; maps are the same.
-        let program = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
-        (engine, instructions) = (engine_name(program.engine()), program.instructions().len());
-        let result = program.run(AnyInput::Context((&mut context).into()));
+        let loaded = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
+        (engine, instructions) = (engine_name(loaded.engine()), loaded.instructions().len());
+        let result = loaded.run(AnyInput::Context((&mut context).into()));
         runs.push(Run {
+            program,
             returned: result.as_ref().ok().map(|&r0| r0 as i32),
             trap: result.as_ref().err().map(ToString::to_string),
             context: hex::encode(&context),
@@ -118,6 +121,9 @@ impl Run {
         }
         for act in &self.acts {
             writeln!(out, "act: {act}")?;
+        }
+        if let Some(program) = &self.program {
+            write!(out, "{program}: ")?;
         }
         match (self.returned, &self.trap) {
             (Some(value), _) => writeln!(out, "returned {value}")?,
