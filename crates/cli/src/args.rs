@@ -218,8 +218,8 @@ pub(crate) struct Run {
     /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
-    /// Make maps for code that names them by number, as bpftrace's does: JSON with number, type, max_entries, and what
-    /// keys and values are
+    /// Make maps for code that names them by number, as bpftrace's does, or change the object's: JSON with number, type,
+    /// max_entries, and what keys and values are
     #[arg(long, value_name = "FILE")]
     pub(crate) define_maps: Vec<PathBuf>,
     /// Put entries into maps before the program runs: JSON as --maps writes it, or with bytes in hexadecimal

@@ -1,8 +1,6 @@
-//! The maps of a run: those of an object, and those that a file defines for code that names maps by number.
+//! The maps of a run, those of an object and those that were defined: entries put in before, and shown afterwards.
 //!
-//! Files and reports have one form, JSON: `{"maps": [{"name": …, "entries": [{"key": …, "value": …}]}]}`. A definition
-//! says `number`, `type`, `max_entries` and what keys and values are: `"key": "char[16]"`, `"value": "u64"`, or their
-//! bytes, `"key_size": 16`.
+//! Files and reports have one form, JSON: `{"maps": [{"name": …, "entries": [{"key": …, "value": …}]}]}`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use sandbpf::Maps;
 use sandbpf::isa::{self, Imm64, Insn, MapRef};
 use sandbpf::maps::typed::{self, View};
-use sandbpf::maps::{Map, MapSpec, MapType, User};
+use sandbpf::maps::{Map, MapType, User};
 use sandbpf::object::ObjectSet;
 use sandbpf::object::elf::{Btf, TypeId};
 use serde_json::{Value, json};
@@ -25,13 +23,13 @@ pub(crate) struct Held {
     /// Its whole name; the kernel's is shorter.
     pub(crate) name: String,
     pub(crate) map: Arc<Map>,
-    key: Shape,
-    value: Shape,
+    pub(crate) key: Shape,
+    pub(crate) value: Shape,
 }
 
 /// What the bytes of a key or value are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(crate) enum Shape {
     /// A type of the object, or none it knows.
     Type(TypeId),
     Text,
@@ -49,65 +47,6 @@ pub(crate) fn of_object(set: &ObjectSet) -> Vec<Held> {
         Some(Held { name: def.name.clone(), map, key, value })
     })
     .collect()
-}
-
-/// Makes the maps that a file defines.
-pub(crate) fn define(path: &Path, maps: &Maps) -> Result<Vec<Held>, Failure> {
-    let described = read_json(path)?;
-    let mut all = Vec::new();
-    for (at, described) in
-        list(&described).map_err(|what| Failure::input(shown(path), what))?.iter().enumerate()
-    {
-        let name = described["name"].as_str().map_or_else(|| at.to_string(), str::to_string);
-        let failed = |what: String| Failure::input(shown(path), format!("map `{name}`: {what}"));
-        fields(
-            described,
-            &[
-                "entries",
-                "flags",
-                "key",
-                "key_size",
-                "max_entries",
-                "name",
-                "number",
-                "type",
-                "value",
-                "value_size",
-            ],
-        )
-        .map_err(failed)?;
-        let word = |field: &str| match &described[field] {
-            Value::Null => Ok(0),
-            value => value
-                .as_u64()
-                .and_then(|number| u32::try_from(number).ok())
-                .ok_or_else(|| failed(format!("{field}: expected a number of 32 bits, found {value}"))),
-        };
-        let type_name = described["type"].as_str().unwrap_or_default();
-        let map_type = MapType::ALL.iter().copied().find(|map_type| map_type.name() == type_name);
-        let map_type = map_type.ok_or_else(|| {
-            let names: Vec<&str> = MapType::ALL.iter().map(|map_type| map_type.name()).collect();
-            failed(format!("type: `{type_name}` is no type of map; there are {}", names.join(", ")))
-        })?;
-        let (key, key_size) =
-            shape(&described["key"], word("key_size")?).map_err(|what| failed(format!("key: {what}")))?;
-        let (value, value_size) = shape(&described["value"], word("value_size")?)
-            .map_err(|what| failed(format!("value: {what}")))?;
-        let mut spec =
-            MapSpec::new(map_type, key_size, value_size, word("max_entries")?).with_flags(word("flags")?);
-        spec.name.clone_from(&name);
-        if map_type == MapType::PerfEventArray && spec.max_entries == 0 {
-            spec.max_entries = maps.processors();
-        }
-        let number = match &described["number"] {
-            Value::Null => i32::try_from(at).ok(),
-            value => value.as_i64().and_then(|number| i32::try_from(number).ok()),
-        };
-        let number = number.ok_or_else(|| failed("number: expected a number of 31 bits".into()))?;
-        let map = maps.create_as(number, spec).map_err(|error| Failure::input(shown(path), error))?;
-        all.push(Held { name, map, key, value });
-    }
-    Ok(all)
 }
 
 /// The first instruction of a program that names a map that is not there, and its number.
@@ -234,30 +173,8 @@ impl Shape {
     }
 }
 
-/// What a definition says of a key or a value: `char[16]`, `u32`, `s64`, or nothing but its size.
-fn shape(described: &Value, size: u32) -> Result<(Shape, u32), String> {
-    let expected = || format!("expected char[n], u8 to u64 or s8 to s64, found {described}");
-    let text = match described {
-        Value::Null => return Ok((Shape::Type(0), size)),
-        Value::String(text) => text.as_str(),
-        _ => return Err(expected()),
-    };
-    if let Some(count) = text.strip_prefix("char[").and_then(|rest| rest.strip_suffix(']')) {
-        return Ok((Shape::Text, count.parse().map_err(|_| expected())?));
-    }
-    let signed = text.starts_with('s');
-    let size = match text.get(1..).filter(|_| signed || text.starts_with('u')) {
-        Some("8") => 1,
-        Some("16") => 2,
-        Some("32") => 4,
-        Some("64") => 8,
-        _ => return Err(expected()),
-    };
-    Ok((Shape::Number { signed }, size))
-}
-
 /// The descriptions in a file.
-fn list(described: &Value) -> Result<&[Value], String> {
+pub(crate) fn list(described: &Value) -> Result<&[Value], String> {
     match &described["maps"] {
         Value::Array(maps) => Ok(maps),
         _ => Err("expected {\"maps\": [...]}, as --maps writes it".into()),
@@ -265,7 +182,7 @@ fn list(described: &Value) -> Result<&[Value], String> {
 }
 
 /// A name that nothing reads is a mistake, not a remark.
-fn fields(described: &Value, known: &[&str]) -> Result<(), String> {
+pub(crate) fn fields(described: &Value, known: &[&str]) -> Result<(), String> {
     match described {
         Value::Object(fields) => match fields.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => Err(format!("`{name}` is no field; there are {}", known.join(", "))),

@@ -9,6 +9,7 @@
 mod args;
 mod bytes;
 mod commands;
+mod definitions;
 mod encode;
 mod events;
 mod failure;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sandbpf::object::elf::{Btf, Kind};
-use sandbpf::object::{Object, ObjectSet, Options};
-use sandbpf::{AnyProgram, KindName, Loader, Maps};
+use sandbpf::object::{Object, ObjectSet, ObjectSetError, Options};
+use sandbpf::{AnyProgram, KindName, Loader, MapError, Maps};
 use serde_json::Value;
 
+use crate::definitions::Definition;
 use crate::failure::{Failure, shown};
+use crate::held::Held;
 use crate::source::read_file;
 use crate::{encode, types};
 
@@ -42,11 +44,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) btf: Option<&'a Path>,
     /// The maps that it is loaded among.
     pub(crate) maps: &'a Maps,
+    /// What is said of its maps, and what maps there are besides.
+    pub(crate) definitions: &'a [Definition],
 }
 
 impl Loaded {
-    /// Loads the program that is wanted, or the only one.
-    pub(crate) fn open(bytes: &[u8], wanted: &Wanted<'_>, loader: &Loader) -> Result<Loaded, Failure> {
+    /// Loads the program that is wanted, or the only one; maps besides the object's are added to `held`.
+    pub(crate) fn open(
+        bytes: &[u8],
+        wanted: &Wanted<'_>,
+        loader: &Loader,
+        held: &mut Vec<Held>,
+    ) -> Result<Loaded, Failure> {
         let place = shown(wanted.path);
         let failed = |error: &dyn std::fmt::Display| Failure::input(&place, error);
         let mut object = parse(wanted.path, bytes, wanted.btf)?;
@@ -67,7 +76,17 @@ impl Loaded {
                 return Err(failed(&format!("--program must choose one of {}", many.join(", "))));
             }
         };
-        let set = ObjectSet::with_maps(object, wanted.maps.clone()).map_err(|error| failed(&error))?;
+        for definition in wanted.definitions {
+            if !definition.amend(&mut object) {
+                held.push(definition.make(wanted.maps)?);
+            }
+        }
+        let set = ObjectSet::with_maps(object, wanted.maps.clone()).map_err(|error| match error {
+            ObjectSetError::Map(error @ MapError::Create { .. }) => {
+                failed(&format!("{error}; --define-maps may say another size"))
+            }
+            error => failed(&error),
+        })?;
         let program = match wanted.kind {
             Some(kind) => set.any_as(&name, kind, loader),
             None => set.any(&name, loader),

@@ -59,6 +59,7 @@ fn types_are_found_by_what_the_object_tells() {
         ("lines", "line", &line),
         ("perf", "open_event", &event),
         ("perf", "", &Value::Null),
+        ("named", "opening", &json!({"d": 1, "e": 2, "f": 3})),
     ];
     let records = records("sizes", &[]);
     assert_eq!(typed(&records), expected);
@@ -80,6 +81,7 @@ fn types_are_what_the_user_says() {
         // An array without a length has what there is.
         ("perf", "words", &json!({"count": 1, "words": [0, 2, 0, 3, 0]})),
         ("perf", "words", &json!({"count": 1, "words": [0, 2]})),
+        ("named", "other", &json!({"b": [1, 2, 3]})),
     ];
     assert_eq!(typed(&chosen), expected);
     let refused = |said: &str, what: &str| {
@@ -88,7 +90,7 @@ fn types_are_what_the_user_says() {
     };
     refused(
         "lnes=line",
-        "`lnes` is no ring buffer or perf event array of the object; there are events, lines, perf",
+        "`lnes` is no ring buffer or perf event array of the object; there are events, lines, perf, named",
     );
     refused("lines=lone2", "the object has no struct `lone2`; there are line, lone, one,");
     refused("u32=", "`u32` is no ring buffer");
@@ -102,7 +104,7 @@ fn records_say_which_processor_wrote_them() {
     fs::write(&input, r#"[{"cpu": 3}, {"cpu": 1}]"#).unwrap();
     let records = records("sizes", &["--input", input.to_str().unwrap()]);
     let cpus: Vec<u64> = records.iter().filter_map(|record| record["cpu"].as_u64()).collect();
-    assert_eq!(cpus, [3, 3, 1, 1]);
+    assert_eq!(cpus, [3, 3, 1, 1, 3, 1]);
     fs::write(&input, r#"[{"cpu": 9999}]"#).unwrap();
     let error = refuse(&["run", OBJECT, "--program", "sizes", "--input", input.to_str().unwrap()]);
     assert!(error.contains("event 0: cpu: expected a number below 8192, found 9999"), "{error}");

@@ -311,6 +311,46 @@ mod numbered_maps {
     }
 
     #[test]
+    fn definitions_change_what_an_object_says() {
+        let directory = scratch();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_string()
+        };
+        let entries: Vec<String> =
+            (0..3).map(|key| format!(r#"{{"key": {key}, "value": {{"a": [{key}]}}}}"#)).collect();
+        let filled = write(
+            "filled.json",
+            &format!(r#"{{"maps": [{{"name": "keep_lone", "entries": [{}]}}]}}"#, entries.join(",")),
+        );
+        let args = ["run", "crates/cli/tests/data/events.o", "--program", "sizes", "--set-map", &filled];
+        assert!(refuse(&args).contains("map `keep_lone`, entry 1: E2BIG"));
+        let larger = write("larger.json", r#"{"maps": [{"name": "keep_lone", "max_entries": 3}]}"#);
+        succeed(&[&args[..], &["--define-maps", &larger]].concat());
+        let wrong = write("wrong.json", r#"{"maps": [{"name": "events", "max_entries": 0}]}"#);
+        let error = refuse(&[&args[..], &["--define-maps", &wrong]].concat());
+        assert!(
+            error.contains("map `events` (ringbuf): EINVAL; --define-maps may say another size"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn maps_are_in_maps() {
+        // Longer names than the kernel takes are cut, those of patterns too.
+        let outer = r#"{"maps": [{"number": 7, "name": "a_name_longer_than_15", "type": "array_of_maps", "key": "u32",
+            "value": "u32", "max_entries": 2, "inner": {"type": "array", "key": "u32", "value": "u64", "max_entries": 1}}]}"#;
+        let lookup = "*(u32 *)(r10 - 4) = 0\nr1 = map[fd:7]\nr2 = r10\nr2 += -4\ncall 1\nexit";
+        let args = ["run", "-e", lookup, "--mem", "", "--define-maps", "-"];
+        let done = sandbpf_reading(&args, outer.as_bytes());
+        assert_eq!((done.out.as_str(), done.err.as_str()), ("r0 = 0x0\n", ""));
+        let nested = outer.replace(r#""type": "array","#, r#""type": "array", "inner": {},"#);
+        let done = sandbpf_reading(&args, nested.as_bytes());
+        assert!(done.err.contains("inner: inner: maps in maps in maps are no maps of Linux"), "{}", done.err);
+    }
+
+    #[test]
     fn bpftrace_leaves_numbers() {
         let object = "examples/bpftrace/reads.o";
         let shown = succeed(&["object", object]);

@@ -186,6 +186,20 @@ impl Object {
         &self.maps
     }
 
+    /// The map of this name, to be changed before it is made: loaders decide some sizes, and what is in a map of maps.
+    ///
+    /// ```
+    /// use sandbpf_elf::Object;
+    /// # let file = include_bytes!("../tests/data/counter.o");
+    /// let mut object = Object::parse(file)?;
+    /// object.map_mut("events").expect("a map").max_entries = 4096;
+    /// assert_eq!(object.map("events").unwrap().max_entries, 4096);
+    /// # Ok::<(), sandbpf_elf::ObjectError>(())
+    /// ```
+    pub fn map_mut(&mut self, name: &str) -> Option<&mut MapDef> {
+        self.maps.iter_mut().find(|map| map.name == name)
+    }
+
     pub(crate) fn maps_mut(&mut self) -> &mut [MapDef] {
         &mut self.maps
     }

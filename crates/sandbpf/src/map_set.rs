@@ -101,7 +101,10 @@ impl Maps {
     /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
     pub fn create(&self, spec: MapSpec) -> Result<Arc<Map>, MapError> {
         let (name, map_type) = (spec.name.clone(), spec.map_type.name());
-        let spec = spec.with_name(&kernel_name(&name));
+        let mut spec = spec.with_name(&kernel_name(&name));
+        if let Some(inner) = &mut spec.inner {
+            inner.name = kernel_name(&inner.name);
+        }
         let map = Map::create(spec, &self.inner.environment).map_err(|errno| MapError::Create {
             name: name.clone(),
             map_type,

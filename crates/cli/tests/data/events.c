@@ -86,6 +86,12 @@ struct {
 	int (*value_size)[4];
 } perf SEC(".maps");
 
+/* Says what its records are, as Cilium's loader takes it. */
+struct {
+	int (*type)[4];
+	struct opening *value;
+} named SEC(".maps");
+
 /* Maps that keep the types in the object. */
 #define KEEP(type_name)                          \
 	struct {                                 \
@@ -152,6 +158,7 @@ int sizes(struct event_context *ctx)
 	ring_output(&lines, &line, 8 + 5, 0);
 	perf_output(ctx, &perf, 0xffffffff, numbers, 24);
 	perf_output(ctx, &perf, 0xffffffff, numbers, 12); /* struct words, if anybody says so */
+	perf_output(ctx, &named, 0xffffffff, numbers, 24);
 	return 0;
 }
 

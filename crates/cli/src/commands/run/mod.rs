@@ -35,7 +35,7 @@ use crate::failure::{Failure, is_dash, shown};
 use crate::held::{self, Held};
 use crate::program::Program;
 use crate::source::{Source, read_json};
-use crate::{Answer, object, output, scene};
+use crate::{Answer, definitions, object, output, scene};
 
 /// What a run works with.
 struct Job<'a> {
@@ -87,11 +87,9 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
         named = named.or(surveyed.1);
     }
     let maps = Maps::with_environment(Environment { cpus: processors, ..Environment::default() });
-    let mut held = Vec::new();
-    for path in &args.define_maps {
-        held.extend(held::define(path, &maps)?);
-    }
     let is_object = source.bytes.starts_with(object::MAGIC);
+    let definitions = definitions::read(&args.define_maps)?;
+    let mut held = Vec::new();
     let (program, loaded) = match is_object {
         true => {
             let wanted = object::Wanted {
@@ -101,12 +99,16 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
                 globals: &args.set_global,
                 btf: args.btf.as_deref(),
                 maps: &maps,
+                definitions: &definitions,
             };
-            let loaded = object::Loaded::open(&source.bytes, &wanted, &loader)?;
+            let loaded = object::Loaded::open(&source.bytes, &wanted, &loader, &mut held)?;
             held.extend(held::of_object(&loaded.set));
             (Program::Extended(loaded.program.instructions().clone()), Some(loaded))
         }
         false => {
+            for definition in &definitions {
+                held.push(definition.make(&maps)?);
+            }
             loader = loader.maps(&maps);
             (Program::parse(&source, args.code.form)?, None)
         }
