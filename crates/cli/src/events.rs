@@ -6,6 +6,7 @@
 //! for), that is called an event, or that is the only one of this length and not the kernel's. With more than one
 //! answer there is none: the record stays bytes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sandbpf::maps::MapType;
@@ -132,25 +133,46 @@ impl<'o> EventTypes<'o> {
     }
 }
 
-/// The records that programs wrote since the last time, one value each.
-pub(crate) fn take(held: &[Held], known: &EventTypes<'_>) -> Vec<Value> {
-    let mut events = Vec::new();
-    for Held { name, map, .. } in held {
-        match map.map_type() {
-            MapType::Ringbuf => {
-                let _ = map.ring_consume(|record| events.push(known.show(name, None, record)));
+/// Who reads what programs write, run by run, so that buffers have room for the next.
+#[derive(Debug)]
+pub(crate) struct Readers<'j> {
+    maps: Vec<&'j Held>,
+    known: EventTypes<'j>,
+    /// Where records are kept, if anybody wants them.
+    records: Option<&'j RefCell<Vec<Value>>>,
+}
+
+impl<'j> Readers<'j> {
+    /// Readers of these maps, as far as they are buffers.
+    pub(crate) fn new(
+        held: &'j [Held],
+        known: EventTypes<'j>,
+        records: Option<&'j RefCell<Vec<Value>>>,
+    ) -> Readers<'j> {
+        let is_read =
+            |held: &&Held| matches!(held.map.map_type(), MapType::Ringbuf | MapType::PerfEventArray);
+        Readers { maps: held.iter().filter(is_read).collect(), known, records }
+    }
+
+    /// Takes the records that were written since the last time.
+    pub(crate) fn read(&self) {
+        let mut records = self.records.map(RefCell::borrow_mut);
+        for Held { name, map, .. } in &self.maps {
+            if map.map_type() == MapType::Ringbuf {
+                let _ = map.ring_consume(|record| {
+                    if let Some(records) = &mut records {
+                        records.push(self.known.show(name, None, record));
+                    }
+                });
+                continue;
             }
-            MapType::PerfEventArray => {
-                let (records, lost) = map.perf_take().unwrap_or_default();
-                events.extend(records.iter().map(|record| known.show(name, Some(record.cpu), &record.data)));
-                if lost > 0 {
-                    events.push(json!({ "map": name, "lost": lost }));
-                }
+            let (taken, lost) = map.perf_take().unwrap_or_default();
+            if let Some(records) = &mut records {
+                records.extend(taken.iter().map(|one| self.known.show(name, Some(one.cpu), &one.data)));
+                records.extend((lost > 0).then(|| json!({ "map": name, "lost": lost })));
             }
-            _ => {}
         }
     }
-    events
 }
 
 /// The map of this name, which must have readers.

@@ -53,12 +53,14 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
         scenes.push(Scene { program: None, context: Vec::new(), host: DescribedHost::new() });
     }
     let (mut runs, mut engine, mut instructions) = (Vec::new(), "auto", 0);
+    let readers = job.readers()?;
     for Scene { program, mut context, host } in scenes {
         let host = Arc::new(host);
         // Each event has a world of its own; maps are the same.
         let loaded = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
         (engine, instructions) = (engine_name(loaded.engine()), loaded.instructions().len());
         let result = loaded.run(AnyInput::Context((&mut context).into()));
+        readers.read();
         runs.push(Run {
             program,
             returned: result.as_ref().ok().map(|&r0| r0 as i32),

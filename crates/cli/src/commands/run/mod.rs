@@ -20,6 +20,7 @@ mod report;
 mod seccomp;
 mod tally;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use sandbpf::{AnyProgram, DescribedHost, Engine, KindName, Limits, LoadError, Lo
 use serde::Serialize;
 
 use crate::args::{Dialect, Run};
-use crate::events::{self, EventTypes};
+use crate::events::{EventTypes, Readers};
 use crate::failure::{Failure, is_dash, shown};
 use crate::held::{self, Held};
 use crate::program::Program;
@@ -48,6 +49,8 @@ struct Job<'a> {
     /// All captures, in order.
     captures: Vec<&'a Path>,
     held: Vec<Held>,
+    /// The records that programs wrote, as they are shown.
+    records: RefCell<Vec<serde_json::Value>>,
     /// Described events, by their files.
     inputs: Vec<(&'a Path, serde_json::Value)>,
 }
@@ -123,7 +126,8 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     check_object_options(args, is_object, held.is_empty())?;
     check_inputs(args, kind, &captures)?;
     held::open_readers(&held).map_err(|what| source.failure(what))?;
-    let job = Job { args, source, program, loaded, loader, captures, held, inputs };
+    let job =
+        Job { args, source, program, loaded, loader, captures, held, records: RefCell::default(), inputs };
     args.set_map.iter().try_for_each(|path| held::fill(&job.held, job.types(), path))?;
     // A name that the object lacks is said before anything runs.
     job.event_types()?;
@@ -195,6 +199,12 @@ impl Job<'_> {
             .map_err(|what| self.source.failure(format!("--event-type: {what}")))
     }
 
+    /// Who reads what programs write.
+    fn readers(&self) -> Result<Readers<'_>, Failure> {
+        let records = self.args.events.is_some().then_some(&self.records);
+        Ok(Readers::new(&self.held, self.event_types()?, records))
+    }
+
     /// Writes what the maps hold, and what programs wrote to their readers.
     fn show_maps(&self, out: &mut impl Write) -> Result<(), Failure> {
         let mut to = |path: &Path, lines: Vec<serde_json::Value>| {
@@ -206,7 +216,8 @@ impl Job<'_> {
             file.complete()
         };
         if let Some(path) = &self.args.events {
-            to(path, events::take(&self.held, &self.event_types()?))?;
+            self.readers()?.read();
+            to(path, self.records.take())?;
         }
         if let Some(path) = &self.args.maps {
             to(path, vec![held::show(&self.held, self.types())])?;
