@@ -1,16 +1,16 @@
 //! Running a program whose context is bytes: tracing, sockets, control groups.
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use sandbpf::{AnyInput, DescribedHost, KindName};
+use sandbpf::{Act, AnyInput, DescribedHost, KindName};
 use serde::Serialize;
 
 use super::{About, Job, engine_name};
 use crate::args::Format;
 use crate::failure::{Failure, shown};
-use crate::scene::{self, Scene};
-use crate::source::read_file;
+use crate::scene::{self, Audience, Scene};
 use crate::{Answer, bytes, output};
 
 #[derive(Debug, Serialize)]
@@ -23,6 +23,8 @@ struct Report {
 /// What came of one event.
 #[derive(Debug, Serialize)]
 struct Run {
+    /// Which program of an object saw it, if the event says.
+    program: Option<String>,
     /// What the hook looks at: the lower half, as a number with a sign.
     returned: Option<i32>,
     trap: Option<String>,
@@ -31,7 +33,7 @@ struct Run {
     /// What the program printed.
     printed: Vec<String>,
     /// What it did to the world outside.
-    acts: Vec<String>,
+    acts: Vec<Did>,
 }
 
 pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<Answer, Failure> {
@@ -42,26 +44,30 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
             .map_err(|error| Failure::input(format!("--context:{}", error.column), error))?;
         scenes.push(Scene { program: None, context, host: DescribedHost::new() });
     }
-    for path in &args.input {
-        let events = scene::parse(&read_file(path)?, kind);
+    for (path, events) in &job.inputs {
+        let program = job.loaded.as_ref().map(|loaded| loaded.name.as_str());
+        let events = scene::parse(events, Audience { kind, program, types: job.types() });
         scenes.extend(events.map_err(|what| Failure::input(shown(path), what))?);
     }
     if scenes.is_empty() {
         scenes.push(Scene { program: None, context: Vec::new(), host: DescribedHost::new() });
     }
     let (mut runs, mut engine, mut instructions) = (Vec::new(), "auto", 0);
+    let readers = job.readers()?;
     for Scene { program, mut context, host } in scenes {
         let host = Arc::new(host);
         // Each event has a world of its own; maps are the same.
-        let program = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
-        (engine, instructions) = (engine_name(program.engine()), program.instructions().len());
-        let result = program.run(AnyInput::Context((&mut context).into()));
+        let loaded = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
+        (engine, instructions) = (engine_name(loaded.engine()), loaded.instructions().len());
+        let result = loaded.run(AnyInput::Context((&mut context).into()));
+        readers.read();
         runs.push(Run {
+            program,
             returned: result.as_ref().ok().map(|&r0| r0 as i32),
             trap: result.as_ref().err().map(ToString::to_string),
             context: hex::encode(&context),
             printed: host.take_lines(),
-            acts: host.take_acts().iter().map(|act| format!("{act:?}")).collect(),
+            acts: host.take_acts().into_iter().map(Did::from).collect(),
         });
     }
     let answer = Answer::from(runs.iter().all(|run| run.trap.is_none()));
@@ -71,6 +77,40 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
         Format::Text => report.runs.iter().try_for_each(|run| run.show(out))?,
     }
     Ok(answer)
+}
+
+/// Something that a program did.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Did {
+    /// A signal to the running process, or to the thread alone.
+    Signal { signal: u32, thread: bool },
+    /// The traced function returns this and does not run.
+    OverrideReturn(i64),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl From<Act> for Did {
+    fn from(act: Act) -> Did {
+        match act {
+            Act::Signal { signal, thread } => Did::Signal { signal, thread },
+            Act::OverrideReturn(value) => Did::OverrideReturn(value as i64),
+            other => Did::Other(format!("{other:?}")),
+        }
+    }
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Did::Signal { signal, thread } => {
+                write!(f, "signal {signal} to the {}", if *thread { "thread" } else { "process" })
+            }
+            Did::OverrideReturn(value) => write!(f, "the function returns {value} and does not run"),
+            Did::Other(words) => f.write_str(words),
+        }
+    }
 }
 
 impl Run {
@@ -83,6 +123,9 @@ impl Run {
         }
         for act in &self.acts {
             writeln!(out, "act: {act}")?;
+        }
+        if let Some(program) = &self.program {
+            write!(out, "{program}: ")?;
         }
         match (self.returned, &self.trap) {
             (Some(value), _) => writeln!(out, "returned {value}")?,

@@ -16,6 +16,7 @@ use super::tally::{Tally, Totals};
 use super::{Job, captures};
 use crate::args::{Format, Run};
 use crate::bytes;
+use crate::events::Readers;
 use crate::failure::{Failure, is_dash, shown};
 use crate::source::{Source, read_file};
 
@@ -26,7 +27,7 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     let (engine, instructions) = (door.engine(), door.instructions());
     let since = Instant::now();
     let mut opened = job.captures.iter().map(|&path| (path, captures::open(path)));
-    let mut filtering = Filtering::new(job, door);
+    let mut filtering = Filtering::new(job, door)?;
     let mut failures = Vec::new();
     let mut finish = |filtering: &mut Filtering<'_>, path, capture: Result<Capture<'_>, Failure>| {
         filtering.begin(shown(path).into(), capture.as_ref().ok().map(Capture::link_type));
@@ -99,6 +100,7 @@ enum Stop {
 /// A filter at work.
 struct Filtering<'a> {
     door: Door,
+    readers: Option<Readers<'a>>,
     totals: Totals,
     keep: Option<Keep<'a>>,
     /// How many packets may still match.
@@ -113,17 +115,20 @@ struct Detail {
 }
 
 impl<'a> Filtering<'a> {
-    fn new(job: &Job<'a>, door: Door) -> Filtering<'a> {
+    fn new(job: &'a Job<'_>, door: Door) -> Result<Filtering<'a>, Failure> {
         let args = job.args;
         let json = args.format == Format::Json;
         let is_hook = !matches!(door, Door::Filter { .. });
-        Filtering {
+        // Without maps there is nothing to read.
+        let readers = if job.held.is_empty() { None } else { Some(job.readers()?) };
+        Ok(Filtering {
             door,
+            readers,
             totals: Totals::default(),
             keep: None,
             left: args.count.unwrap_or(u64::MAX),
             detail: Detail { matching: args.list || json, returned: args.verbose || json || is_hook },
-        }
+        })
     }
 
     /// What follows is counted under this name.
@@ -190,6 +195,9 @@ impl<'a> Filtering<'a> {
                 return Ok(());
             }
         };
+        if let Some(readers) = &self.readers {
+            readers.read();
+        }
         let changed = data.is_some_and(|data| data != packet.data);
         tally.changed += u64::from(changed);
         if self.detail.returned {
