@@ -6,7 +6,7 @@ use super::covers::Exact;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
+use crate::state::{IterState, Kind, Reg, State, StateId, Touched, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
@@ -29,7 +29,14 @@ impl Verifier<'_> {
         let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
         self.clean_states(pc);
         let mut seen = 0;
-        let here: Vec<StateId> = self.at[pc.index()].iter().rev().copied().collect();
+        // States of calls from elsewhere are kept apart (`explored_state`).
+        let bucket = self.bucket(&self.cur, pc);
+        let here: Vec<StateId> = self.at[pc.index()]
+            .iter()
+            .rev()
+            .copied()
+            .filter(|&id| self.bucket(&self.kept_ref(id).state, pc) == bucket)
+            .collect();
         for id in here {
             seen += 1;
             let found = self.compare(id, pc)?;
@@ -49,6 +56,12 @@ impl Verifier<'_> {
         }
         self.keep(pc);
         Ok(false)
+    }
+
+    /// Where the kernel's table has the states of an instruction in a function that was called from here.
+    fn bucket(&self, state: &State, pc: Pc) -> u32 {
+        let callsite = state.current().callsite.map_or(u32::MAX, |at| self.slot(at) as u32);
+        (self.slot(pc) as u32 ^ callsite) % (self.program.slot_count() as u32).max(1)
     }
 
     /// Compares the current state with one that was kept.
