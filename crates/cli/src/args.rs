@@ -212,6 +212,9 @@ pub(crate) struct Run {
     /// Events for programs that trace, as JSON: context, task, memory, time; may be given often
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
+    /// Let time go by until then after the last event or packet, in nanoseconds, so that timers fire that are due
+    #[arg(long, value_name = "NS")]
+    pub(crate) until: Option<u64>,
     /// Which program of an object file; the only one, or the first that events name, if not given
     #[arg(long = "program", id = "program-name", value_name = "NAME")]
     pub(crate) program_name: Option<String>,

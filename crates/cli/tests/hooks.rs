@@ -250,6 +250,32 @@ mod objects {
         of_object(r#"{"context": {"name": [1]}}"#, "event 0: context: name: expected a number or bytes");
         assert!(refuse(&["run", FILTER, "--input", path, CAPTURE]).contains("--context and --input"));
     }
+
+    /// Time goes by as events and captures say, and timers of an object fire.
+    #[test]
+    fn timers_fire() {
+        const LATER: &str = "crates/cli/tests/data/later.o";
+        let directory = scratch();
+        let path = directory.path().join("events.json");
+        let times = [1000u64, 500_000_000, 1_700_000_000, 2_000_000_000]
+            .map(|time| format!("{{\"time_ns\":{time}}}"));
+        fs::write(&path, format!("[{}]", times.join(","))).unwrap();
+        let path = path.to_str().unwrap();
+        for engine in ["interpreter", "step", "auto"] {
+            let args = ["run", LATER, "--program", "probe", "--input", path, "--engine", engine];
+            let fired = "timer of counters[02000000] at 1500000000 ns: returned 0\nkey 2: 2 packets\n";
+            let expected = format!("returned 2\nreturned 2\n{fired}returned 2\nreturned 2\n");
+            assert_eq!(succeed(&args), expected);
+            let until = [&args[..], &["--until", "3000000000"]].concat();
+            let more = "timer of counters[02000000] at 3000000000 ns: returned 0\nkey 2: 4 packets\n";
+            assert_eq!(succeed(&until), format!("{expected}{more}"));
+            let report = json(&[&until[..], &["--format", "json"]].concat());
+            assert_eq!(report["runs"][2]["fired"][0]["time_ns"], 1_500_000_000u64);
+            let args = ["run", LATER, CAPTURE, "--program", "packet", "--engine", engine];
+            let shown = succeed(&[&args[..], &["--until", "18446744073709551615"]].concat());
+            assert!(shown.contains("22 packets: XDP_PASS\n1 callbacks of timers ran\n"), "{shown}");
+        }
+    }
 }
 
 mod numbered_maps {

@@ -286,7 +286,9 @@ fn spec(def: &MapDef) -> Option<MapSpec> {
         let key = Some(def.key_size).filter(|_| def.kernel_types().0 != 0);
         spec.btf = Some(BtfSizes { key, value: def.value_size });
     }
-    spec.inner = def.inner.as_deref().and_then(self::spec).map(Box::new);
+    // Nobody looks for these by their names, which are as short as the kernel wants them.
+    let inner = |def: &MapDef| Some(self::spec(def)?.with_name(&def.kernel_name));
+    spec.inner = def.inner.as_deref().and_then(inner).map(Box::new);
     Some(spec)
 }
 

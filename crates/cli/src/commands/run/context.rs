@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use sandbpf::{Act, AnyInput, DescribedHost, KindName};
+use sandbpf::{Act, AnyInput, AnyProgram, DescribedHost, Host, KindName};
 use serde::Serialize;
 
+use super::clock::Callback;
 use super::{About, Job, engine_name};
 use crate::args::Format;
 use crate::failure::{Failure, shown};
@@ -18,6 +19,12 @@ struct Report {
     program: About,
     engine: &'static str,
     runs: Vec<Run>,
+    /// The callbacks that ran after the last event.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fired: Vec<Callback>,
+    /// What they printed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    printed: Vec<String>,
 }
 
 /// What came of one event.
@@ -34,6 +41,9 @@ struct Run {
     printed: Vec<String>,
     /// What it did to the world outside.
     acts: Vec<Did>,
+    /// The callbacks that were due before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fired: Vec<Callback>,
 }
 
 pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<Answer, Failure> {
@@ -54,27 +64,50 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     }
     let (mut runs, mut engine, mut instructions) = (Vec::new(), "auto", 0);
     let readers = job.readers()?;
+    // A callback runs in the world of the event that asked for it, and in its program.
+    let mut worlds: Vec<(AnyProgram, Arc<DescribedHost>)> = Vec::new();
+    let printed_by = |worlds: &[(AnyProgram, Arc<DescribedHost>)]| -> Vec<String> {
+        worlds.iter().flat_map(|(_, host)| host.take_lines()).collect()
+    };
     for Scene { program, mut context, host } in scenes {
         let host = Arc::new(host);
+        let fired = job.advance_time(host.now_ns());
+        let mut printed = printed_by(&worlds);
         // Each event has a world of its own; maps are the same.
         let loaded = job.load_in(program.as_deref(), kind, Arc::clone(&host))?;
         (engine, instructions) = (engine_name(loaded.engine()), loaded.instructions().len());
         let result = loaded.run(AnyInput::Context((&mut context).into()));
         readers.read();
+        printed.extend(host.take_lines());
         runs.push(Run {
             program,
+            fired,
             returned: result.as_ref().ok().map(|&r0| r0 as i32),
             trap: result.as_ref().err().map(ToString::to_string),
             context: hex::encode(&context),
-            printed: host.take_lines(),
+            printed,
             acts: host.take_acts().into_iter().map(Did::from).collect(),
         });
+        // Most events ask for nothing: their worlds end with them.
+        if job.next_timer().is_some() {
+            worlds.push((loaded, host));
+        } else {
+            worlds.clear();
+        }
     }
-    let answer = Answer::from(runs.iter().all(|run| run.trap.is_none()));
-    let report = Report { program: job.about(kind, instructions), engine, runs };
+    let fired = args.until.map(|until| job.advance_time(until)).unwrap_or_default();
+    readers.read();
+    let printed = printed_by(&worlds);
+    let traps = runs.iter().any(|run| run.trap.is_some() || run.fired.iter().any(Callback::trapped));
+    let answer = Answer::from(!traps && !fired.iter().any(Callback::trapped));
+    let report = Report { program: job.about(kind, instructions), engine, runs, fired, printed };
     match args.format {
         Format::Json => output::json(out, &report)?,
-        Format::Text => report.runs.iter().try_for_each(|run| run.show(out))?,
+        Format::Text => {
+            report.runs.iter().try_for_each(|run| run.show(out))?;
+            show_callbacks(&report.fired, out)?;
+            show_lines(&report.printed, out)?;
+        }
     }
     Ok(answer)
 }
@@ -113,14 +146,24 @@ impl fmt::Display for Did {
     }
 }
 
+fn show_callbacks(fired: &[Callback], out: &mut impl Write) -> Result<(), Failure> {
+    fired.iter().try_for_each(|callback| Ok(writeln!(out, "{callback}")?))
+}
+
+fn show_lines(lines: &[String], out: &mut impl Write) -> Result<(), Failure> {
+    for line in lines {
+        write!(out, "{line}")?;
+        if !line.ends_with('\n') {
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
 impl Run {
     fn show(&self, out: &mut impl Write) -> Result<(), Failure> {
-        for line in &self.printed {
-            write!(out, "{line}")?;
-            if !line.ends_with('\n') {
-                writeln!(out)?;
-            }
-        }
+        show_callbacks(&self.fired, out)?;
+        show_lines(&self.printed, out)?;
         for act in &self.acts {
             writeln!(out, "act: {act}")?;
         }

@@ -8,10 +8,12 @@
 //! | `tally` | counts |
 //! | `keep` | writes what matches |
 //! | `report` | shows what was counted |
+//! | `clock` | lets time go by, as captures and events say |
 //! | `seccomp`, `buffer`, `context` | run over system calls, memory, bytes of a context |
 
 mod buffer;
 mod captures;
+mod clock;
 mod context;
 mod door;
 mod keep;
@@ -46,6 +48,8 @@ struct Job<'a> {
     /// Of an object file: the program and its maps.
     loaded: Option<object::Loaded>,
     loader: Loader,
+    /// What programs on packets are told of time.
+    clock: clock::CaptureClock,
     /// All captures, in order.
     captures: Vec<&'a Path>,
     held: Vec<Held>,
@@ -74,6 +78,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     }
     let kind = kind(args);
     let source = Source::read(path, &args.code)?;
+    let clock = clock::CaptureClock::default();
     let mut loader = Loader::new().engine(args.engine.into());
     if let Some(dialect) = args.dialect {
         loader = loader.dialect(dialect.into());
@@ -93,6 +98,9 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     let is_object = source.bytes.starts_with(object::MAGIC);
     let definitions = definitions::read(&args.define_maps)?;
     let mut held = Vec::new();
+    if is_object {
+        loader = loader.host(clock.clone());
+    }
     let (program, loaded) = match is_object {
         true => {
             let wanted = object::Wanted {
@@ -127,7 +135,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     check_inputs(args, kind, &captures)?;
     held::open_readers(&held).map_err(|what| source.failure(what))?;
     let job =
-        Job { args, source, program, loaded, loader, captures, held, records: RefCell::default(), inputs };
+        Job { args, source, program, loaded, loader, clock, captures, held, records: RefCell::default(), inputs };
     args.set_map.iter().try_for_each(|path| held::fill(&job.held, job.types(), path))?;
     // A name that the object lacks is said before anything runs.
     job.event_types()?;
@@ -145,6 +153,17 @@ impl Job<'_> {
             kind if door::takes_packets(kind) => packets::run(job, kind, out),
             kind => context::run(job, kind, out),
         }
+    }
+
+    /// Lets time go by for the maps of an object: the callbacks that were due.
+    fn advance_time(&self, now: u64) -> Vec<clock::Callback> {
+        let fired = self.loaded.iter().flat_map(|loaded| loaded.set.maps().advance_time(now));
+        fired.map(clock::Callback::of).collect()
+    }
+
+    /// When the next callback of an object is due.
+    fn next_timer(&self) -> Option<u64> {
+        self.loaded.as_ref()?.set.maps().next_timer()
     }
 
     /// Loads the program as this kind.
@@ -281,6 +300,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
         ("--syscall", syscalls && kind != KindName::Seccomp),
         ("--mem", memory && kind != KindName::Buffer),
         ("--context and --input", (args.context.is_some() || !args.input.is_empty()) && !is_raw),
+        ("--until", args.until.is_some() && !is_raw && !is_filter),
     ];
     match strangers.iter().find(|stranger| stranger.1) {
         Some((name, _)) => Err(Failure::usage(format!("{name} cannot be used with {kind} programs"))),

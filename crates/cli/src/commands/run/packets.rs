@@ -20,7 +20,11 @@ use crate::events::Readers;
 use crate::failure::{Failure, is_dash, shown};
 use crate::source::{Source, read_file};
 
-pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<crate::Answer, Failure> {
+pub(super) fn run<'a>(
+    job: &'a Job<'a>,
+    kind: KindName,
+    out: &mut impl Write,
+) -> Result<crate::Answer, Failure> {
     let args = job.args;
     let hex = hex_packets(args)?;
     let door = Door::load(job, kind)?;
@@ -29,7 +33,7 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     let mut opened = job.captures.iter().map(|&path| (path, captures::open(path)));
     let mut filtering = Filtering::new(job, door)?;
     let mut failures = Vec::new();
-    let mut finish = |filtering: &mut Filtering<'_>, path, capture: Result<Capture<'_>, Failure>| {
+    let mut finish = |filtering: &mut Filtering<'a>, path, capture: Result<Capture<'_>, Failure>| {
         filtering.begin(shown(path).into(), capture.as_ref().ok().map(Capture::link_type));
         let read = match capture {
             Ok(mut capture) => filtering.capture(path, &mut capture),
@@ -59,6 +63,9 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     if !hex.is_empty() {
         filtering.hex(&hex, args)?;
     }
+    for callback in args.until.into_iter().flat_map(|until| job.advance_time(until)) {
+        filtering.totals.fired(callback);
+    }
     let elapsed = since.elapsed();
     if let (Some(keep), Some(path)) = (filtering.keep.take(), &args.write) {
         match failures.first_mut() {
@@ -71,6 +78,7 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     }
     let mut totals = filtering.totals;
     let answer = totals.sum(|tally| tally.trapped) == 0
+        && totals.callbacks_trapped == 0
         && !(args.exit_match && totals.sum(|tally| tally.matched) == 0);
     let about = job.about(kind, instructions);
     let report = Report::new(about, kind, engine, &mut totals, elapsed);
@@ -106,6 +114,8 @@ struct Filtering<'a> {
     /// How many packets may still match.
     left: u64,
     detail: Detail,
+    /// Of objects, whose programs may start timers.
+    timed: Option<&'a Job<'a>>,
 }
 
 /// What is worth counting because it will be shown.
@@ -115,7 +125,7 @@ struct Detail {
 }
 
 impl<'a> Filtering<'a> {
-    fn new(job: &'a Job<'_>, door: Door) -> Result<Filtering<'a>, Failure> {
+    fn new(job: &'a Job<'a>, door: Door) -> Result<Filtering<'a>, Failure> {
         let args = job.args;
         let json = args.format == Format::Json;
         let is_hook = !matches!(door, Door::Filter { .. });
@@ -127,6 +137,7 @@ impl<'a> Filtering<'a> {
             totals: Totals::default(),
             keep: None,
             left: args.count.unwrap_or(u64::MAX),
+            timed: job.loaded.is_some().then_some(job),
             detail: Detail { matching: args.list || json, returned: args.verbose || json || is_hook },
         })
     }
@@ -187,6 +198,12 @@ impl<'a> Filtering<'a> {
     fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
         tally.packets += 1;
         tally.bytes += packet.data.len() as u64;
+        if let Some(job) = self.timed {
+            let now = job.clock.set(packet.timestamp);
+            for callback in job.advance_time(now) {
+                self.totals.fired(callback);
+            }
+        }
         let Answer { value, passes, data } = match self.door.run(packet) {
             Ok(answer) => answer,
             Err(trap) => {
