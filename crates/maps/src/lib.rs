@@ -26,6 +26,7 @@
 mod arena;
 mod batch;
 mod body;
+mod descriptors;
 mod errno;
 pub mod flags;
 mod hash;
