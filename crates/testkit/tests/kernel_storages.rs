@@ -15,7 +15,7 @@ use common::{Random, setting};
 use sandbpf_maps::{
     BtfSizes, Environment, Errno, FieldKind, Map, MapSpec, MapType, SpecialField, User, flags,
 };
-use sandbpf_testkit::kernel_maps::{KernelMap, things, unavailable};
+use sandbpf_testkit::kernel_maps::{KernelMap, possible_cpus, stay_on_first_cpu, things, unavailable};
 
 /// `ENOTSOCK`, which only descriptors can cause.
 const NOT_A_SOCKET: i32 = 88;
@@ -176,7 +176,9 @@ impl Pair {
                 let ours = match &named {
                     Named::Owner(owner) => user.set_owned(owner, &value, bits),
                     Named::Key => user.update(&key, &value, bits),
-                    Named::Nobody(errno) => user.update(&key, &value, bits).map_err(|ours| wrong(ours, *errno)),
+                    Named::Nobody(errno) => {
+                        user.update(&key, &value, bits).map_err(|ours| wrong(ours, *errno))
+                    }
                 };
                 assert_eq!(ours, theirs, "update with {bits}: {spec:?}");
             }
@@ -236,6 +238,8 @@ fn values_of_owners_and_with_locks() {
     let seed = setting("SANDBPF_KERNEL_SEED", 1);
     let operations = setting("SANDBPF_KERNEL_OPERATIONS", 200_000);
     let mut random = Random(seed);
+    assert!(stay_on_first_cpu(), "this thread can stay on one CPU");
+    let environment = Environment { cpus: possible_cpus(), ..Environment::default() };
     let owners = Owners::new();
     let mut done = 0;
     let mut types = BTreeMap::<MapType, u64>::new();
@@ -254,7 +258,7 @@ fn values_of_owners_and_with_locks() {
             }
             Err(errno) => panic!("the kernel answers {errno} to {spec:?}"),
         };
-        let ours = Map::create(spec.clone(), &Environment::default()).expect("so do we");
+        let ours = Map::create(spec.clone(), &environment).expect("so do we");
         let pair = Pair { spec, ours, theirs };
         let steps = random.pick(&[50, 300, 1000]);
         (0..steps).for_each(|_| pair.step(&mut random, &owners));

@@ -6,9 +6,9 @@
 
 use std::fs;
 use std::io;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use sandbpf_maps::Errno;
 
@@ -82,7 +82,8 @@ pub fn cookie(socket: &OwnedFd) -> Result<u64, Errno> {
     let (mut cookie, mut size) = (0u64, 8u32);
     let (descriptor, value) = (socket.as_raw_fd(), (&raw mut cookie).cast());
     // SAFETY: the option is a `u64`, and has the size that is passed.
-    let got = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_COOKIE, value, &raw mut size) };
+    let got =
+        unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_COOKIE, value, &raw mut size) };
     checked_ok(got)?;
     Ok(cookie)
 }
