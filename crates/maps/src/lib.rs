@@ -42,6 +42,7 @@ mod paged;
 mod perf;
 mod plain;
 mod queue;
+mod ranges;
 mod ring;
 pub mod shared;
 mod spec;

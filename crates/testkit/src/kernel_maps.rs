@@ -11,6 +11,7 @@
 //! the map's keys and values to have: the sizes in its own description of the map.
 
 mod btf;
+pub mod memory;
 pub mod things;
 
 use std::fs;
@@ -171,6 +172,14 @@ impl KernelProgram {
         let packet = [0; 14];
         let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32).u32(8, 14);
         let mut attribute = attribute.input(16, &packet).u32(32, 1);
+        attribute.call(PROG_TEST_RUN)?;
+        Ok(attribute.get(4))
+    }
+
+    /// `BPF_PROG_TEST_RUN` of a program that users run, on a context that it may change; what it returns.
+    pub fn run_with(&self, context: &mut [u8]) -> Result<u32, Errno> {
+        let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32);
+        let mut attribute = attribute.u32(40, context.len() as u32).output(48, context);
         attribute.call(PROG_TEST_RUN)?;
         Ok(attribute.get(4))
     }
