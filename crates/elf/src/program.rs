@@ -21,9 +21,9 @@ pub struct ProgramEntry {
 }
 
 impl ProgramEntry {
-    /// Its type by the section's name; [`ProgramType::UNSPEC`] if the name says nothing.
+    /// Its type by the section's name; [`ProgramType::Unspec`] if the name says nothing.
     pub fn program_type(&self) -> ProgramType {
-        self.kind.map_or(ProgramType::UNSPEC, |kind| kind.program_type)
+        self.kind.map_or(ProgramType::Unspec, |kind| kind.program_type)
     }
 }
 

@@ -7,7 +7,8 @@ use crate::link::{Linker, Placed};
 use crate::maps::MapKind;
 use crate::object::OwnSymbol;
 use crate::program::{Fixup, FixupKind};
-use crate::slot::{CALL, SIZE, Slot, pseudo};
+use crate::slot::{SIZE, Slot};
+use sandbpf_isa::pseudo;
 
 /// An instruction that loads a map which is not made.
 const POISON_MAP: i32 = 2_001_000_000;
@@ -35,7 +36,7 @@ impl Linker<'_> {
                 // CO-RE has made a call of it that must not be reached.
                 continue;
             }
-            if slot.code == CALL {
+            if slot.is_call() {
                 if let Some(&external) = object.extern_of.get(&relocation.symbol) {
                     self.call_extern(at, slot, external)?;
                 } else if slot.src != pseudo::CALL {

@@ -2,10 +2,10 @@
 //!
 //! Nobody has descriptors here, so what they stand for is passed itself; all else is answered as the system call would.
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::F_LOCK;
-use crate::map_type::MapType;
 use crate::objects::Object;
 use crate::storage::Storage;
 use crate::user::User;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::map::{Environment, Map};
-use crate::map_type::MapType;
 use crate::spec::MapSpec;
 use crate::typed::View;
 

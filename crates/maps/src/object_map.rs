@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, NOEXIST};
 use crate::map::{Map, index};
-use crate::map_type::MapType;
 use crate::objects::{Object, ObjectArray};
 
 /// Packets that can wait for a CPU.

@@ -4,9 +4,9 @@
 //! `map_alloc_check` and `map_alloc`, as they answer to a caller with all capabilities. The order of
 //! the rules decides which error number wins, so it is kept.
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::flags::{self, *};
-use crate::map_type::MapType;
 
 /// The largest block of `kmalloc` with 4 KiB pages.
 const KMALLOC_MAX_SIZE: u64 = 4 << 20;

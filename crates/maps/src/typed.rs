@@ -6,10 +6,10 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::flags::{ANY, EXIST, NOEXIST};
 use crate::map::Map;
-use crate::map_type::MapType;
 use crate::maps::MapError;
 use crate::plain::{Key, Value};
 

@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST, RDONLY, WRONLY};
 use crate::hash::Source;
 use crate::map::{Map, index};
-use crate::map_type::MapType;
 use crate::objects::{Object, array_update_allowed};
 
 /// A user's handle of a map.

@@ -2,7 +2,7 @@
 //!
 //! Whoever needs a name, a number, or wants to know what a type's values are reads this table.
 
-use std::fmt;
+use core::fmt;
 
 /// What the values of a map are, as far as operations on the map care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
