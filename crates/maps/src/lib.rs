@@ -13,8 +13,8 @@
 //! Rust are in [`typed`].
 //!
 //! ```
-//! use sandbpf_maps::{Environment, MapSpec, MapType, Maps, typed};
-//! let mut maps = Maps::new(Environment::default());
+//! use sandbpf_maps::{Environment, MapSpec, MapTable, MapType, typed};
+//! let mut maps = MapTable::new(Environment::default());
 //! maps.create(MapSpec::new(MapType::Hash, 4, 8, 1024).with_name("opens"))?;
 //! let opens = maps.get::<typed::HashMap<u32, u64>>("opens")?;
 //! opens.insert(7, 1)?;
@@ -34,7 +34,7 @@ mod jhash;
 mod lpm;
 mod lru;
 mod map;
-mod maps;
+mod map_table;
 mod object_map;
 mod objects;
 mod paged;
@@ -55,7 +55,7 @@ mod values;
 pub use batch::{Batch, Changed};
 pub use errno::{Errno, UnknownErrno};
 pub use map::{Environment, Map};
-pub use maps::{MapError, Maps};
+pub use map_table::{MapError, MapTable};
 pub use objects::Object;
 pub use perf::PerfRecord;
 pub use plain::{Key, Value};

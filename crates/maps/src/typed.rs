@@ -1,6 +1,6 @@
 //! Maps as Rust users see them: keys and values of Rust types.
 //!
-//! A view is a map that has the right type and sizes; [`crate::Maps::get`] checks that once. Everything
+//! A view is a map that has the right type and sizes; [`crate::MapTable::get`] checks that once. Everything
 //! else is the user's side ([`crate::User`]), so the same error numbers come out.
 
 use std::marker::PhantomData;

@@ -146,7 +146,7 @@ impl ObjectSet {
     pub fn any(&self, name: &str, loader: &Loader) -> Result<AnyProgram, ObjectSetError> {
         let linked = self.object.program(name)?;
         let program_type = linked.entry.program_type();
-        let kind = program_type.name().and_then(KindName::of_program_type);
+        let kind = KindName::of_program_type(program_type.name());
         let kind = kind.ok_or_else(|| ObjectSetError::Kind {
             name: name.into(),
             program_type: program_type.to_string(),
