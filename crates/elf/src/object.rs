@@ -43,7 +43,7 @@ pub struct Object {
     pub(crate) map_at: HashMap<(usize, u64), usize>,
     pub(crate) data_at: HashMap<usize, usize>,
     pub(crate) arena: Option<Arena>,
-    pub(crate) jump_tables: Option<(usize, Vec<u8>)>,
+    pub(crate) jump_tables: Option<usize>,
     pub(crate) externs: Vec<Extern>,
     /// The extern of each symbol that is one.
     pub(crate) extern_of: HashMap<usize, usize>,
@@ -118,8 +118,7 @@ impl Object {
             (Some((section, _)), Some(map)) => Some(Arena { section, map }),
             _ => None,
         };
-        let jump_tables =
-            file.section(JUMP_TABLES_SECTION).map(|(index, section)| (index, section.data.to_vec()));
+        let jump_tables = file.section(JUMP_TABLES_SECTION).map(|(index, _)| index);
         let mut sections = Vec::with_capacity(file.sections.len());
         for (index, section) in file.sections.iter().enumerate() {
             let mut own = SectionCode { name: section.name.to_owned(), ..SectionCode::default() };

@@ -104,11 +104,6 @@ pub enum FixupKind {
         /// Its first instruction.
         insn: usize,
     },
-    /// A jump table: the immediate becomes the descriptor of a map of instructions.
-    JumpTable {
-        /// The instructions in it.
-        targets: Vec<u32>,
-    },
     /// A call of a function that neither object nor kernel has; the instruction is as the compiler wrote it.
     Unresolved {
         /// Its name.

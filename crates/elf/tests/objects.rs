@@ -404,3 +404,18 @@ fn sections_that_share_their_bytes_many_times_are_refused() {
     let error = Object::parse(&bytes).unwrap_err().to_string();
     assert_eq!(error, "not an ELF object file for BPF: sections overlap more than 8 times");
 }
+
+/// Tables of addresses to jump to are newer than Linux 6.18: a program with one is refused, and no other.
+#[test]
+fn jump_tables_are_refused() {
+    let object = Object::parse(include_bytes!("data/switch.o")).unwrap();
+    let refused = object.program("by_device").unwrap_err().to_string();
+    assert!(refused.contains("by_device") && refused.contains("Linux 6.18 does not know"), "{refused}");
+    assert!(object.program("always").is_ok());
+    let newer = Object::parse(include_bytes!("data/newer.o")).unwrap();
+    let places = map(&newer, "places");
+    assert_eq!(
+        (places.map_type.0, places.map_type.known(), places.map_type.to_string()),
+        (34, None, "34".into())
+    );
+}

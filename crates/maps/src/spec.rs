@@ -44,6 +44,10 @@ pub enum FieldKind {
     RbRoot,
     /// `struct bpf_refcount`.
     Refcount,
+    /// `struct bpf_task_work`.
+    TaskWork,
+    /// A pointer to memory of a task, tagged `uptr`.
+    Uptr,
 }
 
 /// A field of a value that copies leave alone: users of `bpf(2)` read zeros there and write nothing.
@@ -411,9 +415,14 @@ impl FieldKind {
             FieldKind::SpinLock | FieldKind::ResSpinLock => {
                 matches!(map_type, Hash | Array | CgroupStorage) || storage
             }
-            FieldKind::Timer | FieldKind::Workqueue | FieldKind::ListHead | FieldKind::RbRoot => {
+            FieldKind::Timer
+            | FieldKind::Workqueue
+            | FieldKind::TaskWork
+            | FieldKind::ListHead
+            | FieldKind::RbRoot => {
                 matches!(map_type, Hash | LruHash | Array)
             }
+            FieldKind::Uptr => map_type == TaskStorage,
             FieldKind::Kptr | FieldKind::Refcount => {
                 let hash = matches!(map_type, Hash | PercpuHash | LruHash | LruPercpuHash);
                 hash || matches!(map_type, Array | PercpuArray) || storage

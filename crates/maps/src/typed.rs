@@ -10,7 +10,7 @@ use crate::MapType;
 use crate::errno::Errno;
 use crate::flags::{ANY, EXIST, NOEXIST};
 use crate::map::Map;
-use crate::maps::MapError;
+use crate::map_table::MapError;
 use crate::plain::{Key, Value};
 
 /// A typed view of a map.

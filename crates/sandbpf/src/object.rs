@@ -2,7 +2,10 @@
 
 use sandbpf_abi::kfuncs;
 use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
+use sandbpf_types::BtfTypes;
+use sandbpf_verifier::{TypeRef, Types};
 
+use crate::verify::known_field;
 use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program, Verifier};
 
 /// An object whose maps exist.
@@ -55,6 +58,14 @@ pub enum ObjectSetError {
         /// What it refers to.
         what: String,
     },
+    /// A map is of a type that Linux 6.18 does not have.
+    #[error("map `{name}`: Linux 6.18 has no maps of type {number}")]
+    MapType {
+        /// The map.
+        name: String,
+        /// Its type.
+        number: u32,
+    },
     /// There is no kind of program for a section, or for what it says.
     #[error("program `{name}` is of type {program_type}, which needs a kind: {why}")]
     Kind {
@@ -76,8 +87,9 @@ impl ObjectSet {
     /// The same, with the maps among these.
     pub fn with_maps(object: Object, maps: Maps) -> Result<ObjectSet, ObjectSetError> {
         let mut numbers = Vec::new();
+        let types = BtfTypes::new(object.target().cloned(), object.shared_btf().cloned());
         for def in object.maps() {
-            let Some(spec) = spec(def) else {
+            let Some(spec) = spec(def, &types)? else {
                 numbers.push(None);
                 continue;
             };
@@ -243,21 +255,32 @@ fn set_error(def: &MapDef, errno: Errno) -> ObjectSetError {
 }
 
 /// What Linux is asked for; `None` for maps that no loader makes by itself.
-fn spec(def: &MapDef) -> Option<MapSpec> {
-    let map_type = MapType::from_number(def.map_type.0)?;
-    if !def.autocreate || map_type == MapType::StructOps {
-        return None;
+fn spec(def: &MapDef, types: &BtfTypes) -> Result<Option<MapSpec>, ObjectSetError> {
+    if !def.autocreate {
+        return Ok(None);
+    }
+    let unknown = || ObjectSetError::MapType { name: def.name.clone(), number: def.map_type.0 };
+    let map_type = def.map_type.known().ok_or_else(unknown)?;
+    if map_type == MapType::StructOps {
+        return Ok(None);
     }
     let mut spec = MapSpec::new(map_type, def.key_size, def.value_size, def.max_entries)
         .with_flags(def.flags)
         .with_name(&def.name);
     spec.map_extra = def.extra;
-    if def.kernel_types() != (0, 0) {
-        let key = Some(def.key_size).filter(|_| def.kernel_types().0 != 0);
+    let (key_type, value_type) = def.kernel_types();
+    if (key_type, value_type) != (0, 0) {
+        let key = Some(def.key_size).filter(|_| key_type != 0);
         spec.btf = Some(BtfSizes { key, value: def.value_size });
     }
-    spec.inner = def.inner.as_deref().and_then(self::spec).map(Box::new);
-    Some(spec)
+    if value_type != 0 {
+        let fields = types.special_fields(TypeRef::program(value_type));
+        spec.fields = fields.iter().filter_map(known_field).collect();
+    }
+    if let Some(inner) = &def.inner {
+        spec.inner = self::spec(inner, types)?.map(Box::new);
+    }
+    Ok(Some(spec))
 }
 
 pub use sandbpf_elf::{
