@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sandbpf::abi::AttachType;
 use sandbpf::KindName;
+use sandbpf::abi::AttachType;
 use sandbpf_capture::LinkType;
 use sandbpf_testkit::vectors::EngineChoice;
 

@@ -115,7 +115,7 @@ impl Definition {
 
     fn change(&self, def: &mut MapDef) {
         if let Some(map_type) = self.map_type {
-            def.map_type = elf::MapType(map_type as u32);
+            def.map_type = map_type.into();
         }
         // A type that is as long stays; another one would be wrong.
         let sized = |size: &mut u32, of: &mut elf::TypeId, given: Option<(Shape, u32)>| {

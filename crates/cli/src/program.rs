@@ -180,10 +180,9 @@ fn from_bytes(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
         (None, Some(program)) => return Ok(Program::Extended(program)),
         (None, None) => {}
     }
-    const EXIT: u8 = 0x95;
     let known = |insn: &[u8]| Shape::of(u16::from_le_bytes([insn[0], insn[1]])).is_some();
     match (bytes[last], bytes.chunks(8).all(known)) {
-        (EXIT, _) => raw_extended(source, bytes),
+        (isa::opcode::RETURN, _) => raw_extended(source, bytes),
         (_, true) => raw_classic(source, bytes),
         (_, false) => {
             let what = "the bytes are no sound program, classic or extended; --form says which it should be";

@@ -2,7 +2,10 @@
 
 use sandbpf_abi::kfuncs;
 use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
+use sandbpf_types::BtfTypes;
+use sandbpf_verifier::{TypeRef, Types};
 
+use crate::verify::known_field;
 use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program, Verifier};
 
 /// An object whose maps exist.
@@ -55,6 +58,14 @@ pub enum ObjectSetError {
         /// What it refers to.
         what: String,
     },
+    /// A map is of a type that Linux 6.18 does not have.
+    #[error("map `{name}`: Linux 6.18 has no maps of type {number}")]
+    MapType {
+        /// The map.
+        name: String,
+        /// Its type.
+        number: u32,
+    },
     /// There is no kind of program for a section, or for what it says.
     #[error("program `{name}` is of type {program_type}, which needs a kind: {why}")]
     Kind {
@@ -76,8 +87,9 @@ impl ObjectSet {
     /// The same, with the maps among these.
     pub fn with_maps(object: Object, maps: Maps) -> Result<ObjectSet, ObjectSetError> {
         let mut numbers = Vec::new();
+        let types = BtfTypes::new(object.target().cloned(), object.shared_btf().cloned());
         for def in object.maps() {
-            let Some(mut spec) = spec(def) else {
+            let Some(mut spec) = spec(def, &types)? else {
                 numbers.push(None);
                 continue;
             };
@@ -150,7 +162,7 @@ impl ObjectSet {
     pub fn any(&self, name: &str, loader: &Loader) -> Result<AnyProgram, ObjectSetError> {
         let linked = self.object.program(name)?;
         let program_type = linked.entry.program_type();
-        let kind = program_type.name().and_then(KindName::of_program_type);
+        let kind = KindName::of_program_type(program_type.name());
         let kind = kind.ok_or_else(|| ObjectSetError::Kind {
             name: name.into(),
             program_type: program_type.to_string(),
@@ -263,12 +275,16 @@ fn set_error(def: &MapDef, errno: Errno) -> ObjectSetError {
 }
 
 /// What Linux is asked for; `None` for maps that no loader makes by itself.
-fn spec(def: &MapDef) -> Option<MapSpec> {
-    let map_type = MapType::from_number(def.map_type.0)?;
+fn spec(def: &MapDef, types: &BtfTypes) -> Result<Option<MapSpec>, ObjectSetError> {
+    if !def.autocreate {
+        return Ok(None);
+    }
+    let unknown = || ObjectSetError::MapType { name: def.name.clone(), number: def.map_type.0 };
+    let map_type = def.map_type.known().ok_or_else(unknown)?;
     // What is in a map of maps that does not say, its loader knows; programs that do without it can be loaded.
     let lacks_inner = matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) && def.inner.is_none();
-    if !def.autocreate || map_type == MapType::StructOps || lacks_inner {
-        return None;
+    if map_type == MapType::StructOps || lacks_inner {
+        return Ok(None);
     }
     // A ring buffer has no values, and those of a perf event array are descriptors. Who gives the type of one says what
     // the records are, for tools that make types of it; Cilium's loader ignores the size, and so do we.
@@ -282,14 +298,21 @@ fn spec(def: &MapDef) -> Option<MapSpec> {
         .with_flags(def.flags)
         .with_name(&def.name);
     spec.map_extra = def.extra;
-    if def.kernel_types() != (0, 0) && !names_records {
-        let key = Some(def.key_size).filter(|_| def.kernel_types().0 != 0);
+    let (key_type, value_type) = def.kernel_types();
+    if (key_type, value_type) != (0, 0) && !names_records {
+        let key = Some(def.key_size).filter(|_| key_type != 0);
         spec.btf = Some(BtfSizes { key, value: def.value_size });
     }
-    // Nobody looks for these by their names, which are as short as the kernel wants them.
-    let inner = |def: &MapDef| Some(self::spec(def)?.with_name(&def.kernel_name));
-    spec.inner = def.inner.as_deref().and_then(inner).map(Box::new);
-    Some(spec)
+    if value_type != 0 && !names_records {
+        let fields = types.special_fields(TypeRef::program(value_type));
+        spec.fields = fields.iter().filter_map(known_field).collect();
+    }
+    if let Some(inner) = &def.inner {
+        // Nobody looks for these by their names, which are as short as the kernel wants them.
+        spec.inner =
+            self::spec(inner, types)?.map(|inner_spec| Box::new(inner_spec.with_name(&inner.kernel_name)));
+    }
+    Ok(Some(spec))
 }
 
 pub use sandbpf_elf::{

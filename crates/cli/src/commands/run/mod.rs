@@ -134,8 +134,18 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     check_object_options(args, is_object, held.is_empty())?;
     check_inputs(args, kind, &captures)?;
     held::open_readers(&held).map_err(|what| source.failure(what))?;
-    let job =
-        Job { args, source, program, loaded, loader, clock, captures, held, records: RefCell::default(), inputs };
+    let job = Job {
+        args,
+        source,
+        program,
+        loaded,
+        loader,
+        clock,
+        captures,
+        held,
+        records: RefCell::default(),
+        inputs,
+    };
     args.set_map.iter().try_for_each(|path| held::fill(&job.held, job.types(), path))?;
     // A name that the object lacks is said before anything runs.
     job.event_types()?;
