@@ -100,7 +100,7 @@ impl MapType {
     }
 
     /// Its number.
-    pub fn number(self) -> u32 {
+    pub const fn number(self) -> u32 {
         self as u32
     }
 

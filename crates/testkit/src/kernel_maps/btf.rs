@@ -8,9 +8,9 @@ use super::{Attribute, own};
 
 const BTF_LOAD: i32 = 18;
 
-const INT: u32 = 1;
-const ARRAY: u32 = 3;
-const STRUCT: u32 = 4;
+const KIND_INT: u32 = 1;
+const KIND_ARRAY: u32 = 3;
+const KIND_STRUCT: u32 = 4;
 
 /// The types of a map's keys and values, loaded.
 #[derive(Debug)]
@@ -48,20 +48,20 @@ impl Builder {
     }
 
     fn int(&mut self, name: &str, size: u32) -> u32 {
-        let id = self.start(name, INT, 0, size);
+        let id = self.start(name, KIND_INT, 0, size);
         self.words(&[8 * size]);
         id
     }
 
     fn array(&mut self, of: u32, index: u32, len: u32) -> u32 {
-        let id = self.start("", ARRAY, 0, 0);
+        let id = self.start("", KIND_ARRAY, 0, 0);
         self.words(&[of, index, len]);
         id
     }
 
     /// Members with their names, types, and where they start in bytes.
     fn structure(&mut self, name: &str, size: u32, members: &[(String, u32, u32)]) -> u32 {
-        let id = self.start(name, STRUCT, members.len(), size);
+        let id = self.start(name, KIND_STRUCT, members.len(), size);
         for (name, member, at) in members {
             let name = self.name(name);
             self.words(&[name, *member, 8 * at]);
