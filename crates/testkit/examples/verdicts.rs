@@ -1,9 +1,12 @@
 //! Compares the verifier's verdicts with recorded ones: one line of JSON a record, for looking at differences.
+//!
+//! `ONLY=name` looks at one record, `LEVEL=2` prints our log as well, `CAPS=bpf` asks for a loader that has `CAP_BPF` and
+//! `CAP_NET_ADMIN` alone, and compares with what the kernel said to such a one.
 
 use std::io::Read as _;
 
 use base64::Engine as _;
-use sandbpf_abi::{AttachType, Program, ProgramType};
+use sandbpf_abi::{AttachType, Powers, Program, ProgramType};
 use sandbpf_elf::{Btf, FixupKind, MapDef, Object, Options};
 use sandbpf_isa::MapRef;
 use sandbpf_types::{Attach, BtfTypes};
@@ -84,6 +87,12 @@ fn shape(
 fn main() {
     let filter = std::env::var("ONLY").ok();
     let level: u32 = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(0);
+    let caps = std::env::var("CAPS").ok();
+    let (powers, answers) = match caps.as_deref() {
+        None => (Powers::default(), "kernel"),
+        Some("bpf") => (Powers { perfmon: false, ..Powers::default() }, "kernel_capbpf"),
+        Some(other) => panic!("CAPS={other}: only `bpf` is known"),
+    };
     let vmlinux =
         std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok()).map(Arc::new);
     let mut objects: std::collections::HashMap<String, Option<Arc<Object>>> = Default::default();
@@ -96,7 +105,7 @@ fn main() {
             if filter.as_ref().is_some_and(|filter| *filter != name) {
                 continue;
             }
-            let kernel = &record["kernel"];
+            let kernel = &record[answers];
             if kernel["comparable"] == false
                 || !(kernel["verdict"] == "accept" || kernel["verdict"] == "reject")
             {
@@ -197,6 +206,7 @@ fn main() {
                 .as_str()
                 .is_none_or(|license| license.starts_with("GPL") || license.starts_with("Dual"));
             let program = Program::new(of).attached(attach).licensed(gpl).sleeping(flags & 16 != 0);
+            let program = Program { powers, ..program };
             let btf = object.as_deref().and_then(Object::btf).cloned().map(Arc::new);
             let own = bytes(&record["btf"]).and_then(|btf| Btf::parse(&btf).ok()).map(Arc::new);
             let types = BtfTypes::new(vmlinux.clone(), btf.or(own));

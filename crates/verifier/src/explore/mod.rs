@@ -230,6 +230,7 @@ impl<'v> Verifier<'v> {
             Err(_) if recoverable && self.cur.speculative => {
                 // The guess is never made: a barrier stands before the instruction.
                 self.known.stops_speculation[pc.index()] = true;
+                self.known.masked[pc.index()] = None;
                 Ok(true)
             }
             Err(refusal) => {

@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use sandbpf_isa::Pc;
 
-pub use reg::{ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, Dynptr, Flags, IterState, Kind, Reg};
+pub use reg::{
+    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, Dynptr, Flags, IterState, Kind, Reg,
+};
 pub use stack::{Byte, Slot, slot_of};
 
 /// A frame of the call stack.
