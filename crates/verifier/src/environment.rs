@@ -297,8 +297,8 @@ impl<'e> Environment<'e> {
             spec_v1: perfmon,
             spec_v4: perfmon,
             strict: self.flags.strict_alignment,
-            check_invariants: self.flags.test_reg_invariants,
-            test_state_freq: self.flags.test_state_freq,
+            check_invariants: powers.bpf && self.flags.test_reg_invariants,
+            test_state_freq: powers.bpf && self.flags.test_state_freq,
         }
     }
 }
