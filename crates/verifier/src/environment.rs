@@ -296,7 +296,7 @@ impl<'e> Environment<'e> {
             uninit_stack: perfmon,
             spec_v1: perfmon,
             spec_v4: perfmon,
-            strict: self.flags.strict_alignment,
+            strict: self.flags.strict_alignment && !self.flags.any_alignment,
             check_invariants: powers.bpf && self.flags.test_reg_invariants,
             test_state_freq: powers.bpf && self.flags.test_state_freq,
         }

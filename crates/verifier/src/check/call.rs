@@ -143,7 +143,10 @@ impl Verifier<'_> {
 
     /// A tail call whose program is known by its index.
     fn note_tail_call(&mut self, found: &Arguments) -> Check {
-        let Some(map) = found.map else { return Ok(()) };
+        let of_programs = |map: &u16| self.env.maps[usize::from(*map)].map_type == m::PROG_ARRAY;
+        let Some(map) = found.map.filter(of_programs) else {
+            refuse!(Inval, "expected prog array map for tail call");
+        };
         let known = &mut self.known.tail_maps[self.pc.index()];
         *known = match *known {
             None => Some(TailMap::One(map)),

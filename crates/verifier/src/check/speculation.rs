@@ -78,7 +78,15 @@ impl Verifier<'_> {
             let next = self.next_pc();
             let pc = self.pc;
             let dst = step.dst;
-            self.push(next, pc, true)?.current_mut().regs[dst.index()] = *pointer;
+            match self.push(next, pc, true) {
+                Ok(state) => state.current_mut().regs[dst.index()] = *pointer,
+                Err(refusal) => refuse!(
+                    NoMem,
+                    "{}\n{} could not be pushed for speculative verification, pointer arithmetic with it prohibited for !root",
+                    refusal.message,
+                    Name(dst)
+                ),
+            }
         }
         Ok(window)
     }

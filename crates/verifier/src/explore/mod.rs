@@ -271,7 +271,7 @@ impl<'v> Verifier<'v> {
         }
         self.pending.push(Pending { state, pc, prev: Some(prev), log_mark: self.log.mark() });
         if self.pending.len() > self.env.limits.pending {
-            refuse!(TooBig, "The sequence of {} jumps is too complex.", self.pending.len());
+            refuse!(Fault, "The sequence of {} jumps is too complex.", self.pending.len());
         }
         let last = self.pending.len() - 1;
         Ok(&mut self.pending[last].state)
