@@ -12,6 +12,8 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("sandbpf-isa", &[]),
     ("sandbpf-abi", &["sandbpf-isa"]),
+    ("sandbpf-verifier", &["sandbpf-isa", "sandbpf-abi"]),
+    ("sandbpf-types", &["sandbpf-isa", "sandbpf-abi", "sandbpf-elf", "sandbpf-verifier"]),
     ("sandbpf-capture", &[]),
     ("sandbpf-classic", &["sandbpf-isa", "sandbpf-abi"]),
     ("sandbpf-elf", &[]),
@@ -25,6 +27,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-isa",
             "sandbpf-abi",
             "sandbpf-classic",
+            "sandbpf-verifier",
+            "sandbpf-types",
             "sandbpf-elf",
             "sandbpf-maps",
             "sandbpf-runtime",

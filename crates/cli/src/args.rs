@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sandbpf::abi::AttachType;
 use sandbpf::{KindName, SyscallData};
 use sandbpf_capture::LinkType;
 use sandbpf_testkit::vectors::EngineChoice;
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     Asm(Asm),
     /// Show what an object file holds: programs, maps, helpers
     Object(ObjectFile),
+    /// Would Linux load it? The verifier's verdict on each program, and how a rejected one gets there
+    #[command(after_help = EXIT_CODES)]
+    Verify(Verify),
     /// Run recorded answers of real kernels and of libpcap
     #[command(after_help = EXIT_CODES)]
     Vectors(Vectors),
@@ -255,6 +259,51 @@ pub(crate) struct Check {
     pub(crate) format: Format,
 }
 
+/// What the loader may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Capabilities {
+    /// Everything: root
+    All,
+    /// CAP_BPF and CAP_NET_ADMIN
+    Bpf,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Verify {
+    /// The program: an object file, a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    /// Which program of an object file; all of them if not given
+    #[arg(long = "program", id = "program-name", value_name = "NAME")]
+    pub(crate) program_name: Option<String>,
+    /// What the program is for; by its section in an object file, a socket filter elsewhere, if not given
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<KindName>,
+    /// Where it will be attached: a name such as cgroup_inet_egress, or a number
+    #[arg(long, value_name = "TYPE", value_parser = attach_type)]
+    pub(crate) attach_type: Option<AttachType>,
+    /// The license; the object's own, or one compatible with the GPL, if not given
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) license: Option<String>,
+    /// What the loader may do
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) cap: Capabilities,
+    /// The types of the kernel that it is verified for; those of the running kernel, where it shows them, if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
+    /// Print the verifier's log as well: 1 the path that failed, 2 all paths, 4 figures, or their sum
+    #[arg(long, value_name = "LEVEL", default_value_t = 0, hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(0..=7))]
+    pub(crate) log_level: u32,
+    /// How the verdicts are shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
 #[derive(Debug, Group)]
 pub(crate) struct Disasm {
     /// The program: a file in any text or binary form, or `-` for the standard input
@@ -367,6 +416,12 @@ pub(crate) struct Vectors {
     /// Only records whose name contains this
     #[arg(long, value_name = "NAME")]
     pub(crate) filter: Option<String>,
+    /// Succeed although so many records fail: disagreements that are known
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) known_failures: u64,
+    /// Print both answers to each question about a verdict of the verifier, a line of JSON each
+    #[arg(long)]
+    pub(crate) detail: bool,
     /// How many threads; as many as there are processors if not given
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
@@ -378,6 +433,12 @@ pub(crate) struct Vectors {
 fn global(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a name, `=` and a value")?;
     Ok((name.into(), value.into()))
+}
+
+fn attach_type(text: &str) -> Result<AttachType, String> {
+    let by_name = || AttachType::ALL.iter().copied().find(|known| known.name() == Some(text));
+    let found = text.parse().ok().map(AttachType).or_else(by_name);
+    found.ok_or_else(|| format!("`{text}` is no attach type"))
 }
 
 fn link_type(text: &str) -> Result<LinkType, String> {

@@ -18,6 +18,7 @@ mod scene;
 mod source;
 mod syscall;
 mod types;
+mod verdict;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn perform(command: &Command, out: &mut impl Write) -> Result<Answer, Failure> {
         Command::Disasm(args) => commands::disasm::run(args, out),
         Command::Asm(args) => commands::asm::run(args, out),
         Command::Object(args) => commands::object::run(args, out),
+        Command::Verify(args) => commands::verify::run(args, out),
         Command::Vectors(args) => commands::vectors::run(args, out),
         Command::Completions { shell } => commands::completions(*shell, out),
     }

@@ -17,11 +17,19 @@ pub(crate) const MAGIC: &[u8] = b"\x7fELF";
 
 /// Opens an object, for a kernel whose types are in a file if it needs any.
 pub(crate) fn parse(path: &Path, bytes: &[u8], btf: Option<&Path>) -> Result<Object, Failure> {
+    let read = |btf: &Path| {
+        let types = Btf::parse(&read_file(btf)?).map_err(|error| Failure::input(shown(btf), error))?;
+        Ok::<_, Failure>(Arc::new(types))
+    };
+    parse_for(path, bytes, btf.map(read).transpose()?)
+}
+
+/// Opens an object, for a kernel with these types.
+pub(crate) fn parse_for(path: &Path, bytes: &[u8], types: Option<Arc<Btf>>) -> Result<Object, Failure> {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let mut options = Options::new().name(stem);
-    if let Some(btf) = btf {
-        let types = Btf::parse(&read_file(btf)?).map_err(|error| Failure::input(shown(btf), error))?;
-        options = options.target(Arc::new(types));
+    if let Some(types) = types {
+        options = options.target(types);
     }
     options.parse(bytes).map_err(|error| Failure::input(shown(path), error))
 }

@@ -26,7 +26,7 @@ pub(crate) enum Program {
 #[derive(Debug)]
 pub(crate) enum Unread {
     /// The bytes are an extended program that Linux would not decode.
-    Undecodable { place: String, error: DecodeError },
+    Undecodable { place: String, error: DecodeError, code: Vec<u8> },
     /// Anything else.
     Failure(Failure),
 }
@@ -40,7 +40,7 @@ impl From<Failure> for Unread {
 impl From<Unread> for Failure {
     fn from(unread: Unread) -> Failure {
         match unread {
-            Unread::Undecodable { place, error } => Failure::input(place, error),
+            Unread::Undecodable { place, error, .. } => Failure::input(place, error),
             Unread::Failure(failure) => failure,
         }
     }
@@ -184,7 +184,8 @@ fn raw_classic(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
 }
 
 fn raw_extended(source: &Source, bytes: &[u8]) -> Result<Program, Unread> {
-    let undecodable = |error| Unread::Undecodable { place: source.place.clone(), error };
+    let undecodable =
+        |error| Unread::Undecodable { place: source.place.clone(), error, code: bytes.to_vec() };
     isa::decode(bytes).map(Program::Extended).map_err(undecodable)
 }
 

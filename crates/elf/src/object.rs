@@ -181,6 +181,16 @@ impl Object {
         self.btf.as_deref()
     }
 
+    /// The same, to share.
+    pub fn shared_btf(&self) -> Option<&Arc<Btf>> {
+        self.btf.as_ref()
+    }
+
+    /// The types of the kernel that it is loaded for, if they were given.
+    pub fn target(&self) -> Option<&Arc<Btf>> {
+        self.options.target.as_ref()
+    }
+
     /// The maps, in the order in which a loader makes them; fixups name them by index.
     pub fn maps(&self) -> &[MapDef] {
         &self.maps

@@ -190,6 +190,11 @@ impl ObjectProgram {
         })
     }
 
+    /// The instructions at which a line of the source begins, in their order.
+    pub fn line_starts(&self) -> impl Iterator<Item = usize> + '_ {
+        self.lines.iter().map(|line| line.insn)
+    }
+
     /// The function that an instruction belongs to.
     pub fn function(&self, insn: usize) -> Option<&LinkedFunction> {
         let behind = self.functions.partition_point(|function| function.insn <= insn);

@@ -36,7 +36,7 @@ impl Program {
         self.slot(to) as i32 - self.slot(pc) as i32 - 1
     }
 
-    fn encode(&self, pc: Pc, insn: &Insn, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, pc: Pc, insn: &Insn, out: &mut Vec<u8>) {
         let operand = |src: Operand| match src {
             Operand::Reg(reg) => (Source::Reg, reg.number(), 0),
             Operand::Imm(imm) => (Source::Imm, 0, imm),

@@ -47,7 +47,7 @@ pub use ops::{AluOp, AtomicOp, Class, Cond, Size, Source, UnaryOp, Width, opcode
 pub use program::{Function, MAX_INSNS, Program, StackUse};
 pub use reference::reference;
 pub use reg::{Reg, RegSet};
-pub use text::{TextError, parse, print, print_insn};
+pub use text::{Names, TextError, parse, print, print_insn, print_kernel};
 
 /// Bytes of a stack frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: usize = 512;

@@ -16,7 +16,7 @@ use crate::kinds::raw::{
 };
 use crate::{
     Action, Buffer, BufferInput, CgroupSkb, Classifier, ContextInput, Engine, FlowDissector, FlowInput, Kind,
-    LwtIn, LwtOut, LwtXmit, Packet, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
+    LwtIn, LwtOut, LwtXmit, Packet, Proof, Seccomp, SkbInput, SocketFilter, SyscallData, Xdp, XdpInput,
 };
 
 macro_rules! kinds {
@@ -40,6 +40,14 @@ macro_rules! kinds {
                 match self {
                     $( KindName::$Name => $text, )*
                 }
+            }
+
+            /// Linux's type of program; none of plain memory and of seccomp, which Linux does not verify.
+            pub fn program_type(self) -> Option<sandbpf_abi::ProgramType> {
+                if matches!(self, KindName::Buffer | KindName::Seccomp) {
+                    return None;
+                }
+                sandbpf_abi::ProgramType::from_name(&self.as_str().replace('-', "_"))
             }
 
             /// The kind of a type of program, by its name in the kernel's header without its prefix, in lower case.
@@ -177,6 +185,11 @@ impl AnyProgram {
     /// Its kind.
     pub fn kind(&self) -> KindName {
         self.kind
+    }
+
+    /// The proof that Linux would load it, if it was verified.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.image.proof.as_ref()
     }
 
     /// The engine that was chosen.

@@ -3,7 +3,7 @@
 use sandbpf_classic::{CheckError, TextError as ClassicTextError};
 use sandbpf_isa::{DecodeError, ProgramError, TextError};
 
-use crate::{Dialect, KindName};
+use crate::{Dialect, KindName, VerifyError};
 
 /// Why code was not loaded. `Display` says where and what.
 ///
@@ -34,6 +34,10 @@ pub(crate) enum LoadErrorKind {
     Dialect { kind: KindName, dialect: Dialect },
     #[error("no machine code: {0}")]
     Engine(String),
+    #[error("rejected: {0}")]
+    Verify(Box<VerifyError>),
+    #[error("{0} programs are no type of program of Linux: nothing verifies them")]
+    NoVerifier(KindName),
 }
 
 impl LoadError {
@@ -41,6 +45,14 @@ impl LoadError {
     pub fn check(&self) -> Option<&CheckError> {
         match &self.0 {
             LoadErrorKind::Check { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Why Linux would not load the program, if that is the reason.
+    pub fn verify(&self) -> Option<&VerifyError> {
+        match &self.0 {
+            LoadErrorKind::Verify(error) => Some(error),
             _ => None,
         }
     }

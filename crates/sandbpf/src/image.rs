@@ -9,7 +9,7 @@ use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
 
-use crate::{Engine, Limits, Maps};
+use crate::{Engine, Limits, Maps, Proof};
 
 /// A program with its engine and its world. Immutable, shared by all clones and threads.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Image {
     pub(crate) host: HostRef,
     pub(crate) limits: Limits,
     pub(crate) traits: Traits,
+    pub(crate) proof: Option<Proof>,
     /// The function that catches what the program throws.
     pub(crate) catch: Option<isa::Pc>,
     /// For observed runs, made when the first one happens.
@@ -31,12 +32,20 @@ pub struct Image {
 /// What a kind must know about a program to prepare its input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traits {
+    /// Whether it was a classic filter.
+    pub(crate) classic: bool,
     /// Whether the program can look at its context; most classic filters cannot.
     pub(crate) needs_context: bool,
     /// Whether the packet's length is its length on the wire (libpcap) or what is there (Linux).
     pub(crate) wire_length: bool,
     /// Whether it calls functions of the host, which may hand something out.
     pub(crate) calls: bool,
+}
+
+impl Traits {
+    /// Those of extended programs.
+    pub(crate) const EXTENDED: Traits =
+        Traits { classic: false, needs_context: true, wire_length: false, calls: false };
 }
 
 /// A shared host.

@@ -50,6 +50,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Would Linux load it?
+//!
+//! [`Loader::verified`] has programs verified before they are prepared, as Linux 6.18 does; [`Verifier`] asks without
+//! loading.
+//!
+//! ```
+//! use sandbpf::{Loader, Program, Xdp};
+//! let loader = Loader::new().verified(true);
+//! let reads = "r0 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r0 + 0)\nexit";
+//! let error = loader.load::<Xdp>(reads).unwrap_err();
+//! let rejection = error.verify().unwrap();
+//! assert_eq!((rejection.errno(), rejection.instruction()), ("EACCES", Some(1)));
+//! let passes: Program<Xdp> = loader.load("r0 = 2\nexit")?;
+//! assert_eq!(passes.proof().unwrap().statistics().processed, 2);
+//! # Ok::<(), sandbpf::LoadError>(())
+//! ```
+//!
 //! # What runs a program
 //!
 //! [`Engine::Auto`] compiles to machine code where that exists and interprets elsewhere; all engines
@@ -69,6 +86,7 @@ pub mod object;
 mod program;
 mod runner;
 mod timers;
+mod verify;
 
 pub use any::{AnyError, AnyInput, AnyProgram, KindName, UnknownKind};
 pub use error::LoadError;
@@ -91,6 +109,9 @@ pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;
 pub use timers::{Fired, LaterKind};
+#[cfg(feature = "object")]
+pub use verify::linked_code;
+pub use verify::{Advice, Example, FunctionInfo, Proof, Rights, SharedTypes, Verifier, VerifyError};
 
 pub use sandbpf_abi::{SkBuff, XdpMd};
 pub use sandbpf_classic::{ClassicInsn, Dialect};
@@ -113,3 +134,5 @@ pub use sandbpf_maps as maps;
 pub use sandbpf_classic as classic;
 /// The instruction set: decode, encode, print, parse.
 pub use sandbpf_isa as isa;
+/// The verifier's own terms: shapes of maps, types, figures.
+pub use sandbpf_verifier as verifier;

@@ -8,7 +8,7 @@ use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
 
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
-use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program};
+use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
 
 /// Turns code into a [`Program`]. The default compiles to machine code where it can.
 ///
@@ -30,7 +30,18 @@ pub struct Loader {
     dialect: Option<Dialect>,
     reserved: Reserved,
     maps: Option<Maps>,
+    verify: Verify,
     catch: Option<u32>,
+}
+
+/// Whether programs are verified before they are prepared.
+#[derive(Clone)]
+enum Verify {
+    No,
+    /// On the terms of their kind.
+    Kind,
+    /// On these.
+    By(Arc<Verifier>),
 }
 
 /// What runs a program. All give the same results, to the bit.
@@ -74,6 +85,7 @@ impl Default for Loader {
             dialect: None,
             reserved: Reserved::Linux,
             maps: None,
+            verify: Verify::No,
             catch: None,
         }
     }
@@ -121,6 +133,24 @@ impl Loader {
         Loader { reserved, ..self }
     }
 
+    /// Chooses whether extended programs are verified before they are prepared, on the terms of their kind and with the
+    /// loader's maps: what Linux would not load is not loaded ([`LoadError::verify`] says why), and what is loaded has a
+    /// [proof](Program::proof).
+    pub fn verified(self, verified: bool) -> Self {
+        Loader { verify: if verified { Verify::Kind } else { Verify::No }, ..self }
+    }
+
+    /// The same on other terms: an attach type, fewer rights, maps by their shapes.
+    pub fn verified_by(self, verifier: Verifier) -> Self {
+        Loader { verify: Verify::By(Arc::new(verifier)), ..self }
+    }
+
+    /// Whether programs are verified on the terms of their kind.
+    #[cfg(feature = "object")]
+    pub(crate) fn verifies_kinds(&self) -> bool {
+        matches!(self.verify, Verify::Kind)
+    }
+
     /// Chooses the function that catches what the program throws (`bpf_throw`), by the 8-byte slot where it starts. Without
     /// one, the number that is thrown is the program's answer. Objects say it themselves.
     ///
@@ -140,7 +170,7 @@ impl Loader {
     ///
     /// A classic filter must pass the check of its dialect, exactly as the kernel's or libpcap's.
     /// An extended program must decode; what it does with memory, calls and time is checked as it
-    /// runs.
+    /// runs, or beforehand if the loader is to have it [verified](Loader::verified).
     pub fn load<'c, K: Kind>(&self, code: impl Into<Code<'c>>) -> Result<Program<K>, LoadError> {
         Ok(Program::from_image(self.image(K::NAME, code.into())?))
     }
@@ -164,12 +194,14 @@ impl Loader {
                 _ => {}
             }
         }
-        if let Some(maps) = &maps {
-            program = program.with_numbers(|value| maps.number(value));
-        }
         let catch = self.catch.and_then(|slot| program.at_slot(slot));
         if let Some(entry) = catch {
             program = program.with_function(entry).map_err(LoadErrorKind::Program)?;
+        }
+        // The verifier reads maps by their numbers, engines by their addresses.
+        let proof = if traits.classic { None } else { self.prove(kind, &program)? };
+        if let Some(maps) = &maps {
+            program = program.with_numbers(|value| maps.number(value));
         }
         let program = Arc::new(program);
         let (engine, code) = self.compile(&program)?;
@@ -182,6 +214,7 @@ impl Loader {
             host: self.host.clone(),
             limits: self.limits,
             traits,
+            proof,
             catch,
             step: OnceLock::new(),
         });
@@ -189,6 +222,17 @@ impl Loader {
             maps.register(&image);
         }
         Ok(image)
+    }
+
+    fn prove(&self, kind: KindName, program: &isa::Program) -> Result<Option<Proof>, LoadErrorKind> {
+        let by_kind = || Verifier::of_kind(kind).ok_or(LoadErrorKind::NoVerifier(kind));
+        let proof = match (&self.verify, &self.maps) {
+            (Verify::No, _) => return Ok(None),
+            (Verify::By(verifier), _) => verifier.verify(program),
+            (Verify::Kind, None) => by_kind()?.verify(program),
+            (Verify::Kind, Some(maps)) => by_kind()?.maps(maps).verify(program),
+        };
+        proof.map(Some).map_err(|error| LoadErrorKind::Verify(Box::new(error)))
     }
 
     fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {
@@ -199,12 +243,7 @@ impl Loader {
                 Ok(insns) => Some(insns),
                 // It may be assembly of the extended kind; if it is neither, that error speaks.
                 Err(error) => match isa::parse(text) {
-                    Ok(program) => {
-                        return Ok((
-                            program,
-                            Traits { needs_context: true, wire_length: false, calls: false },
-                        ));
-                    }
+                    Ok(program) => return Ok((program, Traits::EXTENDED)),
                     Err(_) => return Err(error.into()),
                 },
             },
@@ -226,7 +265,7 @@ impl Loader {
             Code::Program(program) => program,
             Code::Classic(insns) => return self.classic(kind, insns),
         };
-        Ok((program, Traits { needs_context: true, wire_length: false, calls: false }))
+        Ok((program, Traits::EXTENDED))
     }
 
     fn classic(
@@ -253,6 +292,7 @@ impl Loader {
             Filter::check(insns, dialect).map_err(|error| LoadErrorKind::Check { dialect, error })?;
         let lowered = sandbpf_classic::lower(&filter);
         let traits = Traits {
+            classic: true,
             needs_context: lowered.needs_context,
             wire_length: dialect == Dialect::Libpcap,
             calls: false,

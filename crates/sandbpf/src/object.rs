@@ -3,7 +3,7 @@
 use sandbpf_abi::kfuncs;
 use sandbpf_maps::{BtfSizes, Errno, MapSpec, MapType, Object as Element};
 
-use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program};
+use crate::{AnyProgram, Code, Kind, KindName, LoadError, Loader, MapError, Maps, Program, Verifier};
 
 /// An object whose maps exist.
 ///
@@ -135,7 +135,7 @@ impl ObjectSet {
     pub fn program<K: Kind>(&self, name: &str, loader: &Loader) -> Result<Program<K>, ObjectSetError> {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
-        let loaded = self.loader(&linked, loader).load(Code::Bytes(&code));
+        let loaded = self.loader(&linked, loader, K::NAME).load(Code::Bytes(&code));
         let program: Program<K> =
             loaded.map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
@@ -160,20 +160,32 @@ impl ObjectSet {
         let linked = self.object.program(name)?;
         let code = self.code(&linked)?;
         let program = self
-            .loader(&linked, loader)
+            .loader(&linked, loader, kind)
             .load_any(kind, Code::Bytes(&code))
             .map_err(|error| ObjectSetError::Load { name: name.into(), error })?;
         self.connect(name, std::sync::Arc::clone(&program.image.code))?;
         Ok(program)
     }
 
-    /// A loader for a program of this object.
-    fn loader(&self, program: &ObjectProgram, loader: &Loader) -> Loader {
-        let loader = loader.clone().maps(&self.maps);
+    /// A loader for a program of this object, verifying by what the object says of it.
+    fn loader(&self, program: &ObjectProgram, loader: &Loader, kind: KindName) -> Loader {
+        let mut loader = loader.clone().maps(&self.maps);
+        if loader.verifies_kinds()
+            && let Some(verifier) = self.verifier(program, kind)
+        {
+            loader = loader.verified_by(verifier);
+        }
         match program.exception_callback {
             Some(slot) => loader.exception_callback(slot as u32),
             None => loader,
         }
+    }
+
+    /// The terms on which a program of the object is verified as this kind, with the numbers of its maps; none if
+    /// Linux has no such type of program.
+    pub fn verifier(&self, program: &ObjectProgram, kind: KindName) -> Option<Verifier> {
+        let verifier = Verifier::of_object_as(&self.object, program, Some(kind.program_type()?))?;
+        Some(verifier.renumbered(&self.numbers))
     }
 
     /// Puts a program into the arrays that name it.

@@ -9,7 +9,7 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::Trap;
 
 use crate::image::{Image, with_scratch};
-use crate::{Engine, Kind, LoadError, Loader, Runner};
+use crate::{Engine, Kind, LoadError, Loader, Proof, Runner};
 
 /// A loaded program: checked, prepared for an engine, ready to run.
 ///
@@ -38,6 +38,12 @@ impl<K: Kind> Program<K> {
     /// one thread.
     pub fn runner(&self) -> Runner<K> {
         Runner::new(self.clone())
+    }
+
+    /// The proof that Linux would load it, if it was verified ([`Loader::verified`](crate::Loader::verified)). Classic
+    /// filters have none: Linux checks them by other rules.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.image.proof.as_ref()
     }
 
     /// The engine that was chosen.

@@ -198,6 +198,15 @@ pub struct Signature {
     pub unreliable: bool,
 }
 
+/// A line of the source, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceLine {
+    /// The first instruction that comes from it, in slots.
+    pub slot: u32,
+    /// Its text and where it stands: `return x; @ file.c:12`.
+    pub text: String,
+}
+
 /// What a program is verified against.
 pub struct Environment<'e> {
     /// Type, attach point, license and rights.
@@ -210,6 +219,8 @@ pub struct Environment<'e> {
     pub map_of: &'e dyn Fn(MapRef) -> Option<usize>,
     /// What is known of the program's functions.
     pub signatures: &'e [Signature],
+    /// The lines of the source, in the order of their instructions.
+    pub lines: &'e [SourceLine],
     /// The function that catches what is thrown.
     pub exception_callback: Option<Pc>,
     /// Type information, where there is any.
@@ -276,6 +287,7 @@ impl<'e> Environment<'e> {
             maps: &[],
             map_of: &|_| None,
             signatures: &[],
+            lines: &[],
             exception_callback: None,
             types: None,
             target: None,

@@ -5,9 +5,10 @@ use std::fmt;
 use sandbpf_isa::Pc;
 
 /// The errno of a rejection, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Errno {
     /// Something is not allowed by its form.
+    #[default]
     Inval,
     /// An access is not allowed.
     Acces,
@@ -66,7 +67,7 @@ impl fmt::Display for Errno {
 }
 
 /// Why a program is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What `bpf(2)` would return.
     pub errno: Errno,

@@ -1,8 +1,8 @@
 //! Proves that a program is safe, as Linux 6.18 would, and says why or why not.
 //!
 //! Every path through the program is walked with what is known of registers and stack, by the kernel's rules: an
-//! instruction asks things of the state ([`check`]), which decides them by what is known of values ([`domain`]) and is
-//! changed as the instruction does. [`explore`] decides which paths to walk and when one need not be.
+//! instruction asks things of the state (`check`), which decides them by what is known of values ([`domain`]) and is
+//! changed as the instruction does. `explore` decides which paths to walk and when one need not be.
 //!
 //! ```
 //! use sandbpf_abi::{Program, ProgramType};
@@ -23,17 +23,21 @@ mod environment;
 mod error;
 mod explore;
 mod log;
+mod print;
 mod stack_depth;
 pub mod state;
 mod types;
+mod undecodable;
 
 pub use environment::{
     Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature,
-    SpecialField, TypeRef,
+    SourceLine, SpecialField, TypeRef,
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
 pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Target, Types, Variable};
+
+pub use undecodable::undecodable;
 
 use sandbpf_isa::{Callee, Program};
 
@@ -54,12 +58,16 @@ pub struct Verified {
 }
 
 /// What is known of a program that was not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
     /// Why.
     pub rejection: Rejection,
     /// How much work it was until then.
     pub statistics: Statistics,
+    /// What was known of each register at the instruction, in the kernel's notation.
+    pub registers: Vec<(u8, String)>,
+    /// What was known of registers and stack, in one line.
+    pub state: String,
     /// What was written down on the way.
     pub log: String,
 }
@@ -105,13 +113,19 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     let early = |refusal: Box<error::Refusal>| {
         let rejection =
             Rejection { errno: refusal.errno, pc: None, message: refusal.message, path: Vec::new() };
-        Box::new(Rejected { rejection, statistics: Statistics::default(), log: String::new() })
+        let log = if env.log_level > 0 { format!("{}\n", rejection.message) } else { String::new() };
+        Box::new(Rejected { rejection, log, ..Rejected::default() })
     };
     compatible::check(program, env).map_err(early)?;
     let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
     let mut verifier = Verifier::new(program, env, graph);
+    verifier.log_graph();
     let done = verifier.verify_all();
-    let log = std::mem::take(&mut verifier.log.text);
+    if let Err(rejection) = &done {
+        verifier.log.write(&format!("{}\n", rejection.message));
+    }
+    verifier.log_figures();
+    let log = verifier.log.take();
     match done {
         Ok(()) => Ok(Verified {
             statistics: verifier.statistics,
@@ -119,8 +133,12 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
             reached: verifier.known.reached.clone(),
             log,
         }),
-        Err(rejection) => {
-            Err(Box::new(Rejected { rejection: *rejection, statistics: verifier.statistics, log }))
-        }
+        Err(rejection) => Err(Box::new(Rejected {
+            registers: verifier.known_registers(),
+            state: verifier.state_line(print::Shown::ALL).trim_start().to_string(),
+            rejection: *rejection,
+            statistics: verifier.statistics,
+            log,
+        })),
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod disasm;
 pub(crate) mod object;
 pub(crate) mod run;
 pub(crate) mod vectors;
+pub(crate) mod verify;
 
 use std::io::Write;
 

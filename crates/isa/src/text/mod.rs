@@ -7,6 +7,7 @@
 //! | part | reads or writes |
 //! |---|---|
 //! | `print` | instructions and labels |
+//! | `kernel` | one instruction as in the log of the verifier |
 //! | `comments` | what the parser does not look at |
 //! | `line` | the columns before an instruction: number, bytes, opcode, labels |
 //! | `lex`, `cursor` | words, numbers and symbols of one line |
@@ -31,6 +32,7 @@
 mod comments;
 mod cursor;
 mod error;
+mod kernel;
 mod lex;
 mod line;
 mod parse;
@@ -38,5 +40,6 @@ mod print;
 mod statement;
 
 pub use error::TextError;
+pub use kernel::{Names, print_kernel};
 pub use parse::parse;
 pub use print::{print, print_insn};

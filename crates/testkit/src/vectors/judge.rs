@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};
 
+use serde_json::Value;
+
 /// What is known of a record so far.
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
@@ -11,6 +13,58 @@ pub(crate) struct Judged {
     suppressed: u64,
     left_out: BTreeMap<String, u64>,
     accepts: Accepts,
+    agreement: Agreement,
+    details: Vec<Value>,
+}
+
+/// How much verdicts have in common besides being equal: pairs of equal and compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Agreement {
+    pub(crate) errno: (u64, u64),
+    pub(crate) insn: (u64, u64),
+    pub(crate) message: (u64, u64),
+    pub(crate) processed: (u64, u64),
+    /// Lines at the end of the log.
+    pub(crate) log: (u64, u64),
+}
+
+impl Agreement {
+    pub(crate) fn add(&mut self, other: Agreement) {
+        let pairs = [
+            (&mut self.errno, other.errno),
+            (&mut self.insn, other.insn),
+            (&mut self.message, other.message),
+            (&mut self.processed, other.processed),
+            (&mut self.log, other.log),
+        ];
+        for (sum, more) in pairs {
+            sum.0 += more.0;
+            sum.1 += more.1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.errno.1 + self.processed.1 == 0
+    }
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut gap = "";
+        for (what, (equal, of)) in [
+            ("errno", self.errno),
+            ("instruction", self.insn),
+            ("class of message", self.message),
+            ("processed", self.processed),
+            ("lines at the end of the log", self.log),
+        ] {
+            if of > 0 {
+                write!(f, "{gap}{what} {equal}/{of} ({:.1} %)", 100.0 * equal as f64 / of as f64)?;
+                gap = ", ";
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What was accepted by whom, where a record has many questions and most answers are no.
@@ -37,7 +91,9 @@ impl fmt::Display for Accepts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |of: u64| if of == 0 { 100.0 } else { 100.0 * self.both as f64 / of as f64 };
         let (precision, recall) = (percent(self.both + self.ours), percent(self.both + self.theirs));
-        write!(f, "{} accepts, precision {precision:.2} %, recall {recall:.2} %", self.both + self.theirs)
+        let (accepts, ours, theirs) = (self.both + self.theirs, self.ours, self.theirs);
+        write!(f, "{accepts} accepts, precision {precision:.2} %, recall {recall:.2} %, ")?;
+        write!(f, "{ours} false accepts, {theirs} false rejects")
     }
 }
 
@@ -81,6 +137,26 @@ impl Judged {
         }
         let word = |yes| if yes { "accepted" } else { "refused" };
         self.equal(word(theirs), word(ours), about);
+    }
+
+    /// What else a verdict has in common with the recorded one.
+    pub(crate) fn agreement(&mut self, agreement: Agreement) {
+        self.agreement.add(agreement);
+    }
+
+    /// What verdicts had in common so far.
+    pub(crate) fn agreements(&self) -> Agreement {
+        self.agreement
+    }
+
+    /// Both answers, for a report of details.
+    pub(crate) fn detail(&mut self, detail: impl FnOnce() -> Value) {
+        self.details.push(detail());
+    }
+
+    /// The details so far.
+    pub(crate) fn details(&self) -> &[Value] {
+        &self.details
     }
 
     /// What was accepted by whom so far.

@@ -57,8 +57,10 @@ pub(crate) enum Kind {
     Capture,
     /// A program and what it makes of many packets.
     PacketRuns,
-    /// A program that the kernel ran once.
+    /// A program that the kernel verified and perhaps ran.
     ProgramRuns,
+    /// How much work a large program is for the verifier.
+    VerifySpeed,
     /// One that asks for what does not exist here.
     Skipped(&'static str),
 }
@@ -69,9 +71,9 @@ const ROWS: &[(&[&str], Kind)] = &[
     (&["maps", "kernel"], Kind::ProgramRuns),
     (&["range", "accepted_offsets"], Kind::ContextAccess),
     (&["available", "unknown"], Kind::HelperMatrix),
-    (&["map_type", "helper"], Kind::Skipped("needs the verifier")),
+    (&["map_type", "helper"], Kind::Skipped("the record does not hold its program")),
     (&["tried", "accepted"], Kind::ReturnValues),
-    (&["processed", "verification_usec_median"], Kind::Skipped("needs the verifier")),
+    (&["processed", "verification_usec_median"], Kind::VerifySpeed),
     (&["key_size", "value_size"], Kind::MapCreate),
     (&["object", "loader"], Kind::Skipped("needs object files")),
     (&["group", "cpu_feature"], Kind::Conformance),
@@ -138,7 +140,8 @@ impl fmt::Display for Kind {
             Kind::Assembler => "bpf_asm",
             Kind::Capture => "capture file",
             Kind::PacketRuns => "runs on packets",
-            Kind::ProgramRuns => "program run once",
+            Kind::ProgramRuns => "program verified and run once",
+            Kind::VerifySpeed => "work of the verifier",
             Kind::Skipped(_) => "skipped",
         })
     }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use sandbpf::object::{Btf, Object, Options as ObjectOptions};
 use sandbpf_capture::Capture;
 use sandbpf_classic::ClassicInsn;
 use serde_json::Value;
@@ -24,6 +25,9 @@ pub(crate) struct Library {
     filters: OnceLock<HashMap<String, Value>>,
     packets: OnceLock<BTreeMap<String, Vec<u8>>>,
     programs: OnceLock<BTreeMap<String, Vec<ClassicInsn>>>,
+    objects: Mutex<HashMap<String, Option<Arc<Object>>>>,
+    kernel: OnceLock<Option<Arc<Btf>>>,
+    recorded: Mutex<HashMap<String, Arc<HashMap<String, Value>>>>,
     tail_calls: OnceLock<BTreeMap<u64, Record>>,
     captures: Mutex<HashMap<String, Option<Arc<Packets>>>>,
 }
@@ -62,10 +66,12 @@ impl Library {
     pub(crate) fn new(files: &[PathBuf]) -> Self {
         let folders = files.iter().filter_map(|file| file.parent()).flat_map(|folder| {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            [folder.to_owned(), folder.join("../cbpf"), folder.join("../kernel")]
+            [folder.to_owned(), folder.join("../cbpf"), folder.join("../kernel"), folder.join("../objects")]
         });
         let corpus = std::env::var_os("SANDBPF_CORPUS").map(PathBuf::from);
-        let corpus = corpus.iter().flat_map(|corpus| [corpus.join("cbpf"), corpus.join("kernel")]);
+        let corpus = corpus
+            .iter()
+            .flat_map(|corpus| [corpus.join("cbpf"), corpus.join("kernel"), corpus.join("objects")]);
         let mut seen = BTreeSet::new();
         let folders = folders.chain(corpus).filter(|folder| seen.insert(folder.clone())).collect();
         Library {
@@ -74,6 +80,9 @@ impl Library {
             filters: OnceLock::new(),
             packets: OnceLock::new(),
             programs: OnceLock::new(),
+            objects: Mutex::default(),
+            kernel: OnceLock::new(),
+            recorded: Mutex::default(),
             tail_calls: OnceLock::new(),
             captures: Mutex::default(),
         }
@@ -166,6 +175,57 @@ impl Library {
         let read = || Packets::read(&self.capture_file(name).ok()?).map(Arc::new);
         let found = captures.entry(name.into()).or_insert_with(read);
         found.clone().ok_or(Malformed::Companion("capture"))
+    }
+
+    /// The types of the running kernel, or of the one that `SANDBPF_BTF` names.
+    pub(crate) fn kernel(&self) -> Option<&Arc<Btf>> {
+        let read = || {
+            let named = std::env::var_os("SANDBPF_BTF").map(PathBuf::from);
+            let bytes = fs::read(named.unwrap_or_else(|| "/sys/kernel/btf/vmlinux".into())).ok()?;
+            Btf::parse(&bytes).ok().map(Arc::new)
+        };
+        self.kernel.get_or_init(read).as_ref()
+    }
+
+    /// The object file that a record's program comes from, if it is at hand.
+    pub(crate) fn object(&self, name: &str) -> Option<Arc<Object>> {
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || {
+            let flat = name.replace('/', "__");
+            let places = match name.split_once('/') {
+                Some(("modern-objs", rest)) => vec![format!("selftests-annotated/{rest}")],
+                Some(("progs-objs", rest)) => vec![format!("selftests-progs/{rest}")],
+                _ => vec![format!("samples-patched/{flat}"), format!("samples/{name}")],
+            };
+            let paths = places.iter().flat_map(|place| self.folders.iter().map(move |f| f.join(place)));
+            let bytes = paths.filter_map(|path| fs::read(path).ok()).next()?;
+            let stem = Path::new(name).file_stem()?.to_str()?;
+            let mut options = ObjectOptions::new().name(stem);
+            if let Some(kernel) = self.kernel() {
+                options = options.target(Arc::clone(kernel));
+            }
+            options.parse(&bytes).ok().map(Arc::new)
+        };
+        objects.entry(name.into()).or_insert_with(read).clone()
+    }
+
+    /// The record of this name in the set of this name.
+    pub(crate) fn recorded(&self, set: &str, name: &str) -> Result<Record, Malformed> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || {
+            let files = self.named(|file| {
+                let rest = file.strip_prefix(set);
+                rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".ndjson"))
+            });
+            let texts: Vec<String> = files.filter_map(|path| fs::read_to_string(path).ok()).collect();
+            let lines = texts.iter().flat_map(|text| text.lines());
+            let values = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let named = values.filter_map(|value| Some((value["name"].as_str()?.to_string(), value)));
+            Arc::new(named.collect::<HashMap<_, _>>())
+        };
+        let records = Arc::clone(recorded.entry(set.into()).or_insert_with(read));
+        drop(recorded);
+        records.get(name).cloned().map(Record::new).ok_or(Malformed::Companion("record of the program"))
     }
 
     /// Files of the folders whose names fit.

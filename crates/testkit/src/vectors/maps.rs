@@ -25,15 +25,20 @@ impl From<Malformed> for NoMaps {
     }
 }
 
-/// The record's program with the number of a map wherever it names one.
+/// The record's program with the numbers of the maps and kernel functions that it names.
 pub(crate) fn code(record: &Record) -> Result<Vec<u8>, Malformed> {
     let mut code = record.code()?;
     for fixup in record.value()["fixups"].as_array().into_iter().flatten() {
-        if fixup["kind"] != "map" {
-            continue;
-        }
         let number = |field: &str| fixup[field].as_u64().and_then(|number| u32::try_from(number).ok());
-        let (Some(insn), Some(map)) = (number("insn"), number("map")) else {
+        let found = match fixup["kind"].as_str() {
+            Some("map") => number("map"),
+            // One that is unknown has no number.
+            Some("kfunc") => fixup["name"]
+                .as_str()
+                .map(|name| sandbpf::abi::kfuncs::named(name).map_or(0, |(number, _)| number as u32)),
+            _ => continue,
+        };
+        let (Some(insn), Some(map)) = (number("insn"), found) else {
             return Err(Malformed::field("fixups"));
         };
         let at = insn as usize * 8 + 4;

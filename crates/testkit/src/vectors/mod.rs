@@ -26,6 +26,7 @@ mod library;
 mod maps;
 mod objects;
 mod record;
+mod verifier;
 mod work;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 pub use engines::{EngineChoice, UnknownEngine};
 
 use engines::Engines;
-use judge::{Accepts, Judged, Outcome};
+use judge::{Accepts, Agreement, Judged, Outcome};
 use kind::Kind;
 use library::Library;
 use record::Record;
@@ -49,13 +50,15 @@ pub struct Options {
     pub filter: Option<String>,
     /// How many threads.
     pub jobs: usize,
+    /// Whether both answers to each question about a verdict are reported, a line of JSON each.
+    pub detail: bool,
 }
 
 impl Default for Options {
     /// Every record, on all engines, with as many threads as there are processors.
     fn default() -> Self {
         let jobs = std::thread::available_parallelism().map_or(1, |jobs| jobs.get());
-        Options { engine: EngineChoice::All, filter: None, jobs }
+        Options { engine: EngineChoice::All, filter: None, jobs, detail: false }
     }
 }
 
@@ -133,7 +136,7 @@ pub fn run(files: &[PathBuf], options: &Options, report: &mut dyn Report) -> Res
     let engines = Engines::of(options.engine)?;
     let library = Library::new(files);
     let context = Context { engines: &engines, library: &library };
-    let mut tally = Tally::default();
+    let mut tally = Tally { detail: options.detail, ..Tally::default() };
     for reason in engines.missing() {
         report.line(&format!("left out: {reason}"));
     }
@@ -158,12 +161,20 @@ struct Tally {
     skipped: BTreeMap<String, u64>,
     left_out: BTreeMap<String, u64>,
     accepts: BTreeMap<String, Accepts>,
+    agreements: BTreeMap<String, Agreement>,
+    detail: bool,
 }
 
 impl Tally {
     fn add(&mut self, record: &Record, judged: Judged, report: &mut dyn Report) {
         if !judged.accepts().is_empty() {
             self.accepts.entry(record.kind().to_string()).or_default().add(judged.accepts());
+        }
+        if !judged.agreements().is_empty() {
+            self.agreements.entry(record.kind().to_string()).or_default().add(judged.agreements());
+        }
+        if self.detail {
+            judged.details().iter().for_each(|detail| report.line(&detail.to_string()));
         }
         match judged.outcome() {
             Outcome::Passed(left_out) => {
@@ -196,6 +207,9 @@ impl Tally {
         for (kind, accepts) in &self.accepts {
             report.line(&format!("{kind}: {accepts}"));
         }
+        for (kind, agreement) in &self.agreements {
+            report.line(&format!("{kind}: as the kernel: {agreement}"));
+        }
         report.line(&self.summary.to_string());
     }
 }
@@ -212,7 +226,8 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::FilterRun => kernel::filter_run::judge(record, context, &mut judged),
         Kind::FilterPasses => kernel::filter_passes::judge(record, context, &mut judged),
         Kind::FilterAttach => kernel::filter_attach::judge(record, &mut judged),
-        Kind::Encoding => kernel::encoding::judge(record, &mut judged),
+        Kind::Encoding => kernel::encoding::judge(record, context, &mut judged),
+        Kind::VerifySpeed => kernel::verify_speed::judge(record, context, &mut judged),
         Kind::MapCreate => kernel::map_create::judge(record, &mut judged),
         Kind::HelperMatrix => kernel::helper_matrix::judge(record, &mut judged),
         Kind::ContextAccess => kernel::context_access::judge(record, &mut judged),

@@ -139,8 +139,7 @@ impl Verifier<'_> {
         let result = match held.is_scalar() {
             true => {
                 // A number that is changed is no longer the one that others are linked to.
-                let linked = matches!(op, UnaryOp::Neg32 | UnaryOp::Neg64 | UnaryOp::Le64);
-                let (id, off) = if linked { (held.id, held.off) } else { (0, 0) };
+                let (id, off) = if op == UnaryOp::Le64 { (held.id, held.off) } else { (0, 0) };
                 Reg { num: held.num.unary(op), id, off, ..held }
             }
             false => self.unknown(),
@@ -230,8 +229,11 @@ impl Verifier<'_> {
         }
         let num = left.num.alu(op, width, &right.num);
         let mut result = Reg { num, ..left };
+        let itself = src.reg() == Some(dst);
         let moved = match op {
-            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 => distance(op, width, &left, &right),
+            AluOp::Add | AluOp::Sub if self.rights.bpf && left.id != 0 && !itself => {
+                distance(op, width, &left, &right)
+            }
             _ => None,
         };
         match moved {

@@ -97,7 +97,12 @@ impl Verifier<'_> {
         }
         let (left, right) = (*self.reg(lhs), rhs_reg.map_or(right, |rhs| *self.reg(rhs)));
         let mut jump = self.cur.clone();
-        if left.is_scalar() && right.is_scalar() && rhs_reg != Some(lhs) {
+        if left.is_scalar() && rhs_reg == Some(lhs) {
+            for (state, taken) in [(&mut self.cur, false), (&mut jump, true)] {
+                let of = &mut state.current_mut().regs[lhs.index()];
+                domain::refine_itself(cond, width, taken, &mut of.num);
+            }
+        } else if left.is_scalar() && right.is_scalar() {
             for (state, taken) in [(&mut self.cur, false), (&mut jump, true)] {
                 let (mut a, mut b) = (left, right);
                 domain::refine(cond, width, taken, &mut a.num, &mut b.num);

@@ -55,6 +55,7 @@ impl Verifier<'_> {
         if frames >= self.env.limits.frames {
             refuse!(TooBig, "the call stack of {} frames is too deep", frames + 1);
         }
+        self.log.all_changed();
         let mut callee = Frame::new(Some(self.pc), function, frames);
         let caller = self.cur.current().regs;
         self.fill(spec, &mut callee, &caller, found);

@@ -61,7 +61,8 @@ impl Verifier<'_> {
 
     /// An argument of the function that the program is attached to (`btf_ctx_access`).
     fn argument_of_target(&mut self, off: i32, size: u32, write: bool) -> Option<Reg> {
-        let prototype = &self.env.target?.prototype;
+        let env = self.env;
+        let prototype = &env.target?.prototype;
         if write || off < 0 || off % 8 != 0 {
             return None;
         }
@@ -85,7 +86,10 @@ impl Verifier<'_> {
             Shape::Number { .. } => return Some(self.unknown()),
             _ if size != 8 => return None,
             _ if tagged("buf") => Reg::pointer(Kind::Buf, rdonly.and(maybe_null)),
-            Shape::Struct { target, .. } => {
+            Shape::Struct { target, name, .. } => {
+                let function = &env.target?.name;
+                let id = target.id;
+                self.log.write(&format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n"));
                 let trusted = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
                 Reg::pointer(Kind::Btf(*target), trusted.and(maybe_null))
             }

@@ -39,6 +39,7 @@ impl Verifier<'_> {
         caller.regs[..6].fill(Reg::UNINIT);
         self.cur.frames.push(Rc::new(callee));
         self.life.forget_current();
+        self.log_call();
         Ok(Go::To(to))
     }
 
@@ -114,11 +115,14 @@ impl Verifier<'_> {
         }
         self.cur.pc = self.pc;
         self.life.update(self.program, &self.graph, &self.cur);
+        self.log_return();
         self.cur.frames.pop();
         if !in_callback {
             self.cur.current_mut().regs[0] = result;
+            self.log_returned(Pc(callsite.0 + 1));
             return Ok(Go::To(Pc(callsite.0 + 1)));
         }
+        self.log_returned(callsite);
         if let Some(before) = self.previous_entry(callsite) {
             let mut state = std::mem::replace(&mut self.cur, crate::explore::entry_state(callsite, 0));
             self.widen(before, &mut state);

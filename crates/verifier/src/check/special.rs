@@ -329,6 +329,7 @@ impl Verifier<'_> {
             refuse!(Inval, "Expected an initialized dynptr as arg #{at}");
         }
         self.life.read(frame, 1 << slot | 1 << (slot - 1));
+        self.life.touch(slot);
         Ok(())
     }
 
@@ -362,12 +363,12 @@ impl Verifier<'_> {
         let (frame, at) = self.dynptr_place(&reg)?;
         self.destroy_dynptr(frame, at)?;
         self.destroy_dynptr(frame, at - 1)?;
+        let id = self.fresh_id();
         let ref_id = match of {
             Dynptr::Ringbuf if parent != 0 => parent,
             Dynptr::Ringbuf => self.acquire(),
             _ => 0,
         };
-        let id = self.fresh_id();
         for (at, first) in [(at, true), (at - 1, false)] {
             let slot = self.slot_mut(frame, at);
             slot.bytes = [Byte::Dynptr; 8];

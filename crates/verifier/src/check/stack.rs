@@ -83,6 +83,7 @@ impl Verifier<'_> {
         let at = slot_of(off);
         let place = (-off - 1) as usize;
         let slot = self.cur.frames[frame].stack[at];
+        self.life.touch(at);
         if !self.rights.ptr_leaks && slot.is_spill() && !slot.is_scalar_spill() && size != 8 {
             refuse!(Acces, "attempt to corrupt spilled pointer on stack");
         }
@@ -190,6 +191,7 @@ impl Verifier<'_> {
         for i in min..max {
             let at = slot_of(i);
             let place = (-i - 1) as usize % 8;
+            self.life.touch(at);
             let slot = self.cur.frames[frame].stack[at];
             let byte = slot.bytes[place];
             if !self.rights.ptr_leaks && !matches!(byte, Byte::Misc | Byte::Zero) {
@@ -259,6 +261,7 @@ impl Verifier<'_> {
         let slot = self.cur.frames[frame].stack[at];
         let fill = Touched { slot: Some((frame as u8, at as u8)), ..Touched::default() };
         self.life.read(frame, 1 << at);
+        self.life.touch(at);
         let unreadable = |i: usize| -> Check {
             refuse!(Acces, "invalid read from stack off {off}+{i} size {size}");
         };

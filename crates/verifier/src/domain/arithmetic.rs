@@ -7,14 +7,20 @@ use super::Scalar;
 impl Scalar {
     /// What is known of `self op src`, on `width` bits; a 32-bit result has zeros above.
     pub fn alu(&self, op: AluOp, width: Width, src: &Scalar) -> Scalar {
-        match op {
-            AluOp::Mov => return *src,
+        let copied = match op {
+            AluOp::Mov => Some(Size::DW),
+            AluOp::Movs8 => Some(Size::B),
+            AluOp::Movs16 => Some(Size::H),
+            AluOp::Movs32 => Some(Size::W),
             AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !shifts_by_constant(src, width) => {
                 return Scalar::UNKNOWN;
             }
+            // What 32-bit division leaves is not even known to have zeros above.
             AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => return Scalar::UNKNOWN,
-            AluOp::Movs8 | AluOp::Movs16 | AluOp::Movs32 => return Scalar::UNKNOWN,
-            _ => {}
+            _ => None,
+        };
+        if let Some(from) = copied {
+            return src.copied(from, width);
         }
         let mut result = *self;
         match (op, width) {
@@ -36,12 +42,32 @@ impl Scalar {
             result.zero_extend_32();
         }
         result.sync();
+        result.settle();
         result
     }
 
-    /// What is known of it plus a number (`sync_linked_regs`).
-    pub fn moved(&self, by: i64) -> Scalar {
-        self.alu(AluOp::Add, Width::W64, &Scalar::known(by as u64))
+    /// What is known of a copy of so many of its bytes, with their sign.
+    fn copied(&self, from: Size, width: Width) -> Scalar {
+        let mut copy = *self;
+        copy.sign_extend(from, width);
+        if width == Width::W32 {
+            copy.zero_extend_32();
+            copy.sync();
+        }
+        copy.settle();
+        copy
+    }
+
+    /// What is known of a number that is always this far from it, as 64-bit numbers or, with zeros above, as 32-bit
+    /// ones (`sync_linked_regs`).
+    pub fn moved(&self, by: i64, width: Width) -> Scalar {
+        let mut result = *self;
+        result.add(&Scalar::known(by as u64));
+        if width == Width::W32 {
+            result.zero_extend_32();
+        }
+        result.sync();
+        result
     }
 
     /// What is known of `op self`.

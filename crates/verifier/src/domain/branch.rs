@@ -64,7 +64,7 @@ fn equal(width: Width, a: &Scalar, b: &Scalar, x: &Bounds, y: &Bounds) -> Option
         return Some(x.bits.value == y.bits.value);
     }
     let apart =
-        !x.bits.overlaps(y.bits) || x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
+        !x.bits.overlap(y.bits) || x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
     let low_apart =
         || a.u32_min > b.u32_max || a.u32_max < b.u32_min || a.s32_min > b.s32_max || a.s32_max < b.s32_min;
     (apart || (width == Width::W64 && low_apart())).then_some(false)
@@ -72,6 +72,35 @@ fn equal(width: Width, a: &Scalar, b: &Scalar, x: &Bounds, y: &Bounds) -> Option
 
 /// What is known of two numbers once `a cond b` was found true or false (`reg_set_min_max`).
 pub fn refine(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Scalar) {
+    narrow(cond, width, taken, a, b);
+    for of in [a, b] {
+        of.sync();
+        of.settle();
+    }
+}
+
+/// What is known of a number once `a cond a` was found true or false: Linux 6.18 does not see that both sides are
+/// the same, and narrows it from both.
+pub fn refine_itself(cond: Cond, width: Width, taken: bool, a: &mut Scalar) {
+    let (mut left, mut right) = (*a, *a);
+    narrow(cond, width, taken, &mut left, &mut right);
+    *a = Scalar {
+        var_off: left.var_off,
+        smin: left.smin.max(right.smin),
+        smax: left.smax.min(right.smax),
+        umin: left.umin.max(right.umin),
+        umax: left.umax.min(right.umax),
+        s32_min: left.s32_min.max(right.s32_min),
+        s32_max: left.s32_max.min(right.s32_max),
+        u32_min: left.u32_min.max(right.u32_min),
+        u32_max: left.u32_max.min(right.u32_max),
+    };
+    a.sync();
+    a.settle();
+}
+
+/// The bounds and bits that the condition rules out (`regs_refine_cond_op`).
+fn narrow(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Scalar) {
     match (cond, taken) {
         (Cond::Eq, true) | (Cond::Ne, false) => same(width, a, b),
         (Cond::Ne, true) | (Cond::Eq, false) => different(width, a, b),
@@ -86,8 +115,6 @@ pub fn refine(cond: Cond, width: Width, taken: bool, a: &mut Scalar, b: &mut Sca
         (Cond::Sge, true) | (Cond::Slt, false) => at_most_signed(width, b, a),
         (Cond::Sgt, true) | (Cond::Sle, false) => less_signed(width, b, a),
     }
-    a.sync();
-    b.sync();
 }
 
 fn same(width: Width, a: &mut Scalar, b: &mut Scalar) {

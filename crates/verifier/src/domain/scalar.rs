@@ -133,6 +133,14 @@ impl Scalar {
         bounds || whole || half
     }
 
+    /// Forgets the bounds if the parts contradict each other (`reg_bounds_sanity_check`).
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.is_broken() {
+            self.unbounded();
+        }
+    }
+
     /// Lets bits and bounds learn from each other (`reg_bounds_sync`).
     #[inline]
     pub fn sync(&mut self) {
@@ -155,6 +163,23 @@ impl Scalar {
         self.smax = self.smax.min((value | (mask & !sign)) as i64);
         self.umin = self.umin.max(value);
         self.umax = self.umax.min(value | mask);
+        if let Some(only) = self.only_number() {
+            *self = Scalar::known(only);
+        }
+    }
+
+    /// The only number that has these bits and lies within the unsigned bounds, if it is one and easily seen.
+    #[inline]
+    fn only_number(&self) -> Option<u64> {
+        let bits = self.var_off;
+        let next = bits.after(self.umin);
+        if bits.has(self.umin) {
+            (next > self.umax).then_some(self.umin)
+        } else if next == bits.value | bits.mask || (next <= self.umax && bits.after(next) > self.umax) {
+            Some(next)
+        } else {
+            None
+        }
     }
 
     /// `__update_reg32_bounds`.
@@ -179,8 +204,11 @@ impl Scalar {
         }
         if self.smin >> 32 == self.smax >> 32 {
             let (min, max) = (self.smin as u32, self.smax as u32);
-            self.u32_min = self.u32_min.max(min);
-            self.u32_max = self.u32_max.min(max);
+            // Otherwise the bounds contradict each other.
+            if min <= max {
+                self.u32_min = self.u32_min.max(min);
+                self.u32_max = self.u32_max.min(max);
+            }
             self.signed_32_from(min, max);
         }
         // From just below a multiple of 2^32 to just above it.
@@ -244,8 +272,8 @@ impl Scalar {
         if self.s32_min as u32 <= self.s32_max as u32 {
             self.with_low(self.s32_min as u32, self.s32_max as u32);
         }
-        let small = i64::from(i32::MIN)..=i64::from(i32::MAX);
-        if self.s32_min >= 0 && small.contains(&self.smin) && small.contains(&self.smax) {
+        // Of bounds that contradict each other this asks no more than the kernel does, so that they do so alike.
+        if self.s32_min >= 0 && self.smin >= i32::MIN.into() && self.smax <= i32::MAX.into() {
             self.smin = self.s32_min.into();
             self.smax = self.s32_max.into();
             self.umin = self.s32_min as u64;

@@ -111,7 +111,7 @@ impl Tnum {
     }
 
     /// Whether some number is in both.
-    pub const fn overlaps(self, other: Tnum) -> bool {
+    pub const fn overlap(self, other: Tnum) -> bool {
         let known = !self.mask & !other.mask;
         self.value & known == other.value & known
     }
@@ -136,6 +136,25 @@ impl Tnum {
     /// Whether this number is in it.
     pub const fn has(self, number: u64) -> bool {
         number & !self.mask == self.value
+    }
+
+    /// The least number in it that is greater than this one, or the greatest in it if there is none.
+    pub const fn after(self, number: u64) -> u64 {
+        let most = self.value | self.mask;
+        if number >= most {
+            return most;
+        }
+        if number < self.value {
+            return self.value;
+        }
+        // Counting up within the mask: bits outside of it are full, so that carries pass through them, and so is all
+        // below the highest bit that no number in it has.
+        let distance = number - self.value;
+        let full = match (distance & !self.mask).checked_ilog2() {
+            Some(bit) => u64::MAX >> (63 - bit),
+            None => 0,
+        };
+        self.value | ((distance | full | !self.mask).wrapping_add(1) & self.mask)
     }
 
     /// The low bytes, the others zero; eight bytes are all.

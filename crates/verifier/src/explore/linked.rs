@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use sandbpf_isa::Width;
+
 use super::Verifier;
 use crate::state::{ADD_CONST, ADD_CONST32, Kind, Reg, State};
 
@@ -64,13 +66,17 @@ impl Linked {
 }
 
 impl Verifier<'_> {
-    /// Adds all numbers with this id; those for which there is no room lose it (`collect_linked_regs`).
+    /// Adds all numbers with this id, but for registers that nobody will read; those for which there is no room lose
+    /// it (`collect_linked_regs`).
     pub(crate) fn collect_linked(&mut self, id: u32, linked: &mut Linked) {
         let id = id & !ADD_CONST;
         let is_linked = |reg: &Reg| reg.kind == Kind::Scalar && reg.id & !ADD_CONST == id;
         for number in (0..self.cur.frames.len()).rev() {
             let frame = &self.cur.frames[number];
-            let regs = (0..10).filter(|&at| is_linked(&frame.regs[at])).map(|at| (true, at));
+            let pc = if number + 1 == self.cur.frames.len() { self.pc } else { self.cur.frame_pc(number) };
+            let live = self.graph.marks[pc.index()].live;
+            let is_live = |at: usize| live & (1 << at) != 0;
+            let regs = (0..10).filter(|&at| is_live(at) && is_linked(&frame.regs[at])).map(|at| (true, at));
             let slots = frame.stack.iter().enumerate();
             let slots =
                 slots.filter(|(_, slot)| slot.is_spill() && is_linked(&slot.reg)).map(|(at, _)| (false, at));
@@ -97,17 +103,18 @@ pub(crate) fn sync(state: &mut State, known: &Reg, linked: &Linked) {
         if reg.kind != Kind::Scalar || reg.id & !ADD_CONST != known.id & !ADD_CONST {
             continue;
         }
+        if (reg.id ^ known.id) & ADD_CONST == ADD_CONST {
+            // One was moved as a 32-bit number, the other as a 64-bit one: they are not always as far from each other.
+            continue;
+        }
         let apart = (reg.id | known.id) & ADD_CONST != 0 && reg.off != known.off;
         if !apart {
             *reg = *known;
             continue;
         }
         let distance = i64::from(reg.off) - i64::from(known.off);
-        let mut num = known.num.moved(distance);
-        if (reg.id | known.id) & ADD_CONST32 != 0 {
-            num.zero_extend_32();
-            num.sync();
-        }
+        let width = if (reg.id | known.id) & ADD_CONST32 != 0 { Width::W32 } else { Width::W64 };
+        let num = known.num.moved(distance, width);
         *reg = Reg { num, off: reg.off, id: reg.id, ..*known };
     }
 }

@@ -144,6 +144,7 @@ impl<'v> Verifier<'v> {
     pub(crate) fn explore(&mut self, start: Pc) -> Result<(), Box<Rejection>> {
         self.pc = start;
         self.prev = None;
+        self.log.all_changed();
         let mut print_state = false;
         loop {
             let ended = match self.step(&mut print_state) {
@@ -153,6 +154,7 @@ impl<'v> Verifier<'v> {
             if !ended {
                 continue;
             }
+            self.log.all_changed();
             let finished = self.end_path().and_then(|()| {
                 self.life.update(self.program, &self.graph, &self.cur);
                 Ok(self.pop())
@@ -183,7 +185,8 @@ impl<'v> Verifier<'v> {
                 at.history
                     .iter()
                     .rev()
-                    .filter(|step| step.prev.0 + 1 != step.pc.0)
+                    // The first instruction has none before it.
+                    .filter(|step| step.prev.index() < self.program.len() && step.prev.0 + 1 != step.pc.0)
                     .map(|step| (step.prev, step.pc)),
             );
             state =
@@ -204,7 +207,7 @@ impl<'v> Verifier<'v> {
         self.cur.pc = self.pc;
         let marks = self.graph.marks[self.pc.index()];
         if marks.prune && self.is_visited()? {
-            if self.log.level & 3 != 0 {
+            if self.log.shows_insns() {
                 self.log_safe(*print_state);
             }
             return Ok(true);
@@ -212,7 +215,7 @@ impl<'v> Verifier<'v> {
         if marks.jump {
             self.write_step(Touched::default(), 0);
         }
-        if self.log.level & 3 != 0 {
+        if self.log.shows_insns() {
             self.log_insn(print_state);
         }
         let pc = self.pc;
@@ -221,6 +224,9 @@ impl<'v> Verifier<'v> {
         }
         self.life.start(self.program, &self.cur, pc);
         let done = self.check_insn();
+        if done.is_ok() && self.log.shows_insns() {
+            self.log_touched();
+        }
         let recoverable = matches!(&done, Err(refusal) if is_recoverable(refusal.errno));
         if done.is_ok() || recoverable {
             self.life.commit();

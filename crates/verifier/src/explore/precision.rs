@@ -133,9 +133,9 @@ impl Verifier<'_> {
 
     fn trace_current(&mut self, wanted: Wanted) -> Check {
         let mut state = std::mem::replace(&mut self.cur.history, Vec::new());
-        let (first, pc, parent, depth) = (self.cur.first, self.pc, self.cur.parent, self.cur.depth());
+        let (first, pc, parent) = (self.cur.first, self.pc, self.cur.parent);
         let stretch = Stretch { history: &state, first, last: Some(pc) };
-        let traced = self.trace(wanted, stretch, parent, depth);
+        let traced = self.trace(wanted, stretch, parent);
         std::mem::swap(&mut self.cur.history, &mut state);
         traced.map(|_| ())
     }
@@ -160,7 +160,7 @@ impl Verifier<'_> {
             }
         }
         let stretch = Stretch { history: &state.history, first: state.first, last: Some(state.pc) };
-        self.trace(wanted, stretch, state.parent, state.depth())
+        self.trace(wanted, stretch, state.parent)
     }
 
     /// Traces what is wanted back, through the stretch and through the states before it (`__mark_chain_precision`).
@@ -169,14 +169,12 @@ impl Verifier<'_> {
         mut wanted: Wanted,
         stretch: Stretch<'_>,
         mut parent: Option<StateId>,
-        depth: usize,
     ) -> Check<bool> {
         let start = parent;
         let mut changed = false;
         if wanted.is_empty() {
             return Ok(false);
         }
-        let _ = depth;
         let mut last = stretch.last;
         let mut subsequent: Option<Pc> = None;
         let mut is_first = true;
@@ -187,6 +185,7 @@ impl Verifier<'_> {
             let Some(from) = last.filter(|pc| pc.0 != u32::MAX) else {
                 return self.at_entry(own, &wanted).map(|news| changed | news);
             };
+            self.log_trace(wanted.frame, from, first, subsequent);
             let done = match own {
                 None => self.trace_stretch(&mut wanted, &stretch, from, &mut subsequent, &mut is_first)?,
                 Some(id) => {
@@ -207,6 +206,7 @@ impl Verifier<'_> {
             }
             let Some(id) = parent else { break };
             changed |= self.mark_state(id, &mut wanted)?;
+            self.log_parent(id, wanted.frame, &wanted.regs, &wanted.slots);
             if wanted.is_empty() {
                 return Ok(changed);
             }
@@ -223,7 +223,7 @@ impl Verifier<'_> {
 
     /// Walks one stretch backwards; true when nothing is wanted any more.
     fn trace_stretch(
-        &self,
+        &mut self,
         wanted: &mut Wanted,
         stretch: &Stretch<'_>,
         from: Pc,
@@ -233,9 +233,12 @@ impl Verifier<'_> {
         let mut end = stretch.history.len();
         let mut pc = from;
         loop {
-            if std::mem::take(is_first) {
-                // The instruction itself asks; it has not changed anything yet.
-            } else if let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
+            // The instruction that asks has not changed anything yet.
+            let asks = std::mem::take(is_first);
+            self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
+            if !asks
+                && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))?
+            {
                 return Ok(Err(lost));
             }
             if wanted.is_empty() {

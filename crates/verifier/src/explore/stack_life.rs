@@ -71,6 +71,8 @@ pub(crate) struct StackLife {
     current: Option<usize>,
     pc: Pc,
     written: [u64; 8],
+    /// What the instruction looked at or changed a part of, for the log.
+    touched: u64,
 }
 
 impl StackLife {
@@ -108,6 +110,7 @@ impl StackLife {
         }
         self.pc = pc;
         self.written = [0; 8];
+        self.touched = 0;
     }
 
     /// It reads slots of this frame.
@@ -120,6 +123,16 @@ impl StackLife {
     /// It overwrites slots of this frame.
     pub(crate) fn write(&mut self, frame: usize, slots: u64) {
         self.written[frame] |= slots;
+    }
+
+    /// It looks at a slot, or changes a part of it.
+    pub(crate) fn touch(&mut self, at: usize) {
+        self.touched |= 1 << at.min(63);
+    }
+
+    /// What the instruction read or changed a part of, and what it overwrote, in any frame.
+    pub(crate) fn touched(&self) -> (u64, u64) {
+        (self.touched, self.written.iter().fold(0, |all, mask| all | mask))
     }
 
     /// It was looked at.

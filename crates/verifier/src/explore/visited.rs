@@ -5,6 +5,7 @@ use sandbpf_isa::{Insn, Pc};
 use super::covers::Exact;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
+use crate::print::Shown;
 use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
@@ -89,7 +90,15 @@ impl Verifier<'_> {
             && old_depth == self.cur.may_goto_depth
             && old_unroll == self.cur.callback_unroll
         {
-            refuse!(Inval, "infinite loop detected at insn {}", self.slot(pc));
+            let old = &self.kept_ref(id).state;
+            let shown = |state| crate::print::state(self.env, state, self.cur.depth(), Shown::ALL);
+            refuse!(
+                Inval,
+                "infinite loop detected at insn {}\ncur state:{}\nold state:{}",
+                self.slot(pc),
+                shown(&self.cur),
+                shown(old)
+            );
         }
         Ok(Found::No)
     }

@@ -1,6 +1,7 @@
 //! Programs of bpf_conformance: RFC 9669 mode, plain memory, the whole of `r0`.
 
-use sandbpf::{AnyInput, Code, KindName, Reserved, Trap};
+use sandbpf::abi::ProgramType;
+use sandbpf::{AnyInput, Code, KindName, Reserved, Trap, Verifier};
 
 use crate::vectors::engines::Settings;
 use crate::vectors::judge::Judged;
@@ -22,6 +23,11 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
         return Ok(());
     }
     let code = record.code()?;
+    let alone = &record.value()["kernel"]["alone"];
+    if alone.is_object() {
+        let by = Verifier::new(ProgramType::SocketFilter);
+        super::verdict::compare(record, alone, &by, &code, judged);
+    }
     let negative = record.str("group")? == "negative";
     let settings = Settings { reserved: Reserved::Rfc9669, ..Settings::default() };
     let loaded = context.engines.load(KindName::Buffer, || Code::Bytes(&code), settings);
@@ -33,7 +39,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
             Ok(_) if record.value()["form"] == "raw" => {
                 judged.fail(|| "the program must be refused, and is not");
             }
-            Ok(_) => judged.leave_out("needs the verifier"),
+            Ok(_) => judged.leave_out("memory and calls are for the verifier to refuse"),
         }
         return Ok(());
     }

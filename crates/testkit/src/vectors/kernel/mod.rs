@@ -15,3 +15,5 @@ pub(crate) mod return_values;
 pub(crate) mod semantics;
 pub(crate) mod tail_calls;
 pub(crate) mod test_bpf;
+pub(crate) mod verdict;
+pub(crate) mod verify_speed;

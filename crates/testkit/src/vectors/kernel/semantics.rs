@@ -14,7 +14,7 @@ const TAIL: &str = "r0 = r2\nexit";
 
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     if record.value()["verdict"] == "reject" {
-        judged.leave_out("needs the verifier");
+        judged.leave_out("the kernel does not accept the operation, so there are no results");
         return Ok(());
     }
     let body = bytes(&record.value()["body"]).ok_or(Malformed::field("body"))?;

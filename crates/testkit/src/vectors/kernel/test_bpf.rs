@@ -1,6 +1,9 @@
 //! The programs of the kernel's `test_bpf` module, with the socket buffer that the module makes.
 
-use sandbpf::{AnyInput, ClassicInsn, Code, Dialect, KindName, Packet, PacketMeta, Reserved, VlanTag};
+use sandbpf::abi::ProgramType;
+use sandbpf::{
+    AnyInput, ClassicInsn, Code, Dialect, KindName, Packet, PacketMeta, Reserved, Verifier, VlanTag,
+};
 use sandbpf_classic::{Filter, Form, print};
 use serde_json::Value;
 
@@ -53,6 +56,8 @@ fn has_flag(record: &Record, flag: &str) -> bool {
 /// An extended program. The module has no verifier, so fields that nobody uses are not looked at.
 pub(crate) fn internal(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     let code = record.code()?;
+    let by = Verifier::new(ProgramType::SocketFilter);
+    super::verdict::compare(record, &record.value()["kernel"], &by, &code, judged);
     let memory = has_flag(record, "large_mem");
     let kind = if memory { KindName::Buffer } else { KindName::SocketFilter };
     let settings = Settings { reserved: Reserved::Ignored, budget: LONG, ..Settings::default() };

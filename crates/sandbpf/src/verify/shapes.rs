@@ -1,0 +1,55 @@
+//! Maps as the verifier sees them: sizes, frozen contents, and what values hold beside plain bytes.
+
+use sandbpf_maps::{Map, MapSpec, MapType};
+use sandbpf_verifier::{FieldKind, KptrKind, MapShape, SpecialField, TypeRef};
+
+/// `BPF_F_RDONLY_PROG`.
+const RDONLY_PROG: u32 = 1 << 7;
+
+/// Adds the shape of a map that exists, and says where.
+pub(super) fn of_map(map: &Map, shapes: &mut Vec<MapShape>) -> usize {
+    let spec = map.spec();
+    let at = of_spec(spec, shapes);
+    if map.is_frozen() {
+        shapes[at].frozen = true;
+        if spec.map_flags & RDONLY_PROG != 0 && spec.map_type == MapType::Array {
+            shapes[at].contents = map.user().lookup(&0u32.to_ne_bytes(), 0).ok();
+        }
+    }
+    at
+}
+
+fn of_spec(spec: &MapSpec, shapes: &mut Vec<MapShape>) -> usize {
+    let inner = spec.inner.as_deref().map(|inner| of_spec(inner, shapes));
+    shapes.push(MapShape {
+        name: spec.name.clone(),
+        map_type: spec.map_type as u32,
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: spec.max_entries,
+        flags: spec.map_flags,
+        inner,
+        fields: spec.fields.iter().map(field).collect(),
+        has_btf: spec.btf.is_some(),
+        extra: spec.map_extra,
+        ..MapShape::default()
+    });
+    shapes.len() - 1
+}
+
+/// A field of a map that was made without type information: what it points to is not known.
+fn field(field: &sandbpf_maps::SpecialField) -> SpecialField {
+    use sandbpf_maps::FieldKind as Known;
+    let unknown = TypeRef::program(0);
+    let kind = match field.kind {
+        Known::SpinLock => FieldKind::SpinLock,
+        Known::ResSpinLock => FieldKind::ResSpinLock,
+        Known::Timer => FieldKind::Timer,
+        Known::Workqueue => FieldKind::Workqueue,
+        Known::Kptr => FieldKind::Kptr { kind: KptrKind::Untrusted, target: unknown },
+        Known::ListHead => FieldKind::ListHead { target: unknown, node: 0 },
+        Known::RbRoot => FieldKind::RbRoot { target: unknown, node: 0 },
+        Known::Refcount => FieldKind::Refcount,
+    };
+    SpecialField { kind, offset: field.offset, size: field.size }
+}
