@@ -40,7 +40,8 @@ impl Verifier<'_> {
                 match (width, from) {
                     (Width::W64, None) => {
                         self.link(src);
-                        let copy = *self.reg(src);
+                        let mut copy = *self.reg(src);
+                        copy.num.settle();
                         self.set(dst, copy);
                         Ok(())
                     }

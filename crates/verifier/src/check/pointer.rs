@@ -22,6 +22,18 @@ pub(crate) struct Move {
     pub(crate) reversed: bool,
 }
 
+impl Move {
+    /// The register of the number, if it is in one.
+    pub(crate) fn number(&self) -> R {
+        if self.reversed { self.dst } else { self.src.reg().unwrap_or(self.dst) }
+    }
+
+    /// The register of the pointer.
+    pub(crate) fn pointer(&self) -> R {
+        if self.reversed { self.src.reg().unwrap_or(self.dst) } else { self.dst }
+    }
+}
+
 impl Verifier<'_> {
     /// What a pointer becomes that is moved by a number.
     pub(super) fn adjust_pointer(&mut self, step: Move, pointer: Reg, number: Reg) -> Check {

@@ -60,7 +60,7 @@ impl Verifier<'_> {
         // On a speculative path the mask is there already: only what it leads to is of interest.
         if !self.cur.speculative {
             if !constant && negative != (num.smax < 0) {
-                let name = Name(step.src.reg().unwrap_or(step.dst));
+                let name = Name(step.number());
                 refuse!(
                     Acces,
                     "{name} has unknown scalar with mixed signed bounds, pointer arithmetic with it prohibited for !root"
@@ -78,8 +78,14 @@ impl Verifier<'_> {
             let next = self.next_pc();
             let pc = self.pc;
             let dst = step.dst;
+            let mut unmoved = *pointer;
+            if !step.reversed {
+                // The kernel has forgotten these bounds when it takes the pointer over, and stumbles over it later:
+                // copies of it have no bounds at all, and most accesses by them are never guessed.
+                unmoved.num.unbounded_32();
+            }
             match self.push(next, pc, true) {
-                Ok(state) => state.current_mut().regs[dst.index()] = *pointer,
+                Ok(state) => state.current_mut().regs[dst.index()] = unmoved,
                 Err(refusal) => refuse!(
                     NoMem,
                     "{}\n{} could not be pushed for speculative verification, pointer arithmetic with it prohibited for !root",
@@ -138,7 +144,7 @@ impl Verifier<'_> {
             _ => refuse!(
                 Acces,
                 "{} has pointer with unsupported alu operation, pointer arithmetic with it prohibited for !root",
-                Name(step.dst)
+                Name(step.pointer())
             ),
         };
         if limit >= most {

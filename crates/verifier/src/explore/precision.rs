@@ -236,9 +236,7 @@ impl Verifier<'_> {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
             self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
-            if !asks
-                && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))?
-            {
+            if !asks && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
                 return Ok(Err(lost));
             }
             if wanted.is_empty() {
