@@ -1,9 +1,14 @@
 //! Compares the verifier's verdicts with recorded ones: one line of JSON a record, for looking at differences.
+//!
+//! `ONLY=name` looks at one record, `LEVEL=2` prints our log as well, `CAPS=bpf` asks for a loader that has `CAP_BPF` and
+//! `CAP_NET_ADMIN` alone, and compares with what the kernel said to such a one. `CAPS=none` asks for a loader without any,
+//! and compares with what the kernel's own tests expect for one (of kernels before 6.17: some are rejected there that
+//! are accepted with a barrier now).
 
 use std::io::Read as _;
 
 use base64::Engine as _;
-use sandbpf_abi::{AttachType, Program, ProgramType};
+use sandbpf_abi::{AttachType, Powers, Program, ProgramType};
 use sandbpf_elf::{Btf, FixupKind, MapDef, Object, Options};
 use sandbpf_isa::MapRef;
 use sandbpf_types::{Attach, BtfTypes};
@@ -81,9 +86,26 @@ fn shape(
     shape
 }
 
+/// What a test of the kernel expects for a loader without capabilities, in the form of an answer.
+fn expected(of: &Value) -> Value {
+    let verdict = match (&of["unpriv"], &of["expect_unpriv"]) {
+        (Value::String(verdict), _) if of["unpriv_tested"] == true => verdict,
+        (_, Value::String(verdict)) => verdict,
+        _ => return Value::Null,
+    };
+    json!({"verdict": verdict, "error_line": of["unpriv_errstr"], "messages": of["msgs_unpriv"]})
+}
+
 fn main() {
     let filter = std::env::var("ONLY").ok();
     let level: u32 = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(0);
+    let caps = std::env::var("CAPS").ok();
+    let (powers, answers) = match caps.as_deref() {
+        None => (Powers::default(), "kernel"),
+        Some("bpf") => (Powers { perfmon: false, ..Powers::default() }, "kernel_capbpf"),
+        Some("none") => (Powers { bpf: false, perfmon: false, ..Powers::default() }, "expected"),
+        Some(other) => panic!("CAPS={other}: `bpf` and `none` are known"),
+    };
     let vmlinux =
         std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok()).map(Arc::new);
     let mut objects: std::collections::HashMap<String, Option<Arc<Object>>> = Default::default();
@@ -96,7 +118,8 @@ fn main() {
             if filter.as_ref().is_some_and(|filter| *filter != name) {
                 continue;
             }
-            let kernel = &record["kernel"];
+            let expected = expected(&record["expected"]);
+            let kernel = if answers == "expected" { &expected } else { &record[answers] };
             if kernel["comparable"] == false
                 || !(kernel["verdict"] == "accept" || kernel["verdict"] == "reject")
             {
@@ -197,6 +220,7 @@ fn main() {
                 .as_str()
                 .is_none_or(|license| license.starts_with("GPL") || license.starts_with("Dual"));
             let program = Program::new(of).attached(attach).licensed(gpl).sleeping(flags & 16 != 0);
+            let program = Program { powers, ..program };
             let btf = object.as_deref().and_then(Object::btf).cloned().map(Arc::new);
             let own = bytes(&record["btf"]).and_then(|btf| Btf::parse(&btf).ok()).map(Arc::new);
             let types = BtfTypes::new(vmlinux.clone(), btf.or(own));
@@ -255,6 +279,7 @@ fn main() {
                 map_of: &map_of,
                 flags: LoadFlags::from_bits(flags),
                 log_level: level,
+                net_admin: caps.as_deref() != Some("none"),
                 ..Environment::new(program)
             };
             let started = std::time::Instant::now();

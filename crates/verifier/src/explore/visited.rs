@@ -29,16 +29,12 @@ impl Verifier<'_> {
         let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
         self.clean_states(pc);
         let mut seen = 0;
-        // States of calls from elsewhere are kept apart (`explored_state`).
-        let bucket = self.bucket(&self.cur, pc);
-        let here: Vec<StateId> = self.at[pc.index()]
-            .iter()
-            .rev()
-            .copied()
-            .filter(|&id| self.bucket(&self.kept_ref(id).state, pc) == bucket)
-            .collect();
-        for id in here {
+        let bucket = self.buckets[self.bucket(pc)].clone();
+        for id in bucket.into_iter().rev() {
             seen += 1;
+            if self.kept_ref(id).state.pc != pc {
+                continue;
+            }
             let found = self.compare(id, pc)?;
             if let Found::Covered(in_loop) = found {
                 self.covered_by(id, pc, in_loop)?;
@@ -56,12 +52,6 @@ impl Verifier<'_> {
         }
         self.keep(pc);
         Ok(false)
-    }
-
-    /// Where the kernel's table has the states of an instruction in a function that was called from here.
-    fn bucket(&self, state: &State, pc: Pc) -> u32 {
-        let callsite = state.current().callsite.map_or(u32::MAX, |at| self.slot(at) as u32);
-        (self.slot(pc) as u32 ^ callsite) % (self.program.slot_count() as u32).max(1)
     }
 
     /// Compares the current state with one that was kept.
@@ -179,7 +169,8 @@ impl Verifier<'_> {
             return;
         }
         kept.retired = true;
-        self.at[pc.index()].retain(|other| *other != id);
+        let bucket = self.bucket(pc);
+        self.buckets[bucket].retain(|other| *other != id);
         self.kept_now -= 1;
         self.retired_now += 1;
         self.drop_retired(id);
@@ -210,15 +201,18 @@ impl Verifier<'_> {
         self.cur.parent = Some(id);
         self.cur.first = pc;
         self.cur.dfs += 1;
-        self.at[pc.index()].push(id);
+        let bucket = self.bucket(pc);
+        self.buckets[bucket].push(id);
     }
 
     /// Takes out of final states what nobody can read any more (`clean_live_states`).
     fn clean_states(&mut self, pc: Pc) {
-        for at in 0..self.at[pc.index()].len() {
-            let id = self.at[pc.index()][at];
+        let bucket = self.bucket(pc);
+        for at in 0..self.buckets[bucket].len() {
+            let id = self.buckets[bucket][at];
             let state = &self.kept_ref(id).state;
-            if state.branches > 0
+            if state.pc != pc
+                || state.branches > 0
                 || state.cleaned
                 || !state.same_callsites(&self.cur)
                 || self.is_incomplete(state)
