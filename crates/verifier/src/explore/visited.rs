@@ -6,7 +6,7 @@ use super::covers::Exact;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, State, StateId, Touched, slot_of};
+use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
@@ -88,7 +88,7 @@ impl Verifier<'_> {
             return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(true) } else { Found::No });
         }
         if self.may_be_looping(id)
-            && self.covers(id, Exact::Exact)
+            && self.covers(id, Exact::Same)
             && !self.iterators_advanced(id)
             && old_depth == self.cur.may_goto_depth
             && old_unroll == self.cur.callback_unroll
