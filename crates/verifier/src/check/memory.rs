@@ -91,10 +91,11 @@ impl Verifier<'_> {
             AtomicOp::LoadAcquire => {
                 self.readable(base)?;
                 self.writable(reg)?;
-                self.atomic_target(base, "loads from")?;
                 let pointer = *self.reg(base);
                 self.access(access(false, Some(reg)))?;
-                return self.same_pointer(&pointer, false);
+                self.same_pointer(&pointer, false)?;
+                // The load may have replaced the pointer itself; Linux asks what it is only now.
+                return self.atomic_target(base, "loads from");
             }
             AtomicOp::StoreRelease => {
                 self.readable(reg)?;
