@@ -16,7 +16,7 @@ struct Case<'t> {
 }
 
 fn cases() -> Vec<Case<'static>> {
-    let mut cases: Vec<Case> = Vec::new();
+    let mut cases: Vec<Case<'_>> = Vec::new();
     for line in TABLE.lines() {
         if let Some(name) = line.strip_prefix("= ") {
             cases.push(Case {
