@@ -31,6 +31,8 @@ pub mod helper;
 pub mod helpers;
 mod kfunc;
 pub mod kfuncs;
+mod list;
+mod map_type;
 pub mod pointers;
 mod program;
 mod program_type;
@@ -57,6 +59,7 @@ pub use contexts::{
 };
 pub use helper::{ArgSpec, DynptrKind, Effect, HelperSpec, RetSpec};
 pub use kfunc::{Hooks, KfuncFlag, KfuncMark, KfuncParam, KfuncSpec};
+pub use map_type::{MapType, ValueKind};
 pub use program::{AccessError, FieldAccess, Powers, Program, Unavailable};
 pub use program_type::ProgramType;
 pub use returns::{ASYNC_CALLBACK, Returns};

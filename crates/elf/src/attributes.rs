@@ -7,7 +7,7 @@ use crate::program::ProgramEntry;
 use crate::{AttachType, ProgramType};
 
 /// What the kernel is told about a program when it is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// Its type.
     pub program_type: ProgramType,
@@ -17,6 +17,18 @@ pub struct Attributes {
     pub flags: u32,
     /// The type in the kernel that it is attached to, if the kernel was given and has it.
     pub attach_type_id: Option<TypeId>,
+}
+
+impl Default for Attributes {
+    /// Nothing is known.
+    fn default() -> Self {
+        Attributes {
+            program_type: ProgramType::Unspec,
+            attach_type: AttachType(0),
+            flags: 0,
+            attach_type_id: None,
+        }
+    }
 }
 
 impl ProgramEntry {
@@ -35,7 +47,7 @@ impl Object {
     /// let object = Object::parse(file)?;
     /// let entry = object.entries().iter().find(|entry| entry.name == "my_open").unwrap();
     /// let attributes = object.attributes(entry);
-    /// assert_eq!(attributes.program_type, ProgramType::STRUCT_OPS);
+    /// assert_eq!(attributes.program_type, ProgramType::StructOps);
     /// // It may sleep (`BPF_F_SLEEPABLE`).
     /// assert_eq!(attributes.flags, 16);
     /// # Ok::<(), sandbpf_elf::ObjectError>(())
@@ -51,12 +63,12 @@ impl Object {
         if kind.usdt {
             attributes.attach_type = AttachType::TRACE_UPROBE_MULTI;
         }
-        if kind.program_type == ProgramType::STRUCT_OPS {
+        if kind.program_type == ProgramType::StructOps {
             if let Some((structure, member)) = self.member_of(entry) {
                 attributes.attach_type_id = Some(structure);
                 attributes.attach_type = AttachType(member);
             }
-        } else if kind.attaches_to_type && kind.program_type != ProgramType::EXT {
+        } else if kind.attaches_to_type && kind.program_type != ProgramType::Ext {
             attributes.attach_type_id = self.attach_type_id(entry, kind.attach_type);
         }
         attributes

@@ -11,7 +11,8 @@ use crate::core::{Answer, Core, CoreBudget, patch};
 use crate::functions::Function;
 use crate::object::Object;
 use crate::program::{Fixup, FixupKind, Line, LinkedFunction, ObjectProgram, ProgramEntry};
-use crate::slot::{SIZE, Slot, pseudo};
+use crate::slot::{SIZE, Slot};
+use sandbpf_isa::pseudo;
 
 /// The kernel's limit on a program, in instructions.
 const MAX_SLOTS: usize = 1_000_000;

@@ -20,10 +20,10 @@ use crate::{ObjectError, SectionKind, link};
 /// # let file = include_bytes!("../tests/data/counter.o");
 /// let object = Object::parse(file)?;
 /// assert_eq!(object.license(), "GPL");
-/// assert_eq!(object.maps()[0].map_type, MapType::HASH);
+/// assert_eq!(object.maps()[0].map_type, MapType::Hash);
 /// for program in object.programs() {
 ///     let program = program?;
-///     assert_eq!(program.entry.program_type(), ProgramType::XDP);
+///     assert_eq!(program.entry.program_type(), ProgramType::Xdp);
 ///     let maps = program.fixups.iter().filter(|fixup| matches!(fixup.kind, FixupKind::Map { .. }));
 ///     assert_eq!(maps.count(), 2);
 /// }
@@ -43,7 +43,7 @@ pub struct Object {
     pub(crate) map_at: HashMap<(usize, u64), usize>,
     pub(crate) data_at: HashMap<usize, usize>,
     pub(crate) arena: Option<Arena>,
-    pub(crate) jump_tables: Option<(usize, Vec<u8>)>,
+    pub(crate) jump_tables: Option<usize>,
     pub(crate) externs: Vec<Extern>,
     /// The extern of each symbol that is one.
     pub(crate) extern_of: HashMap<usize, usize>,
@@ -107,7 +107,7 @@ impl Object {
         let target = options.target.as_deref();
         let mut maps = declared::collect(&file, btf.as_ref())?;
         maps.extend(legacy::collect(&file)?);
-        let arena = maps.iter().position(|map| map.map_type == crate::MapType::ARENA);
+        let arena = maps.iter().position(|map| map.map_type == crate::MapType::Arena);
         maps.extend(data::collect(&file, btf.as_ref(), &options.name, kconfig.as_deref())?);
         maps.extend(maps::struct_ops::collect(&file, btf.as_ref(), target, &functions)?);
         declared::fill_slots(&file, &functions, &mut maps)?;
@@ -118,8 +118,7 @@ impl Object {
             (Some((section, _)), Some(map)) => Some(Arena { section, map }),
             _ => None,
         };
-        let jump_tables =
-            file.section(JUMP_TABLES_SECTION).map(|(index, section)| (index, section.data.to_vec()));
+        let jump_tables = file.section(JUMP_TABLES_SECTION).map(|(index, _)| index);
         let mut sections = Vec::with_capacity(file.sections.len());
         for (index, section) in file.sections.iter().enumerate() {
             let mut own = SectionCode { name: section.name.to_owned(), ..SectionCode::default() };
@@ -196,6 +195,20 @@ impl Object {
         &self.maps
     }
 
+    /// The map of this name, to be changed before it is made: loaders decide some sizes, and what is in a map of maps.
+    ///
+    /// ```
+    /// use sandbpf_elf::Object;
+    /// # let file = include_bytes!("../tests/data/counter.o");
+    /// let mut object = Object::parse(file)?;
+    /// object.map_mut("events").expect("a map").max_entries = 4096;
+    /// assert_eq!(object.map("events").unwrap().max_entries, 4096);
+    /// # Ok::<(), sandbpf_elf::ObjectError>(())
+    /// ```
+    pub fn map_mut(&mut self, name: &str) -> Option<&mut MapDef> {
+        self.maps.iter_mut().find(|map| map.name == name)
+    }
+
     pub(crate) fn maps_mut(&mut self) -> &mut [MapDef] {
         &mut self.maps
     }
@@ -229,6 +242,11 @@ impl Object {
     /// How many places in its instructions depend on the kernel's types (CO-RE).
     pub fn core_relocations(&self) -> usize {
         self.core.len()
+    }
+
+    /// The types of the object that stand for types of the kernel: those that such places name.
+    pub fn core_types(&self) -> impl Iterator<Item = TypeId> + '_ {
+        self.core.iter().map(|(_, _, record)| record.ty)
     }
 
     /// What the object expects from the kernel and did not get; loaders refuse an object for any of these.

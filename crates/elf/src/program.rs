@@ -21,9 +21,10 @@ pub struct ProgramEntry {
 }
 
 impl ProgramEntry {
-    /// Its type by the section's name; [`ProgramType::UNSPEC`] if the name says nothing.
+    /// Its type by the section's name, libbpf's or bpftrace's; [`ProgramType::Unspec`] if the name says nothing.
     pub fn program_type(&self) -> ProgramType {
-        self.kind.map_or(ProgramType::UNSPEC, |kind| kind.program_type)
+        let known = self.kind.map(|kind| kind.program_type);
+        known.or_else(|| SectionKind::bpftrace(&self.section)).unwrap_or(ProgramType::Unspec)
     }
 }
 
@@ -103,11 +104,6 @@ pub enum FixupKind {
     Function {
         /// Its first instruction.
         insn: usize,
-    },
-    /// A jump table: the immediate becomes the descriptor of a map of instructions.
-    JumpTable {
-        /// The instructions in it.
-        targets: Vec<u32>,
     },
     /// A call of a function that neither object nor kernel has; the instruction is as the compiler wrote it.
     Unresolved {

@@ -7,7 +7,8 @@ use crate::link::{Linker, Placed};
 use crate::maps::MapKind;
 use crate::object::OwnSymbol;
 use crate::program::{Fixup, FixupKind};
-use crate::slot::{CALL, SIZE, Slot, pseudo};
+use crate::slot::{SIZE, Slot};
+use sandbpf_isa::pseudo;
 
 /// An instruction that loads a map which is not made.
 const POISON_MAP: i32 = 2_001_000_000;
@@ -35,7 +36,7 @@ impl Linker<'_> {
                 // CO-RE has made a call of it that must not be reached.
                 continue;
             }
-            if slot.code == CALL {
+            if slot.is_call() {
                 if let Some(&external) = object.extern_of.get(&relocation.symbol) {
                     self.call_extern(at, slot, external)?;
                 } else if slot.src != pseudo::CALL {
@@ -49,7 +50,7 @@ impl Linker<'_> {
             if let Some(&external) = object.extern_of.get(&relocation.symbol) {
                 self.load_extern(at, slot, external)?;
             } else if !object.sections.get(symbol.section).is_some_and(|section| section.executable) {
-                self.load_data(at, slot, symbol, placed).map_err(fail)?;
+                self.load_data(at, slot, symbol).map_err(fail)?;
             }
         }
         Ok(())
@@ -60,24 +61,14 @@ impl Linker<'_> {
     }
 
     /// A reference to a map or into a section of data.
-    fn load_data(
-        &mut self,
-        at: usize,
-        mut slot: Slot,
-        symbol: &OwnSymbol,
-        placed: Placed,
-    ) -> Result<(), String> {
+    fn load_data(&mut self, at: usize, mut slot: Slot, symbol: &OwnSymbol) -> Result<(), String> {
         let object = self.object;
         let mut second = self.second(at)?;
         let offset = |addend: i32| (addend as u32).wrapping_add(symbol.value as u32);
-        if object.jump_tables.as_ref().is_some_and(|(section, _)| *section == symbol.section) {
-            let targets = self.jump_table(symbol, placed)?;
-            slot.src = pseudo::MAP_VALUE;
-            slot.off = 0;
-            slot.imm = 0;
-            slot.write(&mut self.code, at);
-            self.fixups.push(Fixup { insn: at, kind: FixupKind::JumpTable { targets } });
-            return Ok(());
+        if object.jump_tables == Some(symbol.section) {
+            return Err("it jumps through a table of addresses, which Linux 6.18 does not know (6.19 does); compile with \
+                        -mcpu=v3, or with -fno-jump-tables"
+                .into());
         }
         let arena = object.arena.filter(|arena| arena.section == symbol.section).map(|arena| arena.map);
         let data = object.data_at.get(&symbol.section).copied();
@@ -108,24 +99,6 @@ impl Linker<'_> {
         second.write(&mut self.code, at + 1);
         self.fixups.push(Fixup { insn: at, kind });
         Ok(())
-    }
-
-    /// The instructions that a jump table leads to, counted from the program's beginning.
-    fn jump_table(&self, symbol: &OwnSymbol, placed: Placed) -> Result<Vec<u32>, String> {
-        let bytes = self.object.jump_tables.as_ref().map_or(&[][..], |(_, bytes)| bytes);
-        let range = usize::try_from(symbol.value).ok().zip(usize::try_from(symbol.size).ok());
-        let range = range.and_then(|(start, size)| Some(start..start.checked_add(size)?));
-        let table = range.and_then(|range| bytes.get(range)).filter(|table| table.len().is_multiple_of(8));
-        let table = table.ok_or("its jump table lies outside of the tables")?;
-        let start = self.function(placed.function).start as i64;
-        let targets = table.chunks_exact(8).map(|entry| {
-            let slot = entry.first_chunk::<8>().map_or(0, |entry| u64::from_le_bytes(*entry)) / SIZE as u64;
-            let target = i64::try_from(slot).ok().map(|slot| slot - start + placed.at as i64);
-            target.and_then(|target| u32::try_from(target).ok())
-        });
-        targets
-            .collect::<Option<Vec<u32>>>()
-            .ok_or_else(|| "its jump table leads out of the program".to_string())
     }
 
     fn call_extern(&mut self, at: usize, mut slot: Slot, external: usize) -> Result<(), ObjectError> {

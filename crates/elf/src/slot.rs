@@ -1,29 +1,11 @@
 //! An instruction as relocations see it: eight bytes with four fields. What an instruction means is no concern of a
 //! linker; it knows calls and the instruction that loads 64 bits.
 
+use sandbpf_isa::opcode::{CALL_IMM, LOAD_IMM64};
+use sandbpf_isa::pseudo;
+
 /// Bytes of an instruction.
 pub(crate) const SIZE: usize = 8;
-
-/// Loads 64 bits and takes two slots.
-pub(crate) const LOAD_IMM64: u8 = 0x18;
-/// Calls a helper, a function of the program or one of the kernel.
-pub(crate) const CALL: u8 = 0x85;
-
-/// What the source register of a call or 64-bit load says about its immediate (`BPF_PSEUDO_…`).
-pub(crate) mod pseudo {
-    /// A load of a map.
-    pub(crate) const MAP_FD: u8 = 1;
-    /// A load of an address in a map's only value.
-    pub(crate) const MAP_VALUE: u8 = 2;
-    /// A load of the address of a kernel variable.
-    pub(crate) const BTF_ID: u8 = 3;
-    /// A load of the address of a function of the program.
-    pub(crate) const FUNC: u8 = 4;
-    /// A call of a function of the program.
-    pub(crate) const CALL: u8 = 1;
-    /// A call of a function of the kernel.
-    pub(crate) const KFUNC_CALL: u8 = 2;
-}
 
 /// The four fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +44,20 @@ impl Slot {
     /// A call that no helper answers to: what libbpf puts where an instruction could not be resolved, so that the
     /// verifier names it if it is ever reached.
     pub(crate) fn poison(imm: i32) -> Self {
-        Self { code: CALL, dst: 0, src: 0, off: 0, imm }
+        Self { code: CALL_IMM, dst: 0, src: 0, off: 0, imm }
     }
 
     pub(crate) fn is_load_imm64(&self) -> bool {
         self.code == LOAD_IMM64
     }
 
+    /// A call, but not through a register.
+    pub(crate) fn is_call(&self) -> bool {
+        self.code == CALL_IMM
+    }
+
     /// A call of a function of the program.
     pub(crate) fn is_local_call(&self) -> bool {
-        self.code == CALL && self.src == pseudo::CALL
+        self.is_call() && self.src == pseudo::CALL
     }
 }

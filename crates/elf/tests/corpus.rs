@@ -314,7 +314,7 @@ fn kind_equal(linked: &ObjectProgram, record: &Value, compat: bool) -> Result<()
         if let Some(kind) = legacy.filter(|kind| kind.program_type != recorded) {
             return Err(format!("type {} by its prefix, recorded {recorded}", kind.program_type));
         }
-        return if recorded == ProgramType::UNSPEC || record["prog_type_guessed"] == true {
+        return if recorded == ProgramType::Unspec || record["prog_type_guessed"] == true {
             Ok(())
         } else {
             Err(format!("section {} says nothing, recorded {recorded}", linked.entry.section))
@@ -342,7 +342,7 @@ fn map_equal(map: &MapDef, recorded: &Value, compat: bool, asked: bool) -> Resul
         return differs("type", &map.map_type, &text(recorded, "type"));
     }
     let (mut key_size, mut value_size) = (map.key_size, map.value_size);
-    if !compat && matches!(map.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) {
+    if !compat && matches!(map.map_type.known(), Some(MapType::Ringbuf | MapType::UserRingbuf)) {
         // The recording took them away: other loaders allow a type here, the kernel refuses it.
         (key_size, value_size) = (0, 0);
     }

@@ -111,7 +111,7 @@ fn data_sections_have_flags_names_and_contents() {
     for (section, name, kernel_name, flags, kind) in expected {
         let map = find(section);
         assert_eq!((&*map.name, &*map.kernel_name, map.flags, &map.kind), (name, kernel_name, flags, &kind));
-        assert_eq!((map.map_type, map.key_size, map.max_entries), (MapType::ARRAY, 4, 1));
+        assert_eq!((map.map_type, map.key_size, map.max_entries), (MapType::Array.into(), 4, 1));
         assert_eq!(object.btf().unwrap().name(map.value_type), section);
     }
     assert_eq!(find(".rodata.own").initial.as_deref(), Some(&8u64.to_le_bytes()[..]));
@@ -125,17 +125,20 @@ fn definitions_in_types_give_maps() {
     let first = map(&object, "first");
     assert_eq!(
         (first.map_type, first.key_size, first.value_size, first.max_entries),
-        (MapType::ARRAY, 4, 8, 16)
+        (MapType::Array.into(), 4, 8, 16)
     );
     let btf = object.btf().unwrap();
     assert_eq!((btf.name(first.key_type), btf.name(first.value_type)), ("u32", "u64"));
     let outer = map(&object, "outer");
-    assert_eq!((outer.map_type, outer.key_size, outer.value_size), (MapType::ARRAY_OF_MAPS, 4, 4));
+    assert_eq!((outer.map_type, outer.key_size, outer.value_size), (MapType::ArrayOfMaps.into(), 4, 4));
     let slots: Vec<_> = outer.slots.iter().map(|slot| (slot.index, &*slot.target)).collect();
     assert_eq!(slots, [(1, "first"), (5, "second")]);
     assert_eq!(outer.inner.as_ref().unwrap().max_entries, 16);
     let inner = map(&object, "unnamed_inner").inner.as_deref().unwrap();
-    assert_eq!((&*inner.name, inner.map_type, inner.key_size), ("unnamed_inner.inner", MapType::HASH, 8));
+    assert_eq!(
+        (&*inner.name, inner.map_type, inner.key_size),
+        ("unnamed_inner.inner", MapType::Hash.into(), 8)
+    );
     assert_eq!(map(&object, "ring").max_entries, 8192);
     assert_eq!(map(&object, "perf").max_entries, 6);
     let pinned = map(&object, "pinned");
@@ -151,7 +154,7 @@ fn structures_of_functions_are_maps_of_the_kernels_structure() {
     let object = Options::new().target(kernel()).parse(MAPS).unwrap();
     let ops = map(&object, "my_ops");
     // 64 bytes of state before the structure, 64 for it; a link attaches it.
-    assert_eq!((ops.map_type, ops.value_size, ops.flags), (MapType::STRUCT_OPS, 128, 1 << 13));
+    assert_eq!((ops.map_type, ops.value_size, ops.flags), (MapType::StructOps.into(), 128, 1 << 13));
     let MapKind::StructOps(ops) = &ops.kind else { panic!("{:?}", ops.kind) };
     let programs: Vec<_> = ops.programs.iter().map(|(member, program)| (&**member, &**program)).collect();
     assert_eq!((&*ops.name, programs), ("ops", vec![("open", "my_open"), ("close", "my_close")]));
@@ -167,14 +170,11 @@ fn structures_of_functions_are_maps_of_the_kernels_structure() {
 fn sections_say_what_programs_are() {
     let object = Object::parse(MAPS).unwrap();
     let entry = |name: &str| object.entries().iter().find(|entry| entry.name == name).unwrap();
-    assert_eq!(entry("entry_one").program_type(), ProgramType::SOCKET_FILTER);
+    assert_eq!(entry("entry_one").program_type(), ProgramType::SocketFilter);
     assert!(entry("not_loaded").optional && entry("not_loaded").section == "kprobe/sleepy");
-    assert_eq!(entry("not_loaded").program_type(), ProgramType::KPROBE);
+    assert_eq!(entry("not_loaded").program_type(), ProgramType::Kprobe);
     let open = entry("my_open").kind.unwrap();
-    assert_eq!(
-        (open.program_type, open.sleepable, open.program_flags()),
-        (ProgramType::STRUCT_OPS, true, 16)
-    );
+    assert_eq!((open.program_type, open.sleepable, open.program_flags()), (ProgramType::StructOps, true, 16));
     let counter = Object::parse(COUNTER).unwrap();
     assert_eq!(counter.entries()[0].kind.unwrap().attach_type, AttachType::XDP);
 }
@@ -285,7 +285,7 @@ fn objects_of_early_loaders_are_read() {
     let object = Object::parse(LEGACY).unwrap();
     assert_eq!((object.license(), object.version()), ("GPL", 0x050607));
     let table = map(&object, "table");
-    assert_eq!((table.map_type, table.key_size, table.value_size), (MapType::HASH, 8, 16));
+    assert_eq!((table.map_type, table.key_size, table.value_size), (MapType::Hash.into(), 8, 16));
     assert_eq!((table.max_entries, table.flags, table.pinning), (100, 1, Pinning::None));
     let outer = map(&object, "outer");
     assert_eq!((outer.value_size, outer.pinning), (4, Pinning::Other(2)));
@@ -403,4 +403,19 @@ fn sections_that_share_their_bytes_many_times_are_refused() {
     bytes[60..62].copy_from_slice(&(count as u16 + 500).to_le_bytes());
     let error = Object::parse(&bytes).unwrap_err().to_string();
     assert_eq!(error, "not an ELF object file for BPF: sections overlap more than 8 times");
+}
+
+/// Tables of addresses to jump to are newer than Linux 6.18: a program with one is refused, and no other.
+#[test]
+fn jump_tables_are_refused() {
+    let object = Object::parse(include_bytes!("data/switch.o")).unwrap();
+    let refused = object.program("by_device").unwrap_err().to_string();
+    assert!(refused.contains("by_device") && refused.contains("Linux 6.18 does not know"), "{refused}");
+    assert!(object.program("always").is_ok());
+    let newer = Object::parse(include_bytes!("data/newer.o")).unwrap();
+    let places = map(&newer, "places");
+    assert_eq!(
+        (places.map_type.0, places.map_type.known(), places.map_type.to_string()),
+        (34, None, "34".into())
+    );
 }

@@ -10,11 +10,8 @@ use byteorder::{ByteOrder, LittleEndian};
 
 use crate::{
     AddressSpace, AluOp, AtomicOp, Callee, Class, Cond, DecodeError, DecodeErrorKind, Extend, Imm64, Insn,
-    MapRef, Operand, Pc, Program, Reach, Reg, Size, Source, UnaryOp, Width, opcode,
+    MapRef, Operand, Pc, Program, Reach, Reg, Size, Source, UnaryOp, Width, opcode, pseudo,
 };
-
-/// The opcode of the instruction of two slots.
-pub(crate) const WIDE: u8 = Class::Ld as u8 | opcode::IMM | Size::DW.encoding();
 
 /// How strict to be about fields that an instruction does not use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +105,7 @@ impl Slot {
     }
 
     fn is_wide(self) -> bool {
-        self.opcode == WIDE
+        self.opcode == opcode::LOAD_IMM64
     }
 }
 
@@ -219,7 +216,8 @@ impl Decoder {
         if second.opcode != 0 || !(empty || self.reserved == Reserved::Ignored) {
             return Err(DecodeErrorKind::WideImmediate);
         }
-        let function = if slot.src == PSEUDO_FUNC { self.target(index, i64::from(slot.imm))? } else { Pc(0) };
+        let function =
+            if slot.src == pseudo::FUNC { self.target(index, i64::from(slot.imm))? } else { Pc(0) };
         let Some(value) = wide(slot.src, slot.imm, second.imm, function) else {
             return Err(slot.variant("source register", slot.src));
         };
@@ -341,13 +339,13 @@ impl Decoder {
             return Ok(Insn::Call { callee: Callee::Register(dst?) });
         }
         self.unused(slot, "destination register", slot.dst)?;
-        if slot.src != 2 {
+        if slot.src != pseudo::KFUNC_CALL {
             self.unused(slot, "offset", slot.off)?;
         }
         let callee = match slot.src {
             0 => Callee::Helper(slot.imm),
-            1 => Callee::Local(self.target(index, i64::from(slot.imm))?),
-            2 => Callee::Kfunc { id: slot.imm, module: slot.off },
+            pseudo::CALL => Callee::Local(self.target(index, i64::from(slot.imm))?),
+            pseudo::KFUNC_CALL => Callee::Kfunc { id: slot.imm, module: slot.off },
             _ => return Err(slot.variant("source register", slot.src)),
         };
         Ok(Insn::Call { callee })
@@ -399,20 +397,17 @@ fn register(field: &'static str, number: u8) -> Decoded<Reg> {
     Reg::new(number).ok_or(DecodeErrorKind::Register { field, number })
 }
 
-/// Source register of a wide immediate that is a function's address (`BPF_PSEUDO_FUNC`).
-const PSEUDO_FUNC: u8 = 4;
-
 /// What a wide immediate of kind `src` loads (RFC 9669 §5.4), `function` being what the distance
 /// `low` leads to.
 pub(crate) fn wide(src: u8, low: i32, high: i32, function: Pc) -> Option<Imm64> {
     Some(match src {
         0 => Imm64::Number(u64::from(low as u32) | u64::from(high as u32) << 32),
-        1 => Imm64::Map(MapRef::Fd(low)),
-        2 => Imm64::MapValue(MapRef::Fd(low), high as u32),
-        3 => Imm64::Variable { id: low, module: high },
-        PSEUDO_FUNC => Imm64::Function(function),
-        5 => Imm64::Map(MapRef::Index(low)),
-        6 => Imm64::MapValue(MapRef::Index(low), high as u32),
+        pseudo::MAP_FD => Imm64::Map(MapRef::Fd(low)),
+        pseudo::MAP_VALUE => Imm64::MapValue(MapRef::Fd(low), high as u32),
+        pseudo::BTF_ID => Imm64::Variable { id: low, module: high },
+        pseudo::FUNC => Imm64::Function(function),
+        pseudo::MAP_INDEX => Imm64::Map(MapRef::Index(low)),
+        pseudo::MAP_INDEX_VALUE => Imm64::MapValue(MapRef::Index(low), high as u32),
         _ => return None,
     })
 }

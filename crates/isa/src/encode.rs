@@ -6,7 +6,7 @@ use byteorder::{ByteOrder, LittleEndian};
 
 use crate::{
     AddressSpace, AluOp, AtomicOp, Callee, Class, Extend, Imm64, Insn, MapRef, Operand, Pc, Program, Reach,
-    Reg, Source, Width, opcode,
+    Reg, Source, Width, opcode, pseudo,
 };
 
 impl Program {
@@ -64,21 +64,16 @@ impl Program {
             Insn::LoadImm { dst, value } => {
                 let (src, low, high) = match value {
                     Imm64::Number(n) => (0, n as i32, (n >> 32) as i32),
-                    Imm64::Map(MapRef::Fd(fd)) => (1, fd, 0),
-                    Imm64::MapValue(MapRef::Fd(fd), off) => (2, fd, off as i32),
-                    Imm64::Variable { id, module } => (3, id, module),
-                    Imm64::Function(to) => (4, self.distance(pc, to), 0),
-                    Imm64::Map(MapRef::Index(index)) => (5, index, 0),
-                    Imm64::MapValue(MapRef::Index(index), off) => (6, index, off as i32),
+                    Imm64::Map(MapRef::Fd(fd)) => (pseudo::MAP_FD, fd, 0),
+                    Imm64::MapValue(MapRef::Fd(fd), off) => (pseudo::MAP_VALUE, fd, off as i32),
+                    Imm64::Variable { id, module } => (pseudo::BTF_ID, id, module),
+                    Imm64::Function(to) => (pseudo::FUNC, self.distance(pc, to), 0),
+                    Imm64::Map(MapRef::Index(index)) => (pseudo::MAP_INDEX, index, 0),
+                    Imm64::MapValue(MapRef::Index(index), off) => {
+                        (pseudo::MAP_INDEX_VALUE, index, off as i32)
+                    }
                 };
-                emit(
-                    out,
-                    Class::Ld as u8 | crate::Size::DW.encoding() | opcode::IMM,
-                    dst.number(),
-                    src,
-                    0,
-                    low,
-                );
+                emit(out, opcode::LOAD_IMM64, dst.number(), src, 0, low);
                 emit(out, 0, 0, 0, 0, high);
             }
             Insn::Load { size, extend, dst, base, off } => {
@@ -117,8 +112,8 @@ impl Program {
                 let code = Class::Jmp as u8 | opcode::CALL;
                 match callee {
                     Callee::Helper(id) => emit(out, code, 0, 0, 0, id),
-                    Callee::Local(to) => emit(out, code, 0, 1, 0, self.distance(pc, to)),
-                    Callee::Kfunc { id, module } => emit(out, code, 0, 2, module, id),
+                    Callee::Local(to) => emit(out, code, 0, pseudo::CALL, 0, self.distance(pc, to)),
+                    Callee::Kfunc { id, module } => emit(out, code, 0, pseudo::KFUNC_CALL, module, id),
                     Callee::Register(reg) => emit(out, code | Source::Reg as u8, reg.number(), 0, 0, 0),
                 }
             }

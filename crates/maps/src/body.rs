@@ -1,12 +1,12 @@
 //! What a map consists of, by its type.
 
+use crate::MapType;
 use crate::arena::Arena;
 use crate::errno::Errno;
 use crate::flags::{NO_COMMON_LRU, ZERO_SEED};
 use crate::hash::{Hash, Hashing, Shape};
 use crate::lpm::Lpm;
 use crate::map::Environment;
-use crate::map_type::MapType;
 use crate::objects::{ObjectArray, ObjectHash};
 use crate::perf::PerfRecords;
 use crate::queue::{Bloom, Queue};

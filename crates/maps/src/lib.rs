@@ -13,8 +13,8 @@
 //! Rust are in [`typed`].
 //!
 //! ```
-//! use sandbpf_maps::{Environment, MapSpec, MapType, Maps, typed};
-//! let mut maps = Maps::new(Environment::default());
+//! use sandbpf_maps::{Environment, MapSpec, MapTable, MapType, typed};
+//! let mut maps = MapTable::new(Environment::default());
 //! maps.create(MapSpec::new(MapType::Hash, 4, 8, 1024).with_name("opens"))?;
 //! let opens = maps.get::<typed::HashMap<u32, u64>>("opens")?;
 //! opens.insert(7, 1)?;
@@ -26,6 +26,7 @@
 mod arena;
 mod batch;
 mod body;
+mod descriptors;
 mod errno;
 pub mod flags;
 mod hash;
@@ -33,14 +34,14 @@ mod jhash;
 mod lpm;
 mod lru;
 mod map;
-mod map_type;
-mod maps;
+mod map_table;
 mod object_map;
 mod objects;
 mod paged;
 mod perf;
 mod plain;
 mod queue;
+mod ranges;
 mod ring;
 pub mod shared;
 mod spec;
@@ -54,12 +55,12 @@ mod values;
 pub use batch::{Batch, Changed};
 pub use errno::{Errno, UnknownErrno};
 pub use map::{Environment, Map};
-pub use map_type::{MapType, ValueKind};
-pub use maps::{MapError, Maps};
+pub use map_table::{MapError, MapTable};
 pub use objects::Object;
 pub use perf::PerfRecord;
 pub use plain::{Key, Value};
 pub use ring::{BUSY_BIT, DISCARD_BIT, HEADER as RING_HEADER, MAX_USER_SAMPLES, RingQuery};
+pub use sandbpf_abi::{MapType, ValueKind};
 pub use shared::SharedBytes;
 pub use spec::{BtfSizes, FieldKind, MapSpec, SpecialField};
 pub use special::{Drain, Elements};

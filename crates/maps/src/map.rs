@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST};
 use crate::hash::Source;
-use crate::map_type::MapType;
 use crate::shared::SharedBytes;
 use crate::spec::{MapSpec, PAGE_SIZE};
 use crate::storage::Storage;

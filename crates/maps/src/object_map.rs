@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, NOEXIST};
 use crate::map::{Map, index};
-use crate::map_type::MapType;
 use crate::objects::{Object, ObjectArray};
+
+/// Packets that can wait for a CPU.
+const LONGEST_QUEUE: u32 = 16384;
 
 impl Map {
     /// What the element stands for, in maps of objects.
@@ -44,6 +47,8 @@ impl Map {
     /// assert_eq!((calls.program(0), calls.program(1)), (None, Some(12)));
     /// # Ok::<(), sandbpf_maps::Errno>(())
     /// ```
+    ///
+    /// A device without a number and a queue without room stand for nothing: what was there goes.
     pub fn set_object(&self, key: &[u8], object: Object, flags: u64) -> Result<(), Errno> {
         use MapType::*;
         if key.len() != self.spec().key_size as usize {
@@ -66,7 +71,12 @@ impl Map {
                 if flags > EXIST {
                     return Err(Errno::EINVAL);
                 }
-                objects.set(key, object, flags)
+                match object {
+                    Object::Device { ifindex: 0, .. } => Err(Errno::EINVAL),
+                    // This table knows `BPF_NOEXIST` only.
+                    Object::Device { .. } => objects.set(key, object, flags & NOEXIST),
+                    _ => objects.set(key, object, flags),
+                }
             }
             Body::Objects(objects) | Body::Perf(objects, _) => {
                 let index = index(key).ok_or(Errno::EINVAL)?;
@@ -77,17 +87,46 @@ impl Map {
                     Devmap | Cpumap => crate::objects::array_update_allowed(index, objects.len(), flags)?,
                     _ if flags > EXIST => return Err(Errno::EINVAL),
                     _ if index >= objects.len() => return Err(Errno::E2BIG),
-                    Xskmap | Sockmap | ReuseportSockarray => match (objects.get(index), flags) {
-                        (Some(_), NOEXIST) => return Err(Errno::EEXIST),
-                        (None, EXIST) => return Err(Errno::ENOENT),
-                        _ => {}
-                    },
                     _ => {}
                 }
                 self.check_inner(&object)?;
-                objects.set(index, Some(object)).map(drop)
+                // A socket can be in one array for groups that share a port, and once. Of others nobody knows here.
+                let stands = match object {
+                    Object::Socket(cookie) => map_type == ReuseportSockarray && objects.has_socket(cookie),
+                    _ => false,
+                };
+                let absent = match object {
+                    Object::Cpu { queue, .. } => {
+                        self.check_cpu(index, queue)?;
+                        queue == 0
+                    }
+                    Object::Device { ifindex: 0, program: Some(_) } => return Err(Errno::EINVAL),
+                    Object::Device { ifindex, .. } => ifindex == 0,
+                    _ => false,
+                };
+                let rule = object.clone();
+                let allowed = |old: Option<&Object>| match (map_type, old, &rule) {
+                    // The same socket may come again, whatever the flags say.
+                    (Xskmap, Some(Object::Socket(old)), Object::Socket(new)) if old == new => Ok(()),
+                    (Xskmap | Sockmap | ReuseportSockarray, Some(_), _) if flags == NOEXIST => {
+                        Err(Errno::EEXIST)
+                    }
+                    (Xskmap | Sockmap | ReuseportSockarray, None, _) if flags == EXIST => Err(Errno::ENOENT),
+                    _ if stands => Err(Errno::EBUSY),
+                    _ => Ok(()),
+                };
+                objects.set_if(index, (!absent).then_some(object), allowed).map(drop)
             }
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Whether there is such a CPU, and so much room for packets that wait for it.
+    pub(crate) fn check_cpu(&self, index: u32, queue: u32) -> Result<(), Errno> {
+        match () {
+            () if queue > LONGEST_QUEUE => Err(Errno::EOVERFLOW),
+            () if index >= self.cpus() => Err(Errno::ENODEV),
+            () => Ok(()),
         }
     }
 

@@ -86,11 +86,35 @@ impl ObjectArray {
 
     /// Replaces what is at `index` and returns it; the index must be in range.
     pub(crate) fn set(&self, index: u32, object: Option<Object>) -> Result<Option<Object>, Errno> {
+        self.set_if(index, object, |_| Ok(()))
+    }
+
+    /// The same, if what is there allows it; nobody comes in between.
+    pub(crate) fn set_if(
+        &self,
+        index: u32,
+        object: Option<Object>,
+        allowed: impl FnOnce(Option<&Object>) -> Result<(), Errno>,
+    ) -> Result<Option<Object>, Errno> {
+        let entry = self.objects.get_or(index.into(), RwLock::default).ok_or(Errno::E2BIG)?;
+        let mut entry = entry.write();
+        allowed(entry.as_ref())?;
         if let (Some(values), Some(object)) = (&self.values, &object) {
             values.write(index.into(), 0, &object.to_bytes())?;
         }
-        let entry = self.objects.get_or(index.into(), RwLock::default).ok_or(Errno::E2BIG)?;
-        Ok(std::mem::replace(&mut *entry.write(), object))
+        Ok(std::mem::replace(&mut *entry, object))
+    }
+
+    /// Whether a socket is in the array.
+    pub(crate) fn has_socket(&self, cookie: u64) -> bool {
+        let mut at = self.next_present(0);
+        while let Some(index) = at {
+            if matches!(self.get(index), Some(Object::Socket(other)) if other == cookie) {
+                return true;
+            }
+            at = index.checked_add(1).and_then(|next| self.next_present(next));
+        }
+        false
     }
 
     /// The offset of the bytes of what is at `index`, if programs may read them.

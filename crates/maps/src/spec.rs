@@ -4,9 +4,9 @@
 //! `map_alloc_check` and `map_alloc`, as they answer to a caller with all capabilities. The order of
 //! the rules decides which error number wins, so it is kept.
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::flags::{self, *};
-use crate::map_type::MapType;
 
 /// The largest block of `kmalloc` with 4 KiB pages.
 const KMALLOC_MAX_SIZE: u64 = 4 << 20;
@@ -44,6 +44,10 @@ pub enum FieldKind {
     RbRoot,
     /// `struct bpf_refcount`.
     Refcount,
+    /// `struct bpf_task_work`.
+    TaskWork,
+    /// A pointer to memory of a task, tagged `uptr`.
+    Uptr,
 }
 
 /// A field of a value that copies leave alone: users of `bpf(2)` read zeros there and write nothing.
@@ -411,9 +415,14 @@ impl FieldKind {
             FieldKind::SpinLock | FieldKind::ResSpinLock => {
                 matches!(map_type, Hash | Array | CgroupStorage) || storage
             }
-            FieldKind::Timer | FieldKind::Workqueue | FieldKind::ListHead | FieldKind::RbRoot => {
+            FieldKind::Timer
+            | FieldKind::Workqueue
+            | FieldKind::TaskWork
+            | FieldKind::ListHead
+            | FieldKind::RbRoot => {
                 matches!(map_type, Hash | LruHash | Array)
             }
+            FieldKind::Uptr => map_type == TaskStorage,
             FieldKind::Kptr | FieldKind::Refcount => {
                 let hash = matches!(map_type, Hash | PercpuHash | LruHash | LruPercpuHash);
                 hash || matches!(map_type, Array | PercpuArray) || storage

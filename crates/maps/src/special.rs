@@ -2,11 +2,11 @@
 //!
 //! They are methods of [`Map`] that answer `EINVAL` (or nothing) on any other type.
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{LOCAL_STORAGE_GET_F_CREATE, RB_FORCE_WAKEUP, RB_NO_WAKEUP};
 use crate::map::Map;
-use crate::map_type::MapType;
 use crate::perf::PerfRecord;
 use crate::ring::{Consuming, Ring, RingQuery};
 

@@ -1,16 +1,16 @@
 //! Maps as Rust users see them: keys and values of Rust types.
 //!
-//! A view is a map that has the right type and sizes; [`crate::Maps::get`] checks that once. Everything
+//! A view is a map that has the right type and sizes; [`crate::MapTable::get`] checks that once. Everything
 //! else is the user's side ([`crate::User`]), so the same error numbers come out.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::flags::{ANY, EXIST, NOEXIST};
 use crate::map::Map;
-use crate::map_type::MapType;
-use crate::maps::MapError;
+use crate::map_table::MapError;
 use crate::plain::{Key, Value};
 
 /// A typed view of a map.

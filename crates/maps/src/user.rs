@@ -9,16 +9,13 @@
 
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::body::Body;
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST, RDONLY, WRONLY};
 use crate::hash::Source;
 use crate::map::{Map, index};
-use crate::map_type::MapType;
-use crate::objects::{Object, ObjectArray, array_update_allowed};
-
-/// Packets that can wait for a CPU.
-const LONGEST_QUEUE: u32 = 16384;
+use crate::objects::{Object, array_update_allowed};
 
 /// A user's handle of a map.
 ///
@@ -203,8 +200,8 @@ impl<'m> User<'m> {
             }
             // The key is a descriptor of the owner.
             (Body::Storage(_), _) => Err(Errno::EBADF),
-            (Body::Objects(objects), Devmap) => self.put_device(objects, position, value, flags),
-            (Body::Objects(objects), Cpumap) => self.put_cpu(objects, position, value, flags),
+            (Body::Objects(_), Devmap) => self.put_device(key, position, value, flags),
+            (Body::Objects(_), Cpumap) => self.put_cpu(key, position, value, flags),
             (Body::Objects(objects), Xskmap) => {
                 if flags > EXIST {
                     return Err(Errno::EINVAL);
@@ -225,8 +222,7 @@ impl<'m> User<'m> {
                 if descriptor > 0 {
                     return Err(Errno::EINVAL);
                 }
-                // This table knows `BPF_NOEXIST` only.
-                map.set_object(key, Object::Device { ifindex, program: None }, flags & NOEXIST)
+                map.set_object(key, Object::Device { ifindex, program: None }, flags)
             }
             (Body::Objects(objects), ReuseportSockarray) => {
                 if flags > EXIST {
@@ -264,31 +260,24 @@ impl<'m> User<'m> {
         }
     }
 
-    fn put_device(&self, objects: &ObjectArray, at: u32, value: &[u8], flags: u64) -> Result<(), Errno> {
-        array_update_allowed(at, objects.len(), flags)?;
+    fn put_device(&self, key: &[u8], at: u32, value: &[u8], flags: u64) -> Result<(), Errno> {
+        array_update_allowed(at, self.map.spec().max_entries, flags)?;
         let (ifindex, descriptor) = pair(value);
         if descriptor > 0 {
             return Err(Errno::EINVAL);
         }
-        let device = Object::Device { ifindex, program: None };
-        objects.set(at, (ifindex != 0).then_some(device)).map(drop)
+        self.map.set_object(key, Object::Device { ifindex, program: None }, flags)
     }
 
-    fn put_cpu(&self, objects: &ObjectArray, at: u32, value: &[u8], flags: u64) -> Result<(), Errno> {
-        array_update_allowed(at, objects.len(), flags)?;
+    fn put_cpu(&self, key: &[u8], at: u32, value: &[u8], flags: u64) -> Result<(), Errno> {
+        array_update_allowed(at, self.map.spec().max_entries, flags)?;
         let (queue, descriptor) = pair(value);
-        if queue > LONGEST_QUEUE {
-            return Err(Errno::EOVERFLOW);
-        }
-        if at >= self.map.cpus() {
-            return Err(Errno::ENODEV);
-        }
+        self.map.check_cpu(at, queue)?;
         if queue != 0 && descriptor > 0 {
             // The kernel says so of any entry that it cannot build.
             return Err(Errno::ENOMEM);
         }
-        let cpu = Object::Cpu { queue, program: None };
-        objects.set(at, (queue != 0).then_some(cpu)).map(drop)
+        self.map.set_object(key, Object::Cpu { queue, program: None }, flags)
     }
 
     /// `BPF_MAP_DELETE_ELEM`.

@@ -19,6 +19,7 @@ pub mod helpers;
 mod host;
 pub mod kfuncs;
 pub mod later;
+mod locks;
 mod machine;
 pub mod memory;
 pub mod net;

@@ -49,7 +49,7 @@ pub struct Machine<'run> {
     pub clock: Option<u64>,
     /// The timer whose callback runs.
     pub(crate) firing: Option<u64>,
-    /// Locks that the run holds (`bpf_res_spin_lock`).
+    /// Locks that the run holds.
     pub(crate) locks: Vec<u64>,
     /// Whether a helper ended the function that called it.
     ended: bool,
@@ -357,6 +357,9 @@ pub enum Stop {
     /// It was to make an object of a type whose size nobody said.
     #[error("nothing says how long objects of type {0} are")]
     UnknownType(u64),
+    /// It was to wait for a lock that the run itself has, or that nobody gives back.
+    #[error("the lock at {0:#x} is never given back")]
+    Deadlock(u64),
     /// It ends the program.
     #[error("the program threw {0}")]
     Thrown(u64),
@@ -372,6 +375,7 @@ impl Stop {
             Stop::Depth => Trap::CallDepth { pc },
             Stop::Budget => Trap::OutOfInstructions { pc },
             Stop::UnknownType(number) => Trap::UnknownType { pc, number },
+            Stop::Deadlock(address) => Trap::Deadlock { pc, address },
             Stop::Thrown(cookie) => Trap::Thrown { pc, cookie },
         }
     }

@@ -87,6 +87,14 @@ pub enum Trap {
         /// The type's number.
         number: u64,
     },
+    /// A lock that the run already has, or that nobody gives back for a second.
+    #[error("at {pc}: the lock at {address:#x} is never given back")]
+    Deadlock {
+        /// The call.
+        pc: Pc,
+        /// Where the lock is.
+        address: u64,
+    },
     /// `bpf_throw` ended the program, which has no callback for that: the number is its answer.
     #[error("at {pc}: the program threw {cookie}")]
     Thrown {
@@ -121,6 +129,7 @@ impl Trap {
             | Trap::Unresolved { pc }
             | Trap::NoKfunc { pc, .. }
             | Trap::UnknownType { pc, .. }
+            | Trap::Deadlock { pc, .. }
             | Trap::Thrown { pc, .. }
             | Trap::FramePointer { pc }
             | Trap::FellOff { pc } => pc,

@@ -98,10 +98,12 @@ impl Image {
     /// Runs in the chosen engine.
     #[inline]
     pub(crate) fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
-        match self.code.execute(machine) {
+        let result = match self.code.execute(machine) {
             Err(Trap::Thrown { cookie, .. }) => self.caught(machine, cookie),
             result => result,
-        }
+        };
+        machine.give_locks();
+        result
     }
 
     /// What the program answers after it threw a number: what the function says that catches it, or the number.
@@ -120,10 +122,12 @@ impl Image {
         observer: &mut dyn Observer,
     ) -> Result<u64, Trap> {
         let step = self.step.get_or_init(|| Step::new(isa::Program::clone(&self.program)));
-        match step.observe(machine, observer) {
+        let result = match step.observe(machine, observer) {
             Err(Trap::Thrown { cookie, .. }) => self.caught(machine, cookie),
             result => result,
-        }
+        };
+        machine.give_locks();
+        result
     }
 }
 

@@ -117,6 +117,7 @@ impl Maps {
                 Some(entry) => image.code.call(&mut machine, entry),
                 None => Err(Trap::BadCallTarget { pc: crate::Pc(0), address: waiting.function }),
             };
+            machine.give_locks();
             Some(result)
         })?;
         let name = map.spec().name.clone();

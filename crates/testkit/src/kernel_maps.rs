@@ -10,6 +10,10 @@
 //! here, from a slice that lives until the call returns and that has the bytes that the kernel takes
 //! the map's keys and values to have: the sizes in its own description of the map.
 
+mod btf;
+pub mod memory;
+pub mod things;
+
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -115,7 +119,20 @@ fn id(descriptor: &OwnedFd) -> Result<u32, Errno> {
     Ok(info[4..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)))
 }
 
-/// A socket filter.
+/// What a program is loaded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramType {
+    /// A socket filter.
+    SocketFilter,
+    /// XDP, to run where a map of devices sends a packet.
+    XdpOfDevice,
+    /// XDP, to run where a map of CPUs sends a packet.
+    XdpOfCpu,
+    /// A program that users run.
+    Syscall,
+}
+
+/// A program.
 #[derive(Debug)]
 pub struct KernelProgram {
     descriptor: OwnedFd,
@@ -130,9 +147,21 @@ impl KernelProgram {
 
     /// Loads these instructions.
     pub fn load(code: &[u8]) -> Result<KernelProgram, Errno> {
+        KernelProgram::load_as(ProgramType::SocketFilter, code)
+    }
+
+    /// Loads these instructions as a program of another type.
+    pub fn load_as(program_type: ProgramType, code: &[u8]) -> Result<KernelProgram, Errno> {
+        let (number, place, flags) = match program_type {
+            ProgramType::SocketFilter => (1, 0, 0),
+            ProgramType::XdpOfDevice => (6, 33, 0),
+            ProgramType::XdpOfCpu => (6, 35, 0),
+            // Sleepable, as `BPF_PROG_TEST_RUN` of this type demands.
+            ProgramType::Syscall => (31, 0, 1 << 4),
+        };
         let licence = *b"GPL\0";
-        let attribute = Attribute::new().u32(0, 1).u32(4, code.len() as u32 / 8);
-        let mut attribute = attribute.input(8, code).input(16, &licence);
+        let attribute = Attribute::new().u32(0, number).u32(4, code.len() as u32 / 8).u32(44, flags);
+        let mut attribute = attribute.input(8, code).input(16, &licence).u32(68, place);
         let descriptor = own(attribute.call(PROG_LOAD)?);
         let id = id(&descriptor)?;
         Ok(KernelProgram { descriptor, id })
@@ -143,6 +172,14 @@ impl KernelProgram {
         let packet = [0; 14];
         let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32).u32(8, 14);
         let mut attribute = attribute.input(16, &packet).u32(32, 1);
+        attribute.call(PROG_TEST_RUN)?;
+        Ok(attribute.get(4))
+    }
+
+    /// `BPF_PROG_TEST_RUN` of a program that users run, on a context that it may change; what it returns.
+    pub fn run_with(&self, context: &mut [u8]) -> Result<u32, Errno> {
+        let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32);
+        let mut attribute = attribute.u32(40, context.len() as u32).output(48, context);
         attribute.call(PROG_TEST_RUN)?;
         Ok(attribute.get(4))
     }
@@ -177,7 +214,11 @@ impl KernelMap {
             .u32(16, spec.map_flags)
             .u32(20, inner.map_or(0, |inner| inner.descriptor() as u32))
             .u64(64, spec.map_extra);
-        let mut attribute = attribute;
+        let types = spec.btf.map(|_| btf::Types::load(spec)).transpose()?;
+        let mut attribute = match &types {
+            Some(types) => types.add_to(attribute),
+            None => attribute,
+        };
         let name = spec.name.as_bytes();
         let count = name.len().min(16);
         attribute.0[28..28 + count].copy_from_slice(&name[..count]);

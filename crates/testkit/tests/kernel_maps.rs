@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 mod common;
 
+use common::pool::{Pool, Thing};
 use common::{Random, setting};
-use sandbpf_maps::{Environment, Errno, Map, MapSpec, MapType, Object, flags};
-use sandbpf_testkit::kernel_maps::{KernelMap, KernelProgram, possible_cpus, stay_on_first_cpu, unavailable};
+use sandbpf_maps::{Environment, Map, MapSpec, MapType, flags};
+use sandbpf_testkit::kernel_maps::{KernelMap, possible_cpus, stay_on_first_cpu, unavailable};
 
 /// A specification that the kernel may refuse.
 fn any_spec(random: &mut Random) -> MapSpec {
@@ -58,16 +59,8 @@ struct Pair {
     theirs: KernelMap,
     /// Keys that are used.
     keys: Vec<Vec<u8>>,
-    /// Things that can be put in, and their ids here and there.
+    /// Things that can be put in.
     things: Vec<Thing>,
-}
-
-/// An inner map or a program.
-struct Thing {
-    object: Object,
-    descriptor: i32,
-    ids: (u32, u32),
-    _kernel: (Option<KernelMap>, Option<KernelProgram>),
 }
 
 /// A specification that the kernel takes.
@@ -147,7 +140,7 @@ fn good_spec(random: &mut Random) -> MapSpec {
 }
 
 impl Pair {
-    fn new(random: &mut Random, cpus: u32) -> Pair {
+    fn new(random: &mut Random, pool: &Pool, cpus: u32) -> Pair {
         use MapType::*;
         let environment = Environment { cpus, ..Environment::default() };
         let mut spec = good_spec(random);
@@ -164,28 +157,8 @@ impl Pair {
         let keys = (0..count.min(2 << (8 * spec.key_size.min(3))))
             .map(|number| key(&spec, number, random))
             .collect();
-        let things = (0..3).filter_map(|number| match spec.map_type {
-            ArrayOfMaps | HashOfMaps => {
-                // One of three does not fit the pattern.
-                let spec = if number == 0 { MapSpec::new(Hash, 4, 4, 2) } else { pattern.clone() };
-                let (ours, theirs) =
-                    (Map::create(spec.clone(), &environment).ok()?, KernelMap::create(&spec, None).ok()?);
-                let (descriptor, ids) = (theirs.descriptor(), (ours.id(), theirs.id().ok()?));
-                Some(Thing { object: Object::Map(ours), descriptor, ids, _kernel: (Some(theirs), None) })
-            }
-            ProgArray => {
-                let theirs = KernelProgram::trivial().ok()?;
-                let (descriptor, id) = (theirs.descriptor(), theirs.id());
-                Some(Thing {
-                    object: Object::Program(id),
-                    descriptor,
-                    ids: (id, id),
-                    _kernel: (None, Some(theirs)),
-                })
-            }
-            _ => None,
-        });
-        Pair { things: things.collect(), spec, ours, theirs, keys }
+        let things = pool.things(&spec, &pattern, &environment);
+        Pair { things, spec, ours, theirs, keys }
     }
 
     /// Whether elements come in the same order here and there.
@@ -208,14 +181,7 @@ impl Pair {
                 let update_flags = random.pick(&[0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 5, 8, 1 << 40]);
                 let theirs = self.theirs.update(&key, &value, update_flags);
                 let ours = match thing {
-                    Some(at) => {
-                        let writable = self.spec.map_flags & flags::RDONLY == 0 && !self.ours.is_frozen();
-                        match () {
-                            () if !writable => Err(Errno::EPERM),
-                            () if update_flags & flags::F_LOCK != 0 => Err(Errno::EINVAL),
-                            () => self.ours.set_object(&key, self.things[at].object.clone(), update_flags),
-                        }
-                    }
+                    Some(at) => user.set_object(&key, self.things[at].object.clone(), update_flags),
                     None => user.update(&key, &value, update_flags),
                 };
                 assert_eq!(
@@ -362,9 +328,15 @@ impl Pair {
             }
         };
         match self.spec.map_type {
-            ArrayOfMaps | HashOfMaps | ProgArray if !random.one_in(5) && !self.things.is_empty() => {
+            Cpumap if random.one_in(30) => {
                 let at = random.below(self.things.len() as u64) as usize;
-                low(self.things[at].descriptor as u32, 0);
+                low(self.things[at].words.0, self.things[at].words.1);
+                return (value, Some(at));
+            }
+            Cpumap => low(random.pick(&[0, 0, 16_385]), 0),
+            _ if !random.one_in(5) && !self.things.is_empty() => {
+                let at = random.below(self.things.len() as u64) as usize;
+                low(self.things[at].words.0, self.things[at].words.1);
                 return (value, Some(at));
             }
             ArrayOfMaps | HashOfMaps | ProgArray | PerfEventArray | CgroupArray | Xskmap => {
@@ -373,11 +345,9 @@ impl Pair {
             Sockmap | Sockhash | ReuseportSockarray => {
                 low(random.pick(&[1_000_000, 1_000_000, u32::MAX]), random.pick(&[0, 0, 1, u32::MAX]));
             }
-            // The loopback device is there.
             Devmap | DevmapHash => {
                 low(random.pick(&[0, 1, 1, 1]), random.pick(&[0, 0, 0, 1_000_000, u32::MAX]))
             }
-            Cpumap => low(random.pick(&[0, 0, 16_385]), 0),
             _ => {}
         }
         (value, None)
@@ -386,7 +356,7 @@ impl Pair {
     /// Our value as the kernel has it: ids of things differ.
     fn translate(&self, value: Vec<u8>) -> Vec<u8> {
         let id = value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        match self.things.iter().find(|thing| thing.ids.0 == id) {
+        match self.things.iter().find(|thing| thing.ids.0 == id && id != 0) {
             Some(thing) => thing.ids.1.to_ne_bytes().to_vec(),
             None => value,
         }
@@ -425,10 +395,11 @@ fn the_kernel_answers_alike() {
     let operations = setting("SANDBPF_KERNEL_OPERATIONS", 200_000);
     let mut random = Random(seed);
     let cpus = possible_cpus();
+    let pool = Pool::new();
     let mut done = 0;
     let mut types = BTreeMap::<MapType, u64>::new();
     while done < operations {
-        let mut pair = Pair::new(&mut random, cpus);
+        let mut pair = Pair::new(&mut random, &pool, cpus);
         let steps = random.pick(&[50, 300, 2000]);
         let count = (0..steps).filter(|_| pair.step(&mut random)).count() as u64;
         *types.entry(pair.spec.map_type).or_default() += count;

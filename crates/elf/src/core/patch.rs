@@ -1,20 +1,12 @@
 //! The answer put into the instruction: an immediate, an offset, 64 bits of a load.
 
+use sandbpf_isa::{Class, Size, Source};
+
 use super::Answer;
 use crate::slot::Slot;
 
 /// What libbpf puts into an instruction without an answer; the verifier's message about it is known by this number.
 pub(crate) const POISON: i32 = 195_896_080;
-
-/// Instruction classes and sizes, the lower three bits and the two above.
-mod class {
-    pub(super) const LD: u8 = 0;
-    pub(super) const LDX: u8 = 1;
-    pub(super) const ST: u8 = 2;
-    pub(super) const STX: u8 = 3;
-    pub(super) const ALU: u8 = 4;
-    pub(super) const ALU64: u8 = 7;
-}
 
 /// Changes one instruction of a function's code.
 pub(crate) fn patch(code: &mut [u8], at: usize, answer: &Answer) -> Result<(), String> {
@@ -26,9 +18,9 @@ pub(crate) fn patch(code: &mut [u8], at: usize, answer: &Answer) -> Result<(), S
     let differs = |found: i64| {
         Err(format!("expected the value {} that the compiler recorded, found {found}", answer.original))
     };
-    match slot.code & 7 {
-        class::ALU | class::ALU64 => {
-            if slot.code & 8 != 0 {
+    match Class::decode(slot.code) {
+        Class::Alu | Class::Alu64 => {
+            if Source::decode(slot.code) == Source::Reg {
                 return Err("an operation between registers has no value to relocate".into());
             }
             if answer.validate && i64::from(slot.imm) as u64 != answer.original {
@@ -37,7 +29,7 @@ pub(crate) fn patch(code: &mut [u8], at: usize, answer: &Answer) -> Result<(), S
             slot.imm = answer.new as i32;
             slot.write(code, at);
         }
-        class::LDX | class::ST | class::STX => {
+        Class::Ldx | Class::St | Class::Stx => {
             if answer.validate && i64::from(slot.off) as u64 != answer.original {
                 return differs(slot.off.into());
             }
@@ -50,30 +42,25 @@ pub(crate) fn patch(code: &mut [u8], at: usize, answer: &Answer) -> Result<(), S
             }
             slot.off = answer.new as i16;
             if answer.new_size != answer.original_size {
-                let size = match slot.code & 0x18 {
-                    0x18 => 8,
-                    0x10 => 1,
-                    0x08 => 2,
-                    _ => 4,
-                };
-                if size != answer.original_size {
+                let size = Size::decode(slot.code);
+                if u64::from(size.bytes()) != u64::from(answer.original_size) {
                     return Err(format!(
-                        "expected an access of {} bytes, found {size}",
-                        answer.original_size
+                        "expected an access of {} bytes, found {}",
+                        answer.original_size,
+                        size.bytes()
                     ));
                 }
-                let bits = match answer.new_size {
-                    8 => 0x18,
-                    4 => 0x00,
-                    2 => 0x08,
-                    1 => 0x10,
-                    other => return Err(format!("the field has {other} bytes, which no instruction reads")),
+                let Some(new) = Size::of_bytes(answer.new_size.into()) else {
+                    return Err(format!(
+                        "the field has {} bytes, which no instruction reads",
+                        answer.new_size
+                    ));
                 };
-                slot.code = slot.code & !0x18 | bits;
+                slot.code = slot.code & !size.encoding() | new.encoding();
             }
             slot.write(code, at);
         }
-        class::LD => {
+        Class::Ld => {
             let second = Slot::read(code, at + 1);
             let plain = |slot: &Slot| slot.src == 0 && slot.off == 0;
             let Some(mut second) = second.filter(|second| {
@@ -90,7 +77,9 @@ pub(crate) fn patch(code: &mut [u8], at: usize, answer: &Answer) -> Result<(), S
             slot.write(code, at);
             second.write(code, at + 1);
         }
-        _ => return Err(format!("an instruction of code {:#x} has nothing to relocate", slot.code)),
+        Class::Jmp | Class::Jmp32 => {
+            return Err(format!("an instruction of code {:#x} has nothing to relocate", slot.code));
+        }
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ fn define(
     let own = matches!(kind, MapKind::Data | MapKind::Rodata) && section != ".data" && section != ".rodata";
     let name = if own { section } else { &kernel_name };
     let mut map = MapDef::new(name, section, Place::new(index, 0), kind);
-    map.map_type = MapType::ARRAY;
+    map.map_type = MapType::Array.into();
     map.key_size = 4;
     map.value_size = size;
     map.max_entries = 1;

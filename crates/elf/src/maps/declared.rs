@@ -7,7 +7,7 @@ use super::{InitialSlot, MapDef, MapKind, Pinning, Place, is_outer};
 use crate::btf::{Btf, Composite, Kind, Member, SectionVar};
 use crate::file::File;
 use crate::functions::Functions;
-use crate::{MapType, ObjectError};
+use crate::{MapNumber, MapType, ObjectError};
 
 /// The section of definitions.
 pub(crate) const SECTION: &str = ".maps";
@@ -65,7 +65,7 @@ fn read(btf: &Btf, definition: &Composite, map: &mut MapDef, inner: bool) -> Res
                 .ok_or_else(|| ObjectError::map(&*map.name, format!("{field}: expected a number")))
         };
         match field {
-            "type" => map.map_type = MapType(number(map)?),
+            "type" => map.map_type = MapNumber(number(map)?),
             "max_entries" => map.max_entries = number(map)?,
             "map_flags" => map.flags = number(map)?,
             "numa_node" => map.numa_node = number(map)?,
@@ -110,7 +110,7 @@ fn read(btf: &Btf, definition: &Composite, map: &mut MapDef, inner: bool) -> Res
             _ => {}
         }
     }
-    if map.map_type == MapType::UNSPEC {
+    if map.map_type == MapNumber::default() {
         return Err(ObjectError::map(&*map.name, "it has no type"));
     }
     Ok(())
@@ -128,7 +128,7 @@ fn set_size(map: &mut MapDef, key: bool, size: u32) -> Result<(), ObjectError> {
 
 /// `__array(values, …)`: what a map of maps holds, or that an array of programs has some from the beginning.
 fn values(btf: &Btf, member: &Member, map: &mut MapDef) -> Result<(), ObjectError> {
-    let programs = map.map_type == MapType::PROG_ARRAY;
+    let programs = map.map_type == MapType::ProgArray;
     if !programs && !is_outer(map.map_type) {
         return Err(ObjectError::map(&*map.name, "values: expected a map of maps or an array of programs"));
     }

@@ -6,7 +6,7 @@
 
 use super::{MapDef, MapKind, Pinning, Place};
 use crate::file::File;
-use crate::{MapType, ObjectError};
+use crate::{MapNumber, ObjectError};
 
 /// Creation flag that makes the kernel look at the memory node.
 const F_NUMA_NODE: u32 = 4;
@@ -47,7 +47,7 @@ pub(crate) fn collect(file: &File<'_>) -> Result<Vec<MapDef>, ObjectError> {
             };
             let place = Place::new(index, symbol.value);
             let mut map = MapDef::new(symbol.name, section.name, place, MapKind::Declared);
-            map.map_type = MapType(map_type);
+            map.map_type = MapNumber(map_type);
             map.key_size = key_size;
             map.value_size = value_size;
             map.max_entries = max_entries;

@@ -8,8 +8,8 @@ pub(crate) mod declared;
 pub(crate) mod legacy;
 pub(crate) mod struct_ops;
 
-use crate::MapType;
 use crate::btf::TypeId;
+use crate::{MapNumber, MapType};
 
 /// A map that the programs of an object use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct MapDef {
     /// The section it comes from.
     pub section: String,
     /// What it is.
-    pub map_type: MapType,
+    pub map_type: MapNumber,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value.
@@ -150,7 +150,7 @@ impl MapDef {
             name: name.to_owned(),
             kernel_name: name.chars().take(15).collect(),
             section: section.to_owned(),
-            map_type: MapType::UNSPEC,
+            map_type: MapNumber::default(),
             key_size: 0,
             value_size: 0,
             max_entries: 0,
@@ -176,32 +176,23 @@ impl MapDef {
 
     /// The types of key and value that the kernel is told: some kinds of maps refuse them.
     pub fn kernel_types(&self) -> (TypeId, TypeId) {
-        let refused = [
-            MapType::PERF_EVENT_ARRAY,
-            MapType::CGROUP_ARRAY,
-            MapType::STACK_TRACE,
-            MapType::ARRAY_OF_MAPS,
-            MapType::HASH_OF_MAPS,
-            MapType::DEVMAP,
-            MapType::DEVMAP_HASH,
-            MapType::CPUMAP,
-            MapType::XSKMAP,
-            MapType::SOCKMAP,
-            MapType::SOCKHASH,
-            MapType::QUEUE,
-            MapType::STACK,
-            MapType::ARENA,
-        ];
-        if refused.contains(&self.map_type) { (0, 0) } else { (self.key_type, self.value_type) }
+        use MapType::*;
+        match self.map_type.known() {
+            Some(
+                PerfEventArray | CgroupArray | StackTrace | ArrayOfMaps | HashOfMaps | Devmap | DevmapHash
+                | Cpumap | Xskmap | Sockmap | Sockhash | Queue | Stack | Arena,
+            ) => (0, 0),
+            _ => (self.key_type, self.value_type),
+        }
     }
 
     /// What loaders adjust before they make the map: ring buffers get whole pages, a power of two of them; perf
     /// event arrays without a size one entry per processor.
     pub(crate) fn adjust(&mut self, processors: Option<u32>) {
-        if matches!(self.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) {
+        if matches!(self.map_type.known(), Some(MapType::Ringbuf | MapType::UserRingbuf)) {
             self.max_entries = ring_size(self.max_entries);
         }
-        if self.map_type == MapType::PERF_EVENT_ARRAY && self.max_entries == 0 {
+        if self.map_type == MapType::PerfEventArray && self.max_entries == 0 {
             self.max_entries = processors.unwrap_or(0);
         }
         if let Some(inner) = &mut self.inner {
@@ -210,8 +201,8 @@ impl MapDef {
     }
 }
 
-pub(crate) fn is_outer(map_type: MapType) -> bool {
-    map_type == MapType::ARRAY_OF_MAPS || map_type == MapType::HASH_OF_MAPS
+pub(crate) fn is_outer(map_type: MapNumber) -> bool {
+    map_type == MapType::ArrayOfMaps || map_type == MapType::HashOfMaps
 }
 
 const PAGE: u32 = 4096;

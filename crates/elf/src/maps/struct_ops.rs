@@ -60,7 +60,7 @@ pub(crate) fn collect(
                 data: data.to_vec(),
             };
             let mut map = MapDef::new(name, section.name, place, MapKind::Declared);
-            map.map_type = MapType::STRUCT_OPS;
+            map.map_type = MapType::StructOps.into();
             map.key_size = 4;
             map.value_size = composite.size;
             map.max_entries = 1;

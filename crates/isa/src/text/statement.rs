@@ -321,7 +321,7 @@ fn load_packet(c: &mut Cursor<'_>, size: Size) -> Read<Insn> {
 fn number<'a>(c: &mut Cursor<'a>, dst: Reg, width: Width, hint: Hint) -> Read<Statement<'a>> {
     let place = c.place();
     let sign = usize::from(matches!(c.peek(), Token::Symbol(_)));
-    let wide = c.nth_is_name(1 + sign, "ll") || hint.opcode == Some(decode::WIDE);
+    let wide = c.nth_is_name(1 + sign, "ll") || hint.opcode == Some(crate::opcode::LOAD_IMM64);
     if !wide {
         return Ok(Insn::Alu { op: AluOp::Mov, width, dst, src: c.operand(width)? }.into());
     }

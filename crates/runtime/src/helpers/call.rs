@@ -1,10 +1,17 @@
-//! Helpers that call back, and that tell a traced function's arguments.
+//! Helpers that call back, that lock, and that tell a traced function's arguments.
+
+use std::time::Duration;
 
 use super::errno::{E2BIG, EINVAL, fail};
 use super::{Context, Scalar};
+use crate::locks::Taken;
+use crate::machine::Stop;
 
 /// How often `bpf_loop` calls at most (`BPF_MAX_LOOPS`).
 const MAX_LOOPS: u32 = 8 << 20;
+
+/// How long a run waits for a lock: whoever has it is a program, which is done sooner.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 crate::helpers! {
     pub(super) static HELPERS;
@@ -26,13 +33,17 @@ crate::helpers! {
         Ok(times.into())
     }
 
-    /// Takes a lock in a map's value. Runs hold no lock while they wait, so there is nobody to wait for.
-    93 fn spin_lock(_machine, _lock: Scalar) {
-        Ok(0)
+    /// Takes a lock in a map's value, and waits for it.
+    93 fn spin_lock(machine, lock: Scalar) {
+        match machine.take_lock(lock.0, PATIENCE)? {
+            Taken::Yes => Ok(0),
+            Taken::Already | Taken::Never => Err(Stop::Deadlock(lock.0)),
+        }
     }
 
     /// Gives it back.
-    94 fn spin_unlock(_machine, _lock: Scalar) {
+    94 fn spin_unlock(machine, lock: Scalar) {
+        machine.give_lock(lock.0)?;
         Ok(0)
     }
 

@@ -1,39 +1,31 @@
 //! Locks, critical sections, casts, and the way out of a program.
 //!
-//! A run is alone on its processor and holds nothing that anybody waits for, so sections begin and end without more
-//! ado. Locks that report a deadlock do so.
+//! A run is alone on its processor and nobody waits for the end of a section, so sections begin and end without more
+//! ado. Locks are [`crate::locks`]'; those that report a deadlock do so.
+
+use std::time::Duration;
 
 use super::kfuncs;
 use crate::helpers::errno::{EDEADLK, EINVAL, ENOENT, ETIMEDOUT, fail};
 use crate::helpers::format;
+use crate::locks::Taken;
 use crate::net::PacketKind;
 use crate::{HelperResult, Machine, Stop, address};
-use sandbpf_isa::{AtomicOp, Size};
 use sandbpf_maps::MapType;
 
-/// How often a run looks at a lock that another one holds before it gives up.
-const LOOKS: u32 = 1 << 20;
+/// How long a run waits for a lock that another one holds (`RES_DEF_TIMEOUT`).
+const PATIENCE: Duration = Duration::from_millis(250);
 
 fn lock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
-    /// What a held lock holds; no bit of it stands for who does.
-    const HELD: u64 = 1;
-    if machine.locks.contains(&lock) {
-        return fail(EDEADLK);
+    match machine.take_lock(lock, PATIENCE)? {
+        Taken::Yes => Ok(0),
+        Taken::Already => fail(EDEADLK),
+        Taken::Never => fail(ETIMEDOUT),
     }
-    for _ in 0..LOOKS {
-        if machine.memory.atomic(AtomicOp::Cmpxchg, Size::W, lock, HELD, 0)? == 0 {
-            machine.locks.push(lock);
-            return Ok(0);
-        }
-        machine.spend(1)?;
-        std::hint::spin_loop();
-    }
-    fail(ETIMEDOUT)
 }
 
 fn unlock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
-    machine.memory.write::<4>(lock, 0)?;
-    machine.locks.retain(|&held| held != lock);
+    machine.give_lock(lock)?;
     Ok(0)
 }
 

@@ -8,6 +8,8 @@ mod answer;
 #[cfg(feature = "object")]
 mod object;
 mod shapes;
+#[cfg(feature = "object")]
+pub(crate) use shapes::known_field;
 
 use std::sync::Arc;
 

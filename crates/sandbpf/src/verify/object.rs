@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbpf_abi::{AttachType, ProgramType, kfuncs};
+use sandbpf_abi::{ProgramType, kfuncs};
 use sandbpf_elf::{Btf, FixupKind, MapDef, MapKind, Object, ObjectProgram};
 use sandbpf_types::BtfTypes;
 use sandbpf_verifier::{MapShape, SourceLine, SpecialField, TypeRef};
@@ -23,8 +23,7 @@ impl Verifier {
         program_type: Option<ProgramType>,
     ) -> Option<Verifier> {
         let attributes = object.attributes(&program.entry);
-        let by_section = ProgramType::from_number(attributes.program_type.0);
-        let by_section = by_section.filter(|&of| of != ProgramType::Unspec);
+        let by_section = Some(attributes.program_type).filter(|&of| of != ProgramType::Unspec);
         let program_type = program_type.or(by_section)?;
         let mut verifier = Verifier::new(program_type)
             .license(object.license())
@@ -36,7 +35,7 @@ impl Verifier {
             verifier = verifier.exception_callback(slot as u32);
         }
         if by_section == Some(program_type) {
-            verifier = verifier.attached(AttachType(attributes.attach_type.0)).flags(attributes.flags);
+            verifier = verifier.attached(attributes.attach_type).flags(attributes.flags);
             if let Some(target) = target(object, program, program_type) {
                 verifier = verifier.targeting(target);
             }

@@ -50,6 +50,28 @@ fn field(field: &sandbpf_maps::SpecialField) -> SpecialField {
         Known::ListHead => FieldKind::ListHead { target: unknown, node: 0 },
         Known::RbRoot => FieldKind::RbRoot { target: unknown, node: 0 },
         Known::Refcount => FieldKind::Refcount,
+        Known::TaskWork => FieldKind::TaskWork,
+        Known::Uptr => FieldKind::Uptr { target: unknown },
     };
     SpecialField { kind, offset: field.offset, size: field.size }
+}
+
+/// The same field for a map to make; none if it is one of objects and not of maps.
+#[cfg(feature = "object")]
+pub(crate) fn known_field(field: &SpecialField) -> Option<sandbpf_maps::SpecialField> {
+    use sandbpf_maps::FieldKind as Known;
+    let kind = match field.kind {
+        FieldKind::SpinLock => Known::SpinLock,
+        FieldKind::ResSpinLock => Known::ResSpinLock,
+        FieldKind::Timer => Known::Timer,
+        FieldKind::Workqueue => Known::Workqueue,
+        FieldKind::TaskWork => Known::TaskWork,
+        FieldKind::Kptr { .. } => Known::Kptr,
+        FieldKind::Uptr { .. } => Known::Uptr,
+        FieldKind::ListHead { .. } => Known::ListHead,
+        FieldKind::RbRoot { .. } => Known::RbRoot,
+        FieldKind::Refcount => Known::Refcount,
+        _ => return None,
+    };
+    Some(sandbpf_maps::SpecialField { kind, offset: field.offset, size: field.size })
 }

@@ -1,6 +1,8 @@
 //! What the tests that ask the kernel share: random numbers and settings.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
+pub mod pool;
+
 /// SplitMix64.
 pub struct Random(pub u64);
 

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use sandbpf::maps::{MapSpec, MapType};
 use sandbpf::{AnyInput, Code, Engine, KindName, Maps};
+use sandbpf_isa::opcode::{CALL_IMM, LOAD_IMM64};
+use sandbpf_isa::{AluOp, Class};
 
 use super::super::engines::Settings;
 use super::super::maps::NoMaps;
@@ -24,9 +26,7 @@ const NOWHERE: i64 = 64;
 /// How often the module runs a program, on the same state.
 const RUNS: u32 = 1000;
 
-const LOAD_IMM64: u8 = 0x18;
-const MOV: u8 = 0xb4;
-const CALL: u8 = 0x85;
+const MOV: u8 = Class::Alu as u8 | AluOp::Mov.encoding().0 << 4;
 /// `bpf_tail_call` as it is inside the kernel, where no helper stands for it.
 const TAIL_CALL: u8 = 0xf5;
 /// What the module calls is a function of its own, or one whose answer nobody looks at.
@@ -55,8 +55,8 @@ fn link(record: &Record) -> Result<Linked, Malformed> {
                 slot[2..4].fill(0);
                 slot[4..].copy_from_slice(&(target as u32).to_le_bytes());
             }
-            TAIL_CALL => slot.copy_from_slice(&[CALL, 0, 0, 0, 12, 0, 0, 0]),
-            CALL => {
+            TAIL_CALL => slot.copy_from_slice(&[CALL_IMM, 0, 0, 0, 12, 0, 0, 0]),
+            CALL_IMM => {
                 slot[1] = 0;
                 slot[4..].copy_from_slice(&ANY_HELPER.to_le_bytes());
             }

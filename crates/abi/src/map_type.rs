@@ -2,7 +2,7 @@
 //!
 //! Whoever needs a name, a number, or wants to know what a type's values are reads this table.
 
-use std::fmt;
+use core::fmt;
 
 /// What the values of a map are, as far as operations on the map care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,16 @@ pub enum ValueKind {
 
 macro_rules! map_types {
     ($($variant:ident $number:literal $name:literal $values:ident $doc:literal;)*) => {
-        /// A type of map. The numbers are those of Linux.
+        /// A type of map. The numbers are those of Linux. Whoever matches on it says something about every type, so that a
+        /// new one is missed nowhere.
+        ///
+        /// ```
+        /// use sandbpf_abi::MapType;
+        /// assert_eq!((MapType::Hash.number(), MapType::Hash.name()), (1, "hash"));
+        /// assert_eq!(MapType::from_name("lpm_trie"), Some(MapType::LpmTrie));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u32)]
-        #[non_exhaustive]
         pub enum MapType {
             $(#[doc = $doc] $variant = $number,)*
         }
@@ -94,7 +100,7 @@ impl MapType {
     }
 
     /// Its number.
-    pub fn number(self) -> u32 {
+    pub const fn number(self) -> u32 {
         self as u32
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::MapType;
 use crate::errno::Errno;
 use crate::map::{Environment, Map};
-use crate::map_type::MapType;
 use crate::spec::MapSpec;
 use crate::typed::View;
 
@@ -55,16 +55,16 @@ pub enum MapError {
 
 /// Maps by name and by id.
 #[derive(Clone, Debug, Default)]
-pub struct Maps {
+pub struct MapTable {
     environment: Environment,
     names: BTreeMap<String, Arc<Map>>,
     ids: BTreeMap<u32, Arc<Map>>,
 }
 
-impl Maps {
-    /// No maps yet; what [`Maps::create`] makes is made in this environment.
+impl MapTable {
+    /// No maps yet; what [`MapTable::create`] makes is made in this environment.
     pub fn new(environment: Environment) -> Self {
-        Maps { environment, ..Maps::default() }
+        MapTable { environment, ..MapTable::default() }
     }
 
     /// Makes a map and keeps it under its name.
