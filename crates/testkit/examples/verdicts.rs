@@ -119,7 +119,11 @@ fn main() {
                 continue;
             }
             let expected = expected(&record["expected"]);
-            let kernel = if answers == "expected" { &expected } else { &record[answers] };
+            let kernel = match answers {
+                "expected" => &expected,
+                "kernel" if record["kernel"].is_null() => &record,
+                _ => &record[answers],
+            };
             if kernel["comparable"] == false
                 || !(kernel["verdict"] == "accept" || kernel["verdict"] == "reject")
             {
@@ -285,7 +289,9 @@ fn main() {
             let started = std::time::Instant::now();
             let ours = match decoded {
                 Err(error) => {
-                    json!({"verdict": "reject", "errno": "EINVAL", "line": format!("decode: {error}")})
+                    let rejection = sandbpf_verifier::undecodable(&error, &code).rejection;
+                    json!({"verdict": "reject", "errno": rejection.errno.name(), "line": rejection.message,
+                        "insn": error.slot()})
                 }
                 Ok(program) => {
                     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| examine(&program, &env))) {

@@ -91,18 +91,19 @@ impl Verifier<'_> {
             AtomicOp::LoadAcquire => {
                 self.readable(base)?;
                 self.writable(reg)?;
-                self.atomic_target(base, "loads from")?;
                 let pointer = *self.reg(base);
                 self.access(access(false, Some(reg)))?;
-                return self.same_pointer(&pointer, false);
+                self.same_pointer(&pointer, false)?;
+                // The base may just have become a number, of which nothing is asked any more.
+                return self.atomic_target(base, "loads from");
             }
             AtomicOp::StoreRelease => {
                 self.readable(reg)?;
                 self.readable(base)?;
-                self.atomic_target(base, "stores into")?;
                 let pointer = *self.reg(base);
                 self.access(access(true, Some(reg)))?;
-                return self.same_pointer(&pointer, false);
+                self.same_pointer(&pointer, false)?;
+                return self.atomic_target(base, "stores into");
             }
             _ => {}
         }
