@@ -57,17 +57,17 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
 }
 
 fn missing(map: MapRef) -> Check {
-    let number = match map {
-        MapRef::Fd(fd) | MapRef::Index(fd) => fd,
-    };
-    refuse!(BadF, "fd {number} is not pointing to valid bpf_map");
+    match map {
+        MapRef::Fd(fd) => refuse!(BadF, "fd {fd} is not pointing to valid bpf_map"),
+        MapRef::Index(_) => refuse!(Proto, "fd_idx without fd_array is invalid"),
+    }
 }
 
 /// What decoding lets through and Linux does not.
 fn callx(program: &Program) -> Check {
     for insn in program.insns() {
         if matches!(insn, Insn::Call { callee: Callee::Register(_) }) {
-            refuse!(Inval, "BPF_CALL uses reserved fields");
+            refuse!(Inval, "unknown opcode 8d");
         }
     }
     Ok(())

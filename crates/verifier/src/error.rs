@@ -34,6 +34,8 @@ pub enum Errno {
     NoMem,
     /// A loop or chain is too long.
     NoLink,
+    /// Something that goes with it is missing.
+    Proto,
     /// Not supported by this protocol.
     ProtoNoSupport,
 }
@@ -55,6 +57,7 @@ impl Errno {
             Errno::BadF => "EBADF",
             Errno::NoMem => "ENOMEM",
             Errno::NoLink => "ENOLINK",
+            Errno::Proto => "EPROTO",
             Errno::ProtoNoSupport => "EPROTONOSUPPORT",
         }
     }

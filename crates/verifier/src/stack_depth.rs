@@ -33,9 +33,8 @@ fn has_private_stacks(verifier: &Verifier<'_>) -> bool {
 }
 
 fn rounded(verifier: &Verifier<'_>, function: usize) -> i32 {
-    // Machine code keeps its stack in steps of 16 bytes, and a frame without any still has one.
-    let depth = verifier.known.stack_depth[function];
-    (depth.max(1) + 15) / 16 * 16
+    // Machine code keeps its stack in steps of 16 bytes.
+    (verifier.known.stack_depth[function] + 15) / 16 * 16
 }
 
 struct Frame {

@@ -1,7 +1,9 @@
 //! Bytes that are no instructions, refused in the verifier's words.
 //!
-//! Linux looks at opcodes first, then at jumps, and at fields and registers when it walks: which of several faults it names
-//! follows from that.
+//! Linux looks at a program several times before it walks it: where functions start, where jumps go, which opcodes exist,
+//! what can be reached. Fields that an instruction does not use, and registers, it looks at when it walks. Which of several
+//! faults it names follows from that; the same passes are made here over the bytes. What the walk would have found before it
+//! came to the instruction is not known here.
 
 use sandbpf_isa::{DecodeError, DecodeErrorKind as Kind, ProgramErrorKind};
 
@@ -12,95 +14,323 @@ use crate::error::{Errno, Rejection};
 ///
 /// ```
 /// use sandbpf_verifier::undecodable;
-/// let code = [0xff, 0, 0, 0, 0, 0, 0, 0];
+/// let code = [0xff, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 /// let error = sandbpf_isa::decode(&code).unwrap_err();
 /// assert_eq!(undecodable(&error, &code).rejection.message, "unknown opcode ff");
 /// ```
 pub fn undecodable(error: &DecodeError, code: &[u8]) -> Rejected {
-    let slot = error.slot();
-    let at = slot as usize * 8;
-    let insn = code.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-    let early = insn.and_then(|insn| early(slot, insn, error.kind(), code.len() / 8));
-    let message = early.unwrap_or_else(|| message(error.kind(), slot));
-    let errno = match error.kind() {
-        Kind::Program(ProgramErrorKind::TooLong) => Errno::TooBig,
-        _ => Errno::Inval,
+    let (errno, message) = match error.kind() {
+        // No call of bpf(2) passes these.
+        Kind::PartialSlot(_) => (Errno::Inval, error.to_string()),
+        Kind::Program(ProgramErrorKind::TooLong | ProgramErrorKind::Empty) => {
+            (Errno::TooBig, error.to_string())
+        }
+        _ => (Errno::Inval, fault(code).unwrap_or_else(|| error.to_string())),
     };
     Rejected { rejection: Rejection { errno, pc: None, message, path: Vec::new() }, ..Rejected::default() }
 }
 
-/// What is found before the walk, whatever else is wrong with the instruction.
-fn early(slot: u32, insn: [u8; 8], kind: &Kind, slots: usize) -> Option<String> {
-    let opcode = insn[0];
-    let imm = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
-    if opcode & 7 == 1 && (!matches!(opcode & 0xe0, 0x60 | 0x80) || imm != 0) {
-        return Some("BPF_LDX uses reserved fields".into());
+/// What the kernel says first.
+fn fault(code: &[u8]) -> Option<String> {
+    let slots: Vec<Slot> = code.chunks_exact(8).map(Slot::read).collect();
+    let starts = match functions(&slots) {
+        Ok(starts) => starts,
+        Err(message) => return Some(message),
+    };
+    jumps(&slots, &starts)
+        .or_else(|| opcodes(&slots))
+        .or_else(|| unreachable(&slots))
+        .or_else(|| slots.iter().find_map(Slot::fields))
+}
+
+/// Eight bytes.
+#[derive(Clone, Copy)]
+struct Slot {
+    opcode: u8,
+    dst: u8,
+    src: u8,
+    off: i16,
+    imm: i32,
+}
+
+const WIDE: u8 = 0x18;
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+const JUMP: u8 = 0x05;
+const FAR_JUMP: u8 = 0x06;
+
+/// The sources of a call of a function and of its address.
+const LOCAL_CALL: u8 = 1;
+const FUNCTION: u8 = 4;
+
+impl Slot {
+    fn read(bytes: &[u8]) -> Slot {
+        Slot {
+            opcode: bytes[0],
+            dst: bytes[1] & 0xf,
+            src: bytes[1] >> 4,
+            off: i16::from_le_bytes([bytes[2], bytes[3]]),
+            imm: i32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        }
     }
-    let is_jump = matches!(opcode & 7, 5 | 6) && !matches!(opcode >> 4, 8 | 9);
-    match kind {
-        // The register is looked at last: with one that exists, is there something else?
-        Kind::Register { field, .. } => {
-            let mut other = insn;
-            other[1] = if *field == "source" { insn[1] & 0x0f | 0x10 } else { insn[1] & 0xf0 | 1 };
-            let alone = sandbpf_isa::decode(&[other, [0x95, 0, 0, 0, 0, 0, 0, 0]].concat());
-            let error = alone.err().filter(|error| {
-                !matches!(error.kind(), Kind::JumpOutside(_) | Kind::WideImmediate | Kind::Register { .. })
-            })?;
-            Some(early(slot, other, error.kind(), slots).unwrap_or_else(|| message(error.kind(), slot)))
+
+    fn class(&self) -> u8 {
+        self.opcode & 7
+    }
+
+    /// The operation of arithmetic and jumps.
+    fn operation(&self) -> u8 {
+        self.opcode & 0xf0
+    }
+
+    /// The mode of loads and stores.
+    fn mode(&self) -> u8 {
+        self.opcode & 0xe0
+    }
+
+    fn by_register(&self) -> bool {
+        self.opcode & 8 != 0
+    }
+
+    fn is_jump(&self) -> bool {
+        matches!(self.class(), 5 | 6) && !self.is_call() && !self.is_exit()
+    }
+
+    fn is_call(&self) -> bool {
+        matches!(self.class(), 5 | 6) && self.operation() == 0x80
+    }
+
+    fn is_exit(&self) -> bool {
+        matches!(self.class(), 5 | 6) && self.operation() == 0x90
+    }
+
+    /// The function that is called or whose address is loaded, from the instruction at this place.
+    fn function(&self, at: usize) -> Option<i64> {
+        let names =
+            (self.opcode == CALL && self.src == LOCAL_CALL) || (self.opcode == WIDE && self.src == FUNCTION);
+        names.then(|| at as i64 + i64::from(self.imm) + 1)
+    }
+
+    fn target(&self, at: usize) -> i64 {
+        let distance = if self.opcode == FAR_JUMP { i64::from(self.imm) } else { i64::from(self.off) };
+        at as i64 + distance + 1
+    }
+
+    /// Whether Linux knows the opcode (`bpf_opcode_in_insntable`).
+    fn is_known(&self) -> bool {
+        match self.class() {
+            0 => matches!(self.opcode, WIDE | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50),
+            1 => self.mode() == 0x60 || (self.mode() == 0x80 && self.opcode != 0x99),
+            2 => self.mode() == 0x60,
+            3 => matches!(self.mode(), 0x60 | 0xc0),
+            4 | 7 => match self.operation() {
+                0x80 => !self.by_register(),
+                0xd0 => self.class() == 4 || !self.by_register(),
+                operation => operation <= 0xc0,
+            },
+            class => match self.operation() {
+                0x00 => !self.by_register(),
+                0x80 | 0x90 | 0xe0 => class == 5 && !self.by_register(),
+                operation => operation <= 0xd0,
+            },
         }
-        Kind::Reserved { .. } if opcode == 0x8d => Some("unknown opcode 8d".into()),
-        Kind::Reserved { .. } | Kind::Variant { .. } if is_jump && opcode >> 4 != 14 => {
-            let off = match opcode {
-                0x06 => i64::from(imm),
-                _ => i64::from(i16::from_le_bytes([insn[2], insn[3]])),
-            };
-            let to = i64::from(slot) + off + 1;
-            let outside = to < 0 || to >= slots as i64;
-            outside.then(|| format!("jump out of range from insn {slot} to {to}"))
+    }
+
+    /// What is wrong with fields and registers, in the order in which the walk looks at them (`do_check_insn`).
+    fn fields(&self) -> Option<String> {
+        match self.class() {
+            0 => self.load_fields(),
+            1 => self.registers(&[self.src, self.dst]),
+            2 => self.reserved(self.src != 0, "BPF_ST").or_else(|| self.registers(&[self.dst])),
+            3 => self.store_fields(),
+            4 | 7 => self.arithmetic_fields(),
+            _ => self.jump_fields(),
         }
-        Kind::Reserved { .. } if opcode == 0xe5 => Some(format!("invalid may_goto imm {imm}")),
-        Kind::Reserved { .. } if opcode == 0x18 => Some("invalid bpf_ld_imm64 insn".into()),
-        _ => None,
+    }
+
+    fn reserved(&self, used: bool, name: &str) -> Option<String> {
+        used.then(|| format!("{name} uses reserved fields"))
+    }
+
+    fn registers(&self, numbers: &[u8]) -> Option<String> {
+        let number = numbers.iter().find(|number| **number > 10)?;
+        Some(format!("R{number} is invalid"))
+    }
+
+    fn load_fields(&self) -> Option<String> {
+        match self.opcode {
+            // The second half of what comes before.
+            0 => None,
+            WIDE => self.reserved(self.off != 0, "BPF_LD_IMM64").or_else(|| self.registers(&[self.dst])),
+            _ => {
+                let absolute = self.mode() == 0x20;
+                let used = self.dst != 0 || self.off != 0 || (absolute && self.src != 0);
+                self.reserved(used, "BPF_LD_[ABS|IND]").or_else(|| self.registers(&[self.src]))
+            }
+        }
+    }
+
+    fn store_fields(&self) -> Option<String> {
+        if self.mode() == 0x60 {
+            return self.reserved(self.imm != 0, "BPF_STX").or_else(|| self.registers(&[self.src, self.dst]));
+        }
+        let narrow = matches!(self.opcode & 0x18, 0x08 | 0x10);
+        match self.imm {
+            // A load that acquires, a store that releases: of every size.
+            0x100 | 0x110 => self.registers(&[self.src, self.dst]),
+            0x00 | 0x01 | 0x40 | 0x41 | 0x50 | 0x51 | 0xa0 | 0xa1 | 0xe1 | 0xf1 => match narrow {
+                true => Some("invalid atomic operand size".into()),
+                false => self.registers(&[self.src, self.dst]),
+            },
+            other => Some(format!("BPF_ATOMIC uses invalid atomic opcode {other:02x}")),
+        }
+    }
+
+    fn arithmetic_fields(&self) -> Option<String> {
+        let by_register = self.by_register();
+        match self.operation() {
+            0x80 => {
+                let used = self.src != 0 || self.off != 0 || self.imm != 0;
+                self.reserved(used, "BPF_NEG").or_else(|| self.registers(&[self.dst]))
+            }
+            0xd0 => {
+                let used = self.src != 0 || self.off != 0 || !matches!(self.imm, 16 | 32 | 64);
+                self.reserved(used, "BPF_END").or_else(|| self.registers(&[self.dst]))
+            }
+            0xb0 if !by_register => {
+                let used = self.src != 0 || self.off != 0;
+                self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.dst]))
+            }
+            0xb0 if self.class() == 7 && self.off == 1 => match self.imm {
+                1 | 0x1_0000 => self.registers(&[self.src, self.dst]),
+                _ => Some("addr_space_cast insn can only convert between address space 1 and 0".into()),
+            },
+            0xb0 => {
+                let extends = matches!(self.off, 0 | 8 | 16) || (self.class() == 7 && self.off == 32);
+                let used = !extends || self.imm != 0;
+                self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.src, self.dst]))
+            }
+            operation => {
+                let divides = matches!(operation, 0x30 | 0x90);
+                let unused = if by_register { self.imm == 0 } else { self.src == 0 };
+                let used = !unused || !(self.off == 0 || (self.off == 1 && divides));
+                let numbers = if by_register { [self.src, self.dst] } else { [self.dst; 2] };
+                self.reserved(used, "BPF_ALU").or_else(|| self.registers(&numbers))
+            }
+        }
+    }
+
+    fn jump_fields(&self) -> Option<String> {
+        let registers = self.src != 0 || self.dst != 0;
+        match self.operation() {
+            0x80 => {
+                // A kernel function may be a module's, which the offset names.
+                let used = (self.off != 0 && self.src != 2) || self.src > 2 || self.dst != 0;
+                self.reserved(used, "BPF_CALL")
+            }
+            0x90 => self.reserved(registers || self.imm != 0, "BPF_EXIT"),
+            0x00 => {
+                let other = if self.opcode == FAR_JUMP { self.off != 0 } else { self.imm != 0 };
+                self.reserved(registers || other, "BPF_JA")
+            }
+            0xe0 => (registers || self.imm != 0).then(|| format!("invalid may_goto imm {}", self.imm)),
+            _ => {
+                let used = if self.by_register() { self.imm != 0 } else { self.src != 0 };
+                self.registers(&[self.dst])
+                    .or_else(|| self.reserved(used, "BPF_JMP/JMP32"))
+                    .or_else(|| self.registers(&[self.src]))
+            }
+        }
     }
 }
 
-fn message(kind: &Kind, slot: u32) -> String {
-    match kind {
-        Kind::Opcode(opcode) => format!("unknown opcode {opcode:02x}"),
-        Kind::Register { number, .. } => format!("R{number} is invalid"),
-        Kind::Variant { opcode, value, .. } if class(*opcode) == "BPF_ATOMIC" => {
-            format!("BPF_ATOMIC uses invalid atomic opcode {:02x}", *value as i32)
+/// Where functions start, in order (`add_subprog_and_kfunc`).
+fn functions(slots: &[Slot]) -> Result<Vec<usize>, String> {
+    let mut starts = vec![0];
+    for (at, slot) in slots.iter().enumerate() {
+        let Some(start) = slot.function(at) else { continue };
+        match usize::try_from(start) {
+            Ok(start) if start < slots.len() => starts.push(start),
+            _ => return Err("call to invalid destination".into()),
         }
-        Kind::Reserved { opcode, .. } | Kind::Variant { opcode, .. } => {
-            format!("{} uses reserved fields", class(*opcode))
-        }
-        Kind::AtomicSize { .. } => "invalid atomic operand size".to_string(),
-        Kind::WideImmediate => "invalid bpf_ld_imm64 insn".to_string(),
-        Kind::JumpOutside(to) => format!("jump out of range from insn {slot} to {to}"),
-        Kind::JumpInside(to) => format!("jump into the middle of ldimm64 insn {to}"),
-        Kind::Program(ProgramErrorKind::TargetOutside { to }) => {
-            format!("jump out of range from insn {slot} to {to}")
-        }
-        other => other.to_string(),
     }
+    starts.sort_unstable();
+    starts.dedup();
+    Ok(starts)
 }
 
-/// How the verifier names instructions when it speaks of their fields.
-fn class(opcode: u8) -> &'static str {
-    match (opcode & 7, opcode >> 4) {
-        (0, 1) => "BPF_LD_IMM64",
-        (0, _) => "BPF_LD_[ABS|IND]",
-        (1, _) => "BPF_LDX",
-        (2, _) => "BPF_ST",
-        (3, 12..) => "BPF_ATOMIC",
-        (3, _) => "BPF_STX",
-        (4 | 7, 8) => "BPF_NEG",
-        (4 | 7, 11) => "BPF_MOV",
-        (4 | 7, 13) => "BPF_END",
-        (4 | 7, _) => "BPF_ALU",
-        (_, 0) => "BPF_JA",
-        (_, 8) => "BPF_CALL",
-        (_, 9) => "BPF_EXIT",
-        _ => "BPF_JMP/JMP32",
+/// Jumps stay in their functions, and functions do not run into each other (`check_subprogs`).
+fn jumps(slots: &[Slot], starts: &[usize]) -> Option<String> {
+    for (number, &start) in starts.iter().enumerate() {
+        let end = starts.get(number + 1).copied().unwrap_or(slots.len());
+        for (at, slot) in slots.iter().enumerate().take(end).skip(start) {
+            let to = slot.target(at);
+            if slot.is_jump() && !(start as i64..end as i64).contains(&to) {
+                return Some(format!("jump out of range from insn {at} to {to}"));
+            }
+        }
+        if !matches!(slots.get(end - 1)?.opcode, EXIT | JUMP | FAR_JUMP) {
+            return Some("last insn is not an exit or jmp".into());
+        }
     }
+    None
+}
+
+/// Opcodes exist, and immediates of 64 bits are whole (`resolve_pseudo_ldimm64`).
+fn opcodes(slots: &[Slot]) -> Option<String> {
+    let mut at = 0;
+    while let Some(slot) = slots.get(at) {
+        at += 1;
+        if slot.class() == 1 && (!matches!(slot.mode(), 0x60 | 0x80) || slot.imm != 0) {
+            return Some("BPF_LDX uses reserved fields".into());
+        }
+        if slot.opcode != WIDE {
+            if !slot.is_known() {
+                return Some(format!("unknown opcode {:02x}", slot.opcode));
+            }
+            continue;
+        }
+        let whole = |second: &&Slot| (second.opcode, second.dst, second.src, second.off) == (0, 0, 0, 0);
+        let Some(second) = slots.get(at).filter(whole) else {
+            return Some("invalid bpf_ld_imm64 insn".into());
+        };
+        at += 1;
+        // Numbers, variables, functions and values of maps use both halves; maps only the first.
+        let lonely = matches!(slot.src, 1 | 5) && second.imm != 0;
+        if slot.src > 6 || lonely {
+            return Some("unrecognized bpf_ld_imm64 insn".into());
+        }
+    }
+    None
+}
+
+/// Everything is reached, and nothing but first halves (`check_cfg`).
+fn unreachable(slots: &[Slot]) -> Option<String> {
+    let mut reached = vec![false; slots.len()];
+    let mut waiting = vec![0];
+    while let Some(at) = waiting.pop() {
+        let Some(slot) = slots.get(at) else { continue };
+        if std::mem::replace(&mut reached[at], true) {
+            continue;
+        }
+        let to = if slot.is_jump() { Some(slot.target(at)) } else { slot.function(at) };
+        waiting.extend(to.and_then(|to| usize::try_from(to).ok()));
+        if !slot.is_exit() && !matches!(slot.opcode, JUMP | FAR_JUMP) {
+            waiting.push(at + if slot.opcode == WIDE { 2 } else { 1 });
+        }
+    }
+    let mut at = 0;
+    while let Some(slot) = slots.get(at) {
+        if !reached[at] {
+            return Some(format!("unreachable insn {at}"));
+        }
+        at += 1;
+        if slot.opcode == WIDE {
+            if reached.get(at) == Some(&true) {
+                return Some(format!("jump into the middle of ldimm64 insn {}", at - 1));
+            }
+            at += 1;
+        }
+    }
+    None
 }

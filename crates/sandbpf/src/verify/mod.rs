@@ -339,6 +339,7 @@ pub(crate) const fn number(errno: Errno) -> i32 {
         Errno::Busy => 16,
         Errno::Inval => 22,
         Errno::Range => 34,
+        Errno::Proto => 71,
         Errno::ProtoNoSupport => 93,
         Errno::OpNotSupp => 95,
         Errno::NoLink => 67,

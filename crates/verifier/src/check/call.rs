@@ -29,7 +29,7 @@ impl Verifier<'_> {
             Callee::Helper(id) => self.check_helper(id),
             Callee::Local(to) => self.check_function_call(to),
             Callee::Kfunc { id, module } => self.check_kfunc(id, module),
-            Callee::Register(_) => refuse!(Inval, "BPF_CALL uses reserved fields"),
+            Callee::Register(_) => refuse!(Inval, "unknown opcode 8d"),
         }
     }
 
@@ -44,7 +44,7 @@ impl Verifier<'_> {
             }
             Err(_) if !(0..=helpers::LAST).contains(&id) => refuse!(Inval, "invalid func {}#{id}", name(id)),
             Err(_) => {
-                let name = if id == 0 { "unknown".into() } else { name(id) };
+                let name = if id == 0 { "bpf_unspec".into() } else { name(id) };
                 refuse!(Inval, "program of this type cannot use helper {name}#{id}");
             }
         };

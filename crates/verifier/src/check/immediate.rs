@@ -56,6 +56,10 @@ impl Verifier<'_> {
                 "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig."
             );
         };
+        if id == 0 {
+            // Number 0 is `void`.
+            refuse!(Inval, "pseudo btf_id 0 in ldimm64 isn't KIND_VAR or KIND_FUNC");
+        }
         let btf = if module == 0 { 0 } else { 2 };
         let Some(variable) = types.variable(TypeRef { btf, id: id as u32 }) else {
             refuse!(NoEnt, "ldimm64 insn specifies invalid btf_id {id}.");

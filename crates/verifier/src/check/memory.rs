@@ -100,10 +100,10 @@ impl Verifier<'_> {
             AtomicOp::StoreRelease => {
                 self.readable(reg)?;
                 self.readable(base)?;
-                self.atomic_target(base, "stores into")?;
                 let pointer = *self.reg(base);
                 self.access(access(true, Some(reg)))?;
-                return self.same_pointer(&pointer, false);
+                self.same_pointer(&pointer, false)?;
+                return self.atomic_target(base, "stores into");
             }
             _ => {}
         }
