@@ -49,8 +49,6 @@ pub struct Machine<'run> {
     pub clock: Option<u64>,
     /// The timer whose callback runs.
     pub(crate) firing: Option<u64>,
-    /// Locks that the run holds (`bpf_res_spin_lock`).
-    pub(crate) locks: Vec<u64>,
     /// Whether a helper ended the function that called it.
     ended: bool,
 }
@@ -105,7 +103,6 @@ impl<'run> Machine<'run> {
             code,
             clock: None,
             firing: None,
-            locks: Vec::new(),
             ended: false,
         }
     }

@@ -3,6 +3,8 @@
 //! A run is alone on its processor and holds nothing that anybody waits for, so sections begin and end without more
 //! ado. Locks that report a deadlock do so.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::kfuncs;
 use crate::helpers::errno::{EDEADLK, EINVAL, ENOENT, ETIMEDOUT, fail};
 use crate::helpers::format;
@@ -14,16 +16,22 @@ use sandbpf_maps::MapType;
 /// How often a run looks at a lock that another one holds before it gives up.
 const LOOKS: u32 = 1 << 20;
 
-fn lock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
-    /// What a held lock holds; no bit of it stands for who does.
-    const HELD: u64 = 1;
-    if machine.locks.contains(&lock) {
-        return fail(EDEADLK);
+/// What a lock holds while a run of this thread holds it. Runs of one thread would wait for each other for ever.
+fn holder() -> u64 {
+    static THREADS: AtomicU32 = AtomicU32::new(1);
+    thread_local! {
+        static OWN: u32 = THREADS.fetch_add(1, Ordering::Relaxed).max(1);
     }
+    OWN.with(|&own| own.into())
+}
+
+fn lock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
+    let own = holder();
     for _ in 0..LOOKS {
-        if machine.memory.atomic(AtomicOp::Cmpxchg, Size::W, lock, HELD, 0)? == 0 {
-            machine.locks.push(lock);
-            return Ok(0);
+        match machine.memory.atomic(AtomicOp::Cmpxchg, Size::W, lock, own, 0)? {
+            0 => return Ok(0),
+            held if held == own => return fail(EDEADLK),
+            _ => {}
         }
         machine.spend(1)?;
         std::hint::spin_loop();
@@ -33,7 +41,6 @@ fn lock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
 
 fn unlock(machine: &mut Machine<'_>, lock: u64) -> HelperResult {
     machine.memory.write::<4>(lock, 0)?;
-    machine.locks.retain(|&held| held != lock);
     Ok(0)
 }
 
