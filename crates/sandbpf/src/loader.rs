@@ -246,7 +246,7 @@ impl Loader {
                 // It may be assembly of the extended kind; if it is neither, that error speaks.
                 Err(error) => match isa::parse(text) {
                     Ok(program) => return Ok((program, Traits::EXTENDED)),
-                    Err(_) => return Err(error.into()),
+                    Err(_) => return Err(LoadErrorKind::ClassicText(error)),
                 },
             },
             Code::Text(_) | Code::Bytes(_) | Code::Program(_) => None,

@@ -178,6 +178,12 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
         "\"insns\":\"b70a",
         "\"insns\":\"b700",
     ),
+    (
+        "tail call",
+        r#"{"name":"own","kind":"tail_call","index":0,"insns":"6112000000000000070200000100000063210000000000001802000011ca117a0000000000000000b403000011ca117af5000000000000009500000000000000","flags":["need_state","result_in_state"],"expected_result":34000}"#,
+        "34000",
+        "33000",
+    ),
 ];
 
 #[test]
@@ -197,7 +203,7 @@ fn judges_can_tell() {
 #[test]
 fn skips_say_why() {
     let records = [
-        r#"{"name":"tail","kind":"tail_call"}"#,
+        r#"{"name":"tail","kind":"tail_call","index":2,"insns":"07010000020000001802000011ca117a0000000000000000b403ffff11ca117af500000000000000b7000000ffffffff9500000000000000","flags":[],"expected_result":3}"#,
         r#"{"name":"x","maps":[],"fixups":[],"insns":"9500000000000000","kernel":{"verdict":"accept"}}"#,
         r#"{"colour":"green"}"#,
         r#"{"id":"f9","pcap":"none.pcap","progs":["1.10.3:opt"],"n":1,"match":0,"sha256":""}"#,
@@ -206,7 +212,7 @@ fn skips_say_why() {
     let (summary, lines) = run("skips", &records);
     assert_eq!(summary.skipped, 5);
     for reason in [
-        "skipped 1: the record has no usable `index`",
+        "skipped 1: calls a program that is not among the records",
         "skipped 1: the record has no usable `prog_type`",
         "skipped 1: a kind of record that nobody knows",
         "skipped 1: the filter that the record names is not there",
