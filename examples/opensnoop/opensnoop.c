@@ -37,6 +37,8 @@ struct event {
 	char comm[16];
 	char name[64];
 };
+/* Keeps the type in the object, for readers of the ring buffer. */
+const struct event *unused __attribute__((unused));
 
 struct {
 	int (*type)[1]; /* BPF_MAP_TYPE_HASH */

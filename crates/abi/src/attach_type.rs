@@ -156,6 +156,21 @@ attach_types! {
     TRACE_UPROBE_SESSION = 57 "trace_uprobe_session";
 }
 
+impl AttachType {
+    /// What has happened when a program of a control group hears of it, so that it cannot refuse it.
+    pub const AFTER_THE_FACT: &[AttachType] = &[
+        AttachType::CGROUP_UDP4_RECVMSG,
+        AttachType::CGROUP_UDP6_RECVMSG,
+        AttachType::CGROUP_UNIX_RECVMSG,
+        AttachType::CGROUP_INET4_GETPEERNAME,
+        AttachType::CGROUP_INET6_GETPEERNAME,
+        AttachType::CGROUP_UNIX_GETPEERNAME,
+        AttachType::CGROUP_INET4_GETSOCKNAME,
+        AttachType::CGROUP_INET6_GETSOCKNAME,
+        AttachType::CGROUP_UNIX_GETSOCKNAME,
+    ];
+}
+
 impl fmt::Display for AttachType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -5,6 +5,7 @@
 //! [table](crate::kfuncs): a loader that knows the name puts that number into the call.
 
 use crate::ProgramType;
+use crate::list::join;
 
 /// A kernel function: its prototype as the kernel's types tell it, and what else its callers must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,44 +161,25 @@ const TUNNELS: [ProgramType; 4] = [LwtIn, LwtOut, LwtXmit, LwtSeg6local];
 const CGROUPS: [ProgramType; 7] =
     [CgroupSkb, CgroupSock, CgroupDevice, CgroupSockAddr, CgroupSockopt, CgroupSysctl, SockOps];
 
-/// One list of several.
-const fn join<const N: usize>(parts: &[&[ProgramType]]) -> [ProgramType; N] {
-    let mut all = [Unspec; N];
-    let (mut part, mut at) = (0, 0);
-    while part < parts.len() {
-        let mut i = 0;
-        while i < parts[part].len() {
-            all[at] = parts[part][i];
-            at += 1;
-            i += 1;
-        }
-        part += 1;
-    }
-    assert!(at == N, "the length of a list of types is that of its parts");
-    all
-}
-
 /// The sets, by the words that rows of the table use.
 impl Hooks {
     pub(crate) const COMMON: Hooks = Hooks::All;
     pub(crate) const GENERIC: Hooks =
-        Hooks::Of(&join::<15>(&[&TRACERS, &[SchedCls, Xdp, StructOps, Syscall], &CGROUPS]));
-    pub(crate) const PACKETS: Hooks = Hooks::Of(&join::<20>(&[
-        &[SchedCls, SchedAct, SkSkb, SocketFilter, Netfilter],
-        &CGROUPS,
-        &TUNNELS,
-        &TRACERS,
-    ]));
+        Hooks::Of(&join::<_, 15>(Unspec, &[&TRACERS, &[SchedCls, Xdp, StructOps, Syscall], &CGROUPS]));
+    pub(crate) const PACKETS: Hooks = Hooks::Of(&join::<_, 20>(
+        Unspec,
+        &[&[SchedCls, SchedAct, SkSkb, SocketFilter, Netfilter], &CGROUPS, &TUNNELS, &TRACERS],
+    ));
     pub(crate) const METADATA: Hooks = Hooks::Of(&[SchedCls, SchedAct]);
     pub(crate) const XDP: Hooks = Hooks::Of(&[Xdp]);
-    pub(crate) const CPUMASKS: Hooks = Hooks::Of(&join::<6>(&[&TRACERS, &[StructOps, Syscall]]));
+    pub(crate) const CPUMASKS: Hooks = Hooks::Of(&join::<_, 6>(Unspec, &[&TRACERS, &[StructOps, Syscall]]));
     pub(crate) const FILES: Hooks = Hooks::Of(&[Lsm]);
     pub(crate) const KEYS: Hooks = Hooks::Of(&TRACERS);
     pub(crate) const SYSCALL: Hooks = Hooks::Of(&[Syscall]);
     pub(crate) const CRYPTO: Hooks = Hooks::Of(&[SchedCls, SchedAct, Xdp]);
     pub(crate) const KPROBES: Hooks = Hooks::Of(&[Kprobe]);
     pub(crate) const MODIFIED: Hooks = Hooks::Attached;
-    pub(crate) const TEST_RUNS: Hooks = Hooks::Of(&join::<6>(&[&TRACERS, &[SchedCls, Syscall]]));
+    pub(crate) const TEST_RUNS: Hooks = Hooks::Of(&join::<_, 6>(Unspec, &[&TRACERS, &[SchedCls, Syscall]]));
     pub(crate) const CONNECTIONS: Hooks = Hooks::Of(&[Xdp, SchedCls]);
     pub(crate) const ADDRESSES: Hooks = Hooks::Of(&CGROUPS);
     pub(crate) const OPERATIONS: Hooks = Hooks::Of(&CGROUPS);

@@ -31,6 +31,7 @@ pub mod helper;
 pub mod helpers;
 mod kfunc;
 pub mod kfuncs;
+mod list;
 mod map_type;
 pub mod pointers;
 mod program;

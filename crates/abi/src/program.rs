@@ -228,10 +228,16 @@ impl<'t> Program<'t> {
     /// What an access to the context means: at this offset from its start, of so many bytes.
     pub fn access(&self, offset: i32, size: u32, direction: Direction) -> Result<FieldAccess, AccessError> {
         match self.program_type.row().context {
-            Context::Struct(_) => match self.view() {
-                Some(view) => view.access(offset, size, direction),
-                None => Err(AccessError::Outside),
-            },
+            Context::Struct(_) => {
+                let view = self.view().ok_or(AccessError::Outside)?;
+                let access = view.access(offset, size, direction)?;
+                match access.field {
+                    Some(field) if !self.may_touch(field, direction) => {
+                        Err(AccessError::Forbidden(field, direction))
+                    }
+                    _ => Ok(access),
+                }
+            }
             Context::Bytes { first, end, writable, wraps } => {
                 let bytes = Bytes { first, end, writable, wraps };
                 bytes.access(offset, size, direction)
@@ -239,6 +245,16 @@ impl<'t> Program<'t> {
             Context::Arguments => Err(AccessError::NeedsTarget),
             Context::None => Err(AccessError::Outside),
         }
+    }
+
+    /// Whether the loader's capabilities suffice for the field: those without `CAP_BPF` may load filters of a cgroup's
+    /// packets, but these look at packets by helpers only and set no time (`cg_skb_is_valid_access`).
+    fn may_touch(&self, field: &Field, direction: Direction) -> bool {
+        if self.powers.bpf || self.program_type != ProgramType::CgroupSkb {
+            return true;
+        }
+        !matches!(field.value, Value::Packet | Value::PacketEnd)
+            && (direction == Direction::Read || field.name != "tstamp")
     }
 
     /// What it may return.

@@ -8,6 +8,7 @@ use core::fmt;
 use crate::AttachType as At;
 use crate::chains;
 use crate::contexts::{cgroup, sk_lookup, sk_msg, skb, sock, sock_addr, sock_ops, tracing, xdp};
+use crate::list::join;
 use crate::returns;
 use crate::row::{Attach, Context, PacketAccess, Row, Sleeping, always};
 
@@ -296,25 +297,22 @@ const SOCK_ADDR_IPV6: &[At] = &[
 ];
 
 /// System calls with an address.
-const SOCK_ADDR: &[At] = &[
-    At::CGROUP_INET4_BIND,
-    At::CGROUP_INET6_BIND,
-    At::CGROUP_INET4_CONNECT,
-    At::CGROUP_INET6_CONNECT,
-    At::CGROUP_UNIX_CONNECT,
-    At::CGROUP_UDP4_SENDMSG,
-    At::CGROUP_UDP6_SENDMSG,
-    At::CGROUP_UNIX_SENDMSG,
-    At::CGROUP_UDP4_RECVMSG,
-    At::CGROUP_UDP6_RECVMSG,
-    At::CGROUP_UNIX_RECVMSG,
-    At::CGROUP_INET4_GETPEERNAME,
-    At::CGROUP_INET6_GETPEERNAME,
-    At::CGROUP_UNIX_GETPEERNAME,
-    At::CGROUP_INET4_GETSOCKNAME,
-    At::CGROUP_INET6_GETSOCKNAME,
-    At::CGROUP_UNIX_GETSOCKNAME,
-];
+const SOCK_ADDR: &[At] = &join::<_, 17>(
+    At(0),
+    &[
+        &[
+            At::CGROUP_INET4_BIND,
+            At::CGROUP_INET6_BIND,
+            At::CGROUP_INET4_CONNECT,
+            At::CGROUP_INET6_CONNECT,
+            At::CGROUP_UNIX_CONNECT,
+            At::CGROUP_UDP4_SENDMSG,
+            At::CGROUP_UDP6_SENDMSG,
+            At::CGROUP_UNIX_SENDMSG,
+        ],
+        At::AFTER_THE_FACT,
+    ],
+);
 
 impl ProgramType {
     /// The number that `bpf(2)` knows it by.

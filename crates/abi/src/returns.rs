@@ -44,20 +44,7 @@ pub(crate) const CGROUP_SKB: &[Rule] =
 
 /// What has happened cannot be refused; `bind` may ask that a privileged port need no privilege.
 pub(crate) const SOCK_ADDR: &[Rule] = &[
-    (
-        &[
-            At::CGROUP_UDP4_RECVMSG,
-            At::CGROUP_UDP6_RECVMSG,
-            At::CGROUP_UNIX_RECVMSG,
-            At::CGROUP_INET4_GETPEERNAME,
-            At::CGROUP_INET6_GETPEERNAME,
-            At::CGROUP_UNIX_GETPEERNAME,
-            At::CGROUP_INET4_GETSOCKNAME,
-            At::CGROUP_INET6_GETSOCKNAME,
-            At::CGROUP_UNIX_GETSOCKNAME,
-        ],
-        Returns::Range(1, 1),
-    ),
+    (At::AFTER_THE_FACT, Returns::Range(1, 1)),
     (&[At::CGROUP_INET4_BIND, At::CGROUP_INET6_BIND], Returns::Range(0, 3)),
     (&[], Returns::Range(0, 1)),
 ];

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sandbpf::KindName;
 use sandbpf::abi::AttachType;
-use sandbpf::{KindName, SyscallData};
 use sandbpf_capture::LinkType;
 use sandbpf_testkit::vectors::EngineChoice;
+
+use crate::syscall::Call;
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  it ran\n  \
@@ -30,11 +32,14 @@ pub(crate) enum Command {
     /// Would it be accepted? The rule and the instruction if not
     #[command(after_help = EXIT_CODES)]
     Check(Check),
-    /// Show a program in any text form
+    /// Show a program in any text form, or the programs of an object file
+    #[command(after_help = EXIT_CODES)]
     Disasm(Disasm),
     /// Assemble text to bytes or numbers
+    #[command(after_help = EXIT_CODES)]
     Asm(Asm),
     /// Show what an object file holds: programs, maps, helpers
+    #[command(after_help = EXIT_CODES)]
     Object(ObjectFile),
     /// Would Linux load it? The verifier's verdict on each program, and how a rejected one gets there
     #[command(after_help = EXIT_CODES)]
@@ -60,6 +65,16 @@ pub(crate) struct Code {
     pub(crate) form: Form,
 }
 
+/// A program to look at: a file, or its text.
+#[derive(Debug, Group)]
+pub(crate) struct Given {
+    /// The program: a file in any text or binary form, or `-` for the standard input
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) program: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+}
+
 /// A form of program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
@@ -82,6 +97,9 @@ pub(crate) enum Form {
     SeccompTools,
     /// Classic: struct sock_filter, little-endian
     RawClassic,
+    /// Classic: a seccomp profile of Docker, Podman or the OCI runtime specification, in JSON
+    #[value(alias = "oci")]
+    Profile,
     /// Extended: text as the kernel and llvm-objdump print it
     Asm,
     /// Extended: 8-byte instructions, little-endian
@@ -174,14 +192,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) hex_file: Vec<PathBuf>,
     /// The length on the wire of packets in hexadecimal; without it they are whole
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = number::<u32>)]
     pub(crate) wire_len: Option<u32>,
     /// What packets in hexadecimal begin with: a name such as EN10MB or RAW, or a LINKTYPE number
     #[arg(long, value_name = "TYPE", default_value = "EN10MB", value_parser = link_type)]
     pub(crate) link_type: LinkType,
-    /// A system call to judge: number[,arch[,ip[,argument…]]]; may be given often
-    #[arg(long, value_name = "CALL", value_parser = crate::syscall::parse, allow_hyphen_values = true)]
-    pub(crate) syscall: Vec<SyscallData>,
+    /// A system call to judge: name or number[,arch[,ip[,argument…]]]; may be given often
+    #[arg(long, value_name = "CALL", value_parser = Call::parse, allow_hyphen_values = true)]
+    pub(crate) syscall: Vec<Call>,
     /// Memory in hexadecimal: r1 is its address, r2 its length
     #[arg(long, value_name = "HEX")]
     pub(crate) mem: Option<String>,
@@ -194,17 +212,24 @@ pub(crate) struct Run {
     /// Events for programs that trace, as JSON: context, task, memory, time; may be given often
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
-    /// Which program of an object file
+    /// Let time go by until then after the last event or packet, in nanoseconds, so that timers fire that are due
+    #[arg(long, value_name = "NS")]
+    pub(crate) until: Option<u64>,
+    /// Which program of an object file; the only one, or the first that events name, if not given
     #[arg(long = "program", id = "program-name", value_name = "NAME")]
     pub(crate) program_name: Option<String>,
-    /// Set a global variable of an object file before it is loaded: a number, or bytes as hex:…; may be given often
+    /// Set a global variable of an object file before it is loaded: a number, text, the name of a value, JSON, or bytes
+    /// as hex:…; may be given often
     #[arg(long, value_name = "NAME=VALUE", value_parser = global)]
     pub(crate) set_global: Vec<(String, String)>,
     /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
-    /// Put entries into maps of an object file before it runs: JSON as --maps writes it, keys and values as numbers or
-    /// as bytes in hexadecimal
+    /// Make maps for code that names them by number, as bpftrace's does, or change the object's: JSON with number, type,
+    /// max_entries, and what keys and values are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) define_maps: Vec<PathBuf>,
+    /// Put entries into maps before the program runs: JSON as --maps writes it, or with bytes in hexadecimal
     #[arg(long, value_name = "FILE")]
     pub(crate) set_map: Vec<PathBuf>,
     /// Write what the maps hold afterwards into a file, as JSON; `-` is the standard output
@@ -214,12 +239,16 @@ pub(crate) struct Run {
     /// output
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
+    /// The type of the records of a map, or of all maps; found out from the object's types if not given; may be given
+    /// often
+    #[arg(long, value_name = "[MAP=]STRUCT", requires = "events")]
+    pub(crate) event_type: Vec<String>,
     /// Write the packets that match into a capture, whole as they were. It appears when all went well; `-` is the
     /// standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
     /// Stop after so many packets that match
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) count: Option<u64>,
     /// Print the numbers of the packets that match, counted from 1 in each capture
     #[arg(short, long)]
@@ -234,7 +263,7 @@ pub(crate) struct Run {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) engine: Engine,
     /// How many instructions a run may execute; a billion if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) budget: Option<u64>,
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
@@ -246,11 +275,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, Group)]
 pub(crate) struct Check {
-    /// The program: a file in any text or binary form, or `-` for the standard input
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
+    pub(crate) given: Given,
     /// Whose rules a classic filter must follow
     #[arg(long, value_enum, default_value = "linux")]
     pub(crate) dialect: Dialect,
@@ -306,11 +332,11 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Group)]
 pub(crate) struct Disasm {
-    /// The program: a file in any text or binary form, or `-` for the standard input
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub(crate) program: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
+    pub(crate) given: Given,
+    /// Which program of an object file; all of them if not given
+    #[arg(long = "program", id = "program-name", value_name = "NAME")]
+    pub(crate) program_name: Option<String>,
     /// The form to show a classic filter in; tcpdump-d if not given
     #[arg(long, value_enum, conflicts_with = "lowered")]
     pub(crate) to: Option<Shown>,
@@ -431,7 +457,7 @@ pub(crate) struct Vectors {
 }
 
 fn global(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("a name, `=` and a value")?;
+    let (name, value) = text.split_once('=').ok_or("expected a name, `=` and a value")?;
     Ok((name.into(), value.into()))
 }
 
@@ -439,6 +465,10 @@ fn attach_type(text: &str) -> Result<AttachType, String> {
     let by_name = || AttachType::ALL.iter().copied().find(|known| known.name() == Some(text));
     let found = text.parse().ok().map(AttachType).or_else(by_name);
     found.ok_or_else(|| format!("`{text}` is no attach type"))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("expected a number of {} bits", 8 * size_of::<T>()))
 }
 
 fn link_type(text: &str) -> Result<LinkType, String> {

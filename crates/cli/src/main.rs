@@ -9,9 +9,14 @@
 mod args;
 mod bytes;
 mod commands;
+mod definitions;
+mod encode;
+mod events;
 mod failure;
+mod held;
 mod object;
 mod output;
+mod profile;
 mod program;
 mod ranges;
 mod scene;

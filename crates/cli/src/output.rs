@@ -40,7 +40,12 @@ const BUFFER: usize = 256 * 1024;
 impl WholeFile {
     /// Begins a file; `-` is the standard output.
     pub(crate) fn create(path: &Path) -> Result<WholeFile, Failure> {
-        let target = Target::open(path).map_err(|error| Failure::Write { path: path.into(), error })?;
+        let target = Target::open(path).map_err(|error| {
+            // The file beside it has a name that says nothing to anybody.
+            let message = error.to_string();
+            let what = message.split_once(" at path ").map_or(message.as_str(), |(what, _)| what);
+            Failure::Write { path: path.into(), error: io::Error::new(error.kind(), what) }
+        })?;
         Ok(WholeFile { path: path.into(), file: BufWriter::with_capacity(BUFFER, target) })
     }
 

@@ -13,6 +13,7 @@ use sandbpf::{ClassicInsn, Code};
 use crate::args::Form;
 use crate::bytes;
 use crate::failure::Failure;
+use crate::profile;
 use crate::source::Source;
 
 /// A program that was read.
@@ -58,6 +59,7 @@ impl Program {
             Form::RawClassic => return raw_classic(source, &source.bytes),
             Form::Raw => return raw_extended(source, &source.bytes),
             Form::Asm => return Ok(extended(source, source.text()?)?),
+            Form::Profile => return profile(source),
             Form::TcpdumpD => classic::Form::TcpdumpD,
             Form::TcpdumpDd => classic::Form::TcpdumpDd,
             Form::TcpdumpDdd => classic::Form::TcpdumpDdd,
@@ -96,12 +98,27 @@ impl Program {
     }
 }
 
+/// The first bytes of captures: pcap in both byte orders and resolutions of time, pcapng.
+const CAPTURES: [&[u8]; 5] = [
+    &[0xd4, 0xc3, 0xb2, 0xa1],
+    &[0xa1, 0xb2, 0xc3, 0xd4],
+    &[0x4d, 0x3c, 0xb2, 0xa1],
+    &[0xa1, 0xb2, 0x3c, 0x4d],
+    &[0x0a, 0x0d, 0x0d, 0x0a],
+];
+
 fn detect(source: &Source) -> Result<Program, Unread> {
     if source.bytes.starts_with(b"\x7fELF") {
-        let what = "this is an object file; give the instructions of one of its sections, as objcopy -O binary has them";
+        let what = "this is an object file; `run`, `disasm` and `object` take those";
         return Err(source.failure(what).into());
     }
+    if CAPTURES.iter().any(|magic| source.bytes.starts_with(magic)) {
+        return Err(source.failure("this is a capture; the program comes before it").into());
+    }
     let Some(text) = source.as_text() else { return from_bytes(source, &source.bytes) };
+    if profile::is_profile(text) {
+        return profile(source);
+    }
     let error = match (classic::parse(text), isa::parse(text)) {
         (Ok(insns), _) => return Ok(Program::Classic(insns)),
         (_, Ok(program)) => return Ok(Program::Extended(program)),
@@ -110,6 +127,13 @@ fn detect(source: &Source) -> Result<Program, Unread> {
         (Err(error), _) => classic_error(source, &error),
     };
     Err(error.into())
+}
+
+/// A container runtime's profile, made a filter.
+fn profile(source: &Source) -> Result<Program, Unread> {
+    let text = profile::compile(&source.json()?).map_err(|what| source.failure(what))?;
+    let insns = classic::parse_as(&text, classic::Form::BpfAsm);
+    Ok(insns.map(Program::Classic).map_err(|error| source.failure(format!("the filter: {error}")))?)
 }
 
 /// Nothing but instructions of 8 bytes in hexadecimal.

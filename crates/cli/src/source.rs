@@ -36,6 +36,16 @@ impl Source {
         std::str::from_utf8(&self.bytes).ok().filter(is_text)
     }
 
+    /// The JSON it is; what is wrong with it is shown at its line and column.
+    pub(crate) fn json(&self) -> Result<serde_json::Value, Failure> {
+        serde_json::from_slice(&self.bytes).map_err(|error| {
+            // The message ends with the place, which stands in front already.
+            let message = error.to_string();
+            let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+            self.failure_at(error.line().max(1), error.column().max(1), what.into())
+        })
+    }
+
     /// That something is wrong with it.
     pub(crate) fn failure(&self, what: impl std::fmt::Display) -> Failure {
         Failure::input(&self.place, what)
@@ -57,6 +67,11 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
         false => std::fs::read(path),
     };
     read.map_err(|error| Failure::Read { path: path.into(), error })
+}
+
+/// Reads a file of JSON.
+pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, Failure> {
+    Source { place: shown(path).into_owned(), bytes: read_file(path)? }.json()
 }
 
 /// A line with a mark below a column; of a long line, what is near.

@@ -273,9 +273,21 @@ mod reading_programs {
 
     #[test]
     fn objects_are_told_apart() {
-        let done = sandbpf_reading(&["disasm", "-"], b"\x7fELF\x02\x01\x01");
+        let done = sandbpf_reading(&["check", "-"], b"\x7fELF\x02\x01\x01");
         assert_eq!(done.code, Some(2));
         assert!(done.err.contains("<stdin>: this is an object file"), "{}", done.err);
+        assert!(refuse(&["run", CAPTURE, FILTER]).contains("this is a capture; the program comes before it"));
+        let object = "crates/elf/tests/data/counter.o";
+        let shown = succeed(&["disasm", object]);
+        assert!(shown.starts_with("; count (xdp)\n; map[fd:0] is events\n"), "{shown}");
+        // What is shown is read again.
+        let done = sandbpf_reading(&["disasm", "-"], shown.as_bytes());
+        let code =
+            |text: &str| text.lines().filter(|line| !line.starts_with(';')).collect::<Vec<_>>().join("\n");
+        assert_eq!(code(&done.out), code(&shown));
+        let error = refuse(&["disasm", object, "--program", "cuont"]);
+        assert!(error.contains("there is no program `cuont`; there are count"), "{error}");
+        assert!(refuse(&["disasm", FILTER, "--program", "count"]).contains("--program is for object files"));
     }
 
     #[test]

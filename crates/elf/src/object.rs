@@ -195,6 +195,20 @@ impl Object {
         &self.maps
     }
 
+    /// The map of this name, to be changed before it is made: loaders decide some sizes, and what is in a map of maps.
+    ///
+    /// ```
+    /// use sandbpf_elf::Object;
+    /// # let file = include_bytes!("../tests/data/counter.o");
+    /// let mut object = Object::parse(file)?;
+    /// object.map_mut("events").expect("a map").max_entries = 4096;
+    /// assert_eq!(object.map("events").unwrap().max_entries, 4096);
+    /// # Ok::<(), sandbpf_elf::ObjectError>(())
+    /// ```
+    pub fn map_mut(&mut self, name: &str) -> Option<&mut MapDef> {
+        self.maps.iter_mut().find(|map| map.name == name)
+    }
+
     pub(crate) fn maps_mut(&mut self) -> &mut [MapDef] {
         &mut self.maps
     }
@@ -228,6 +242,11 @@ impl Object {
     /// How many places in its instructions depend on the kernel's types (CO-RE).
     pub fn core_relocations(&self) -> usize {
         self.core.len()
+    }
+
+    /// The types of the object that stand for types of the kernel: those that such places name.
+    pub fn core_types(&self) -> impl Iterator<Item = TypeId> + '_ {
+        self.core.iter().map(|(_, _, record)| record.ty)
     }
 
     /// What the object expects from the kernel and did not get; loaders refuse an object for any of these.

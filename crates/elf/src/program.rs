@@ -21,9 +21,10 @@ pub struct ProgramEntry {
 }
 
 impl ProgramEntry {
-    /// Its type by the section's name; [`ProgramType::Unspec`] if the name says nothing.
+    /// Its type by the section's name, libbpf's or bpftrace's; [`ProgramType::Unspec`] if the name says nothing.
     pub fn program_type(&self) -> ProgramType {
-        self.kind.map_or(ProgramType::Unspec, |kind| kind.program_type)
+        let known = self.kind.map(|kind| kind.program_type);
+        known.or_else(|| SectionKind::bpftrace(&self.section)).unwrap_or(ProgramType::Unspec)
     }
 }
 

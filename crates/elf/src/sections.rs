@@ -44,6 +44,29 @@ impl SectionKind {
         longest.map(Row::kind)
     }
 
+    /// What bpftrace means by a section's name: `s_`, the probe, `_` and a number. It does not tell a loader, but sets the
+    /// type itself.
+    ///
+    /// ```
+    /// use sandbpf_elf::{ProgramType, SectionKind};
+    /// assert_eq!(SectionKind::bpftrace("s_kretprobe:vfs_read_1"), Some(ProgramType::Kprobe));
+    /// assert_eq!(SectionKind::bpftrace("s_interval_s_1_2"), Some(ProgramType::PerfEvent));
+    /// assert_eq!(SectionKind::bpftrace("kprobe/vfs_read"), None);
+    /// ```
+    pub fn bpftrace(section: &str) -> Option<ProgramType> {
+        let probe = section.strip_prefix("s_")?.split([':', '_']).next()?;
+        Some(match probe {
+            "kprobe" | "kretprobe" | "uprobe" | "uretprobe" | "usdt" | "BEGIN" | "END" => ProgramType::Kprobe,
+            "tracepoint" => ProgramType::Tracepoint,
+            "profile" | "interval" | "software" | "hardware" | "watchpoint" | "asyncwatchpoint" => {
+                ProgramType::PerfEvent
+            }
+            "rawtracepoint" => ProgramType::RawTracepoint,
+            "kfunc" | "kretfunc" | "fentry" | "fexit" | "iter" => ProgramType::Tracing,
+            _ => return None,
+        })
+    }
+
     /// The flags of loading that follow (`BPF_F_…`).
     pub fn program_flags(&self) -> u32 {
         u32::from(self.sleepable) << 4 | u32::from(self.fragments) << 5

@@ -1,6 +1,6 @@
 //! Why code was not loaded.
 
-use sandbpf_classic::{CheckError, TextError as ClassicTextError};
+use sandbpf_classic::CheckError;
 use sandbpf_isa::{DecodeError, ProgramError, TextError};
 
 use crate::{Dialect, KindName, VerifyError};
@@ -25,7 +25,7 @@ pub(crate) enum LoadErrorKind {
     #[error("no assembly: {0}")]
     Text(#[from] TextError),
     #[error("no classic program: {0}")]
-    ClassicText(#[from] ClassicTextError),
+    ClassicText(TextError),
     #[error("refused by the rules of {}: {error}", dialect_name(*dialect))]
     Check { dialect: Dialect, error: CheckError },
     #[error("{kind} programs are {expected}; this one is {found}")]

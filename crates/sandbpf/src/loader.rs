@@ -238,7 +238,9 @@ impl Loader {
     fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {
         let classic = match code {
             Code::Classic(insns) => return self.classic(kind, insns),
-            Code::Text(text) if kind == KindName::Seccomp => Some(sandbpf_classic::parse(text)?),
+            Code::Text(text) if kind == KindName::Seccomp => {
+                Some(sandbpf_classic::parse(text).map_err(LoadErrorKind::ClassicText)?)
+            }
             Code::Text(text) if kind == KindName::SocketFilter => match sandbpf_classic::parse(text) {
                 Ok(insns) => Some(insns),
                 // It may be assembly of the extended kind; if it is neither, that error speaks.

@@ -46,6 +46,8 @@ pub struct Maps {
 struct Inner {
     world: World,
     names: RwLock<HashMap<String, u32>>,
+    /// The maps that programs name by a number of their loader's, such as a file descriptor.
+    descriptors: RwLock<HashMap<i32, u32>>,
     environment: Environment,
     /// Programs whose callbacks may run later.
     images: Mutex<Vec<Weak<Image>>>,
@@ -102,10 +104,18 @@ impl Maps {
         Maps { inner: Arc::new(Inner { environment, world, ..Inner::default() }) }
     }
 
+    /// How many CPUs there are.
+    pub fn processors(&self) -> u32 {
+        self.inner.environment.cpus
+    }
+
     /// Creates a map, if Linux would. Programs name it by the number of maps that were there before.
     pub fn create(&self, spec: MapSpec) -> Result<Arc<Map>, MapError> {
         let (name, map_type) = (spec.name.clone(), spec.map_type.name());
-        let spec = spec.with_name(&kernel_name(&name));
+        let mut spec = spec.with_name(&kernel_name(&name));
+        if let Some(inner) = &mut spec.inner {
+            inner.name = kernel_name(&inner.name);
+        }
         let map = Map::create(spec, &self.inner.environment).map_err(|errno| MapError::Create {
             name: name.clone(),
             map_type,
@@ -117,6 +127,34 @@ impl Maps {
             names.entry(name).or_insert(number);
         }
         Ok(map)
+    }
+
+    /// Creates a map that programs name by this number, whatever maps there are: for code that a loader left its own
+    /// numbers in, such as file descriptors.
+    ///
+    /// ```
+    /// use sandbpf::maps::{MapSpec, MapType};
+    /// use sandbpf::{Buffer, Loader, Maps, Program};
+    /// let maps = Maps::new();
+    /// maps.create_as(17, MapSpec::new(MapType::Hash, 4, 8, 16))?;
+    /// let lookup = "*(u32 *)(r10 - 4) = 0\nr1 = map[fd:17]\nr2 = r10\nr2 += -4\ncall 1\nexit";
+    /// let program: Program<Buffer> = Loader::new().maps(&maps).load(lookup)?;
+    /// assert_eq!(program.run(&[])?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_as(&self, descriptor: i32, spec: MapSpec) -> Result<Arc<Map>, MapError> {
+        let map = self.create(spec)?;
+        let number = (0..self.inner.world.maps())
+            .rev()
+            .find(|&number| self.at(number).is_some_and(|other| Arc::ptr_eq(other, &map)));
+        let mut descriptors = self.inner.descriptors.write().unwrap_or_else(PoisonError::into_inner);
+        descriptors.extend(number.map(|number| (descriptor, number)));
+        Ok(map)
+    }
+
+    /// Whether programs name maps by numbers of their loader's.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        !self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// The map with this number.
@@ -199,11 +237,22 @@ impl Maps {
         &self.inner.world
     }
 
+    /// The map that an instruction of a program names.
+    pub fn named_by(&self, reference: MapRef) -> Option<&Arc<Map>> {
+        self.at(self.number_of(reference)?)
+    }
+
+    fn number_of(&self, reference: MapRef) -> Option<u32> {
+        let descriptors = self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner);
+        match reference {
+            MapRef::Fd(number) if !descriptors.is_empty() => descriptors.get(&number).copied(),
+            MapRef::Fd(number) | MapRef::Index(number) => u32::try_from(number).ok(),
+        }
+    }
+
     /// What a program loads where it names a map or a place in one.
     pub(crate) fn number(&self, value: Imm64) -> Option<u64> {
-        let number = |map| match map {
-            MapRef::Fd(number) | MapRef::Index(number) => u32::try_from(number).ok(),
-        };
+        let number = |map| self.number_of(map);
         match value {
             Imm64::Map(map) => number(map).filter(|&number| self.at(number).is_some()).map(address::map),
             Imm64::MapValue(map, at) => {

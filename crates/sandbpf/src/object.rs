@@ -89,10 +89,14 @@ impl ObjectSet {
         let mut numbers = Vec::new();
         let types = BtfTypes::new(object.target().cloned(), object.shared_btf().cloned());
         for def in object.maps() {
-            let Some(spec) = spec(def, &types)? else {
+            let Some(mut spec) = spec(def, &types)? else {
                 numbers.push(None);
                 continue;
             };
+            // As loaders do: an entry for each processor.
+            if spec.map_type == MapType::PerfEventArray && spec.max_entries == 0 {
+                spec.max_entries = maps.processors();
+            }
             let number = maps.iter().count() as u32;
             let map = maps.create(spec)?;
             if let Some(bytes) = &def.initial {
@@ -218,6 +222,16 @@ impl ObjectSet {
         Ok(())
     }
 
+    /// Why a map is not there.
+    fn unmade(&self, map: usize) -> String {
+        let Some(def) = self.object.maps().get(map) else { return format!("the object has no map {map}") };
+        let why = match def.inner.is_none() && matches!(def.map_type.0, 12 | 13) {
+            true => "its definition does not say what maps are in it",
+            false => "it is one that a loader makes only when it is asked to",
+        };
+        format!("map `{}` is not made: {why}", def.name)
+    }
+
     /// The program's instructions with the numbers of its maps.
     fn code(&self, program: &ObjectProgram) -> Result<Vec<u8>, ObjectSetError> {
         let mut code = program.insns.clone();
@@ -230,7 +244,7 @@ impl ObjectSet {
             let value = match &fixup.kind {
                 FixupKind::Map { map } | FixupKind::MapValue { map, .. } => {
                     let number = self.numbers.get(*map).copied().flatten();
-                    number.ok_or_else(|| unresolved(format!("map {map} of the object is not made")))?
+                    number.ok_or_else(|| unresolved(self.unmade(*map)))?
                 }
                 FixupKind::Kfunc { name, .. } => match kfuncs::named(name) {
                     Some((number, _)) => number as u32,
@@ -241,10 +255,16 @@ impl ObjectSet {
                 },
                 _ => continue,
             };
-            let at = fixup.insn * 8 + 4;
-            let place = code.get_mut(at..at + 4);
+            let at = fixup.insn * 8;
+            let place = code.get_mut(at..at + 8);
             let place = place.ok_or_else(|| unresolved("it lies outside the program".into()))?;
-            place.copy_from_slice(&value.to_le_bytes());
+            place[4..].copy_from_slice(&value.to_le_bytes());
+            if self.maps.has_descriptors() {
+                // Numbers of descriptors are somebody else's: an index is meant (`BPF_PSEUDO_MAP_IDX` for
+                // `BPF_PSEUDO_MAP_FD`, and the same for addresses of values).
+                const FD_TO_INDEX: u8 = 4 << 4;
+                place[1] += if place[1] >> 4 <= 2 { FD_TO_INDEX } else { 0 };
+            }
         }
         Ok(code)
     }
@@ -261,24 +281,36 @@ fn spec(def: &MapDef, types: &BtfTypes) -> Result<Option<MapSpec>, ObjectSetErro
     }
     let unknown = || ObjectSetError::MapType { name: def.name.clone(), number: def.map_type.0 };
     let map_type = def.map_type.known().ok_or_else(unknown)?;
-    if map_type == MapType::StructOps {
+    // What is in a map of maps that does not say, its loader knows; programs that do without it can be loaded.
+    let lacks_inner = matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) && def.inner.is_none();
+    if map_type == MapType::StructOps || lacks_inner {
         return Ok(None);
     }
-    let mut spec = MapSpec::new(map_type, def.key_size, def.value_size, def.max_entries)
+    // A ring buffer has no values, and those of a perf event array are descriptors. Who gives the type of one says what
+    // the records are, for tools that make types of it; Cilium's loader ignores the size, and so do we.
+    let names_records = def.value_type != 0 && def.value_size != 4;
+    let (names_records, key_size, value_size) = match map_type {
+        MapType::Ringbuf if def.value_type != 0 => (true, def.key_size, 0),
+        MapType::PerfEventArray if names_records => (true, 4, 4),
+        _ => (false, def.key_size, def.value_size),
+    };
+    let mut spec = MapSpec::new(map_type, key_size, value_size, def.max_entries)
         .with_flags(def.flags)
         .with_name(&def.name);
     spec.map_extra = def.extra;
     let (key_type, value_type) = def.kernel_types();
-    if (key_type, value_type) != (0, 0) {
+    if (key_type, value_type) != (0, 0) && !names_records {
         let key = Some(def.key_size).filter(|_| key_type != 0);
         spec.btf = Some(BtfSizes { key, value: def.value_size });
     }
-    if value_type != 0 {
+    if value_type != 0 && !names_records {
         let fields = types.special_fields(TypeRef::program(value_type));
         spec.fields = fields.iter().filter_map(known_field).collect();
     }
     if let Some(inner) = &def.inner {
-        spec.inner = self::spec(inner, types)?.map(Box::new);
+        // Nobody looks for these by their names, which are as short as the kernel wants them.
+        spec.inner =
+            self::spec(inner, types)?.map(|inner_spec| Box::new(inner_spec.with_name(&inner.kernel_name)));
     }
     Ok(Some(spec))
 }

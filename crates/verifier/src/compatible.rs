@@ -17,7 +17,9 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
         refuse!(TooBig, "too many subprograms");
     }
     rights(env)?;
-    if program.functions().len() > 1 && !env.program.powers.bpf {
+    let calls_kernel = |insn: &Insn| matches!(insn, Insn::Call { callee: Callee::Kfunc { .. } });
+    let functions = program.functions().len() > 1 || program.insns().iter().any(calls_kernel);
+    if functions && !env.program.powers.bpf {
         refuse!(
             Perm,
             "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
@@ -71,7 +73,7 @@ fn callx(program: &Program) -> Check {
     Ok(())
 }
 
-/// Which program types need which rights.
+/// Which program types need which rights (`is_net_admin_prog_type`, `is_perfmon_prog_type`).
 fn rights(env: &Environment<'_>) -> Check {
     use ProgramType as T;
     let program = &env.program;
@@ -79,23 +81,26 @@ fn rights(env: &Environment<'_>) -> Check {
     if !program.powers.bpf && !matches!(of, T::SocketFilter | T::CgroupSkb) {
         refuse!(Perm, "programs of this type are for loaders with CAP_BPF");
     }
-    let net = !matches!(
+    let net = matches!(
         of,
-        T::SocketFilter
-            | T::CgroupSkb
-            | T::Kprobe
-            | T::Tracepoint
-            | T::PerfEvent
-            | T::RawTracepoint
-            | T::RawTracepointWritable
-            | T::Tracing
-            | T::StructOps
-            | T::Lsm
-            | T::Ext
-            | T::Syscall
-            | T::LircMode2
+        T::SchedCls
+            | T::SchedAct
+            | T::Xdp
+            | T::LwtIn
+            | T::LwtOut
+            | T::LwtXmit
+            | T::LwtSeg6local
+            | T::SkSkb
+            | T::SkMsg
+            | T::FlowDissector
             | T::CgroupDevice
+            | T::CgroupSock
+            | T::CgroupSockAddr
+            | T::CgroupSockopt
             | T::CgroupSysctl
+            | T::SockOps
+            | T::Ext
+            | T::Netfilter
     );
     if net && !env.net_admin {
         refuse!(Perm, "programs of this type are for loaders with CAP_NET_ADMIN");

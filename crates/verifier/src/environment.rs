@@ -308,9 +308,9 @@ impl<'e> Environment<'e> {
             uninit_stack: perfmon,
             spec_v1: perfmon,
             spec_v4: perfmon,
-            strict: self.flags.strict_alignment,
-            check_invariants: self.flags.test_reg_invariants,
-            test_state_freq: self.flags.test_state_freq,
+            strict: self.flags.strict_alignment && !self.flags.any_alignment,
+            check_invariants: powers.bpf && self.flags.test_reg_invariants,
+            test_state_freq: powers.bpf && self.flags.test_state_freq,
         }
     }
 }

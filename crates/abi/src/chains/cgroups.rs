@@ -6,22 +6,13 @@ use crate::availability::Chain;
 use crate::availability::Condition::*;
 use crate::availability::Rule::*;
 use crate::helpers::*;
+use crate::list::join;
 
 /// What is refused after the fact cannot be refused: no value for the caller.
-pub(crate) static WITHOUT_RETVAL: &[At] = &[
-    At::CGROUP_INET_INGRESS,
-    At::CGROUP_INET_EGRESS,
-    At::CGROUP_SOCK_OPS,
-    At::CGROUP_UDP4_RECVMSG,
-    At::CGROUP_UDP6_RECVMSG,
-    At::CGROUP_UNIX_RECVMSG,
-    At::CGROUP_INET4_GETPEERNAME,
-    At::CGROUP_INET6_GETPEERNAME,
-    At::CGROUP_UNIX_GETPEERNAME,
-    At::CGROUP_INET4_GETSOCKNAME,
-    At::CGROUP_INET6_GETSOCKNAME,
-    At::CGROUP_UNIX_GETSOCKNAME,
-];
+pub(crate) static WITHOUT_RETVAL: &[At] = &join::<_, 12>(
+    At(0),
+    &[&[At::CGROUP_INET_INGRESS, At::CGROUP_INET_EGRESS, At::CGROUP_SOCK_OPS], At::AFTER_THE_FACT],
+);
 
 /// What control groups offer.
 pub(crate) static CGROUP_COMMON: Chain = Chain {

@@ -21,7 +21,6 @@
 
 mod assembly;
 mod bpf_asm;
-mod error;
 mod labels;
 mod lex;
 mod listing;
@@ -30,7 +29,7 @@ mod seccomp_tools;
 
 use alloc::{string::String, vec::Vec};
 
-pub use error::TextError;
+pub use sandbpf_isa::TextError;
 
 use crate::ClassicInsn;
 

@@ -39,8 +39,8 @@ struct Refused {
 }
 
 pub(crate) fn run(args: &Check, out: &mut impl Write) -> Result<Answer, Failure> {
-    let source = Source::read(args.program.as_deref(), &args.code)?;
-    let verdict = match Program::parse(&source, args.code.form) {
+    let source = Source::read(args.given.program.as_deref(), &args.given.code)?;
+    let verdict = match Program::parse(&source, args.given.code.form) {
         Ok(Program::Classic(insns)) => filter(&insns, args),
         Ok(Program::Extended(program)) => Verdict {
             language: "extended",

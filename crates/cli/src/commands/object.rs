@@ -1,8 +1,9 @@
 //! `sandbpf object`: what an object file holds.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use sandbpf::isa::{self, Callee, Insn};
+use sandbpf::isa::{self, Callee, Imm64, Insn, MapRef};
 use sandbpf::object::{MapDef, Object, ProgramEntry};
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ struct Contents {
     license: String,
     programs: Vec<Program>,
     maps: Vec<Map>,
+    /// Numbers by which instructions name maps that the object does not define; its loader knows them.
+    undefined_maps: Vec<i32>,
     core_relocations: usize,
     /// What the object needs of a kernel and nobody gave.
     missing: Vec<String>,
@@ -53,6 +56,7 @@ pub(crate) fn run(args: &ObjectFile, out: &mut impl Write) -> Result<Answer, Fai
         license: object.license().into(),
         programs: object.entries().iter().map(|entry| program(&object, entry)).collect(),
         maps: object.maps().iter().map(map).collect(),
+        undefined_maps: undefined_maps(&object),
         core_relocations: object.core_relocations(),
         missing: object.missing().map(ToString::to_string).collect(),
     };
@@ -61,6 +65,22 @@ pub(crate) fn run(args: &ObjectFile, out: &mut impl Write) -> Result<Answer, Fai
         Format::Text => contents.show(out)?,
     }
     Ok(Answer::Yes)
+}
+
+/// The numbers of maps in instructions that the object says nothing about, as bpftrace leaves them.
+fn undefined_maps(object: &Object) -> Vec<i32> {
+    let mut numbers = BTreeSet::new();
+    for linked in object.programs().flatten() {
+        let Ok(program) = isa::decode(&linked.insns) else { continue };
+        for (at, insn) in program.insns().iter().enumerate() {
+            if let Insn::LoadImm { value: Imm64::Map(MapRef::Fd(number)), .. } = *insn
+                && !linked.fixups.iter().any(|fixup| fixup.insn == program.slot(isa::Pc(at as u32)) as usize)
+            {
+                numbers.insert(number);
+            }
+        }
+    }
+    numbers.into_iter().collect()
 }
 
 fn program(object: &Object, entry: &ProgramEntry) -> Program {
@@ -141,6 +161,14 @@ impl Contents {
         for Map { name, map_type, key_size, value_size, max_entries, flags, .. } in &self.maps {
             write!(out, "map {name}: {map_type}, {key_size} -> {value_size} bytes, {max_entries} entries")?;
             writeln!(out, "{}", if *flags == 0 { String::new() } else { format!(", flags {flags:#x}") })?;
+        }
+        if !self.undefined_maps.is_empty() {
+            let numbers: Vec<String> = self.undefined_maps.iter().map(ToString::to_string).collect();
+            writeln!(
+                out,
+                "maps without a definition: {}; run --define-maps says what they are",
+                numbers.join(", ")
+            )?;
         }
         if self.core_relocations > 0 {
             writeln!(out, "{} relocations to a kernel's types", self.core_relocations)?;

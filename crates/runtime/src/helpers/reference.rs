@@ -25,6 +25,7 @@ impl Backing {
             probe::HELPERS,
             route::HELPERS,
             socket::HELPERS,
+            socket::STRUCTURES,
             sockmap::HELPERS,
             task::HELPERS,
             trace::HELPERS,

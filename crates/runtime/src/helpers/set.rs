@@ -80,6 +80,7 @@ impl HelperSet {
             refused::HELPERS,
             acts::HELPERS,
             socket::HELPERS,
+            socket::STRUCTURES,
             trace::HELPERS,
             dynptr::HELPERS,
         ];

@@ -54,50 +54,39 @@ crate::helpers! {
         fail(EINVAL)
     }
 
-    /// The socket as a TCP socket over IPv6, if it is one; what the host describes has no kernel structures.
-    136 fn skc_to_tcp6_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as a TCP socket, if it is one.
-    137 fn skc_to_tcp_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as one that waits for its end, if it is one.
-    138 fn skc_to_tcp_timewait_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as a request, if it is one.
-    139 fn skc_to_tcp_request_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as a UDP socket over IPv6, if it is one.
-    140 fn skc_to_udp6_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket of a file, if it has one.
-    162 fn sock_from_file(_machine, _file: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as a UNIX socket, if it is one.
-    178 fn skc_to_unix_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
-    /// The socket as one of MPTCP, if it is one.
-    196 fn skc_to_mptcp_sock(_machine, _socket: Scalar) {
-        Ok(0)
-    }
-
     /// A SYN cookie for a connection to a socket that listens: without one there is none.
     110 fn tcp_gen_syncookie(_machine, _socket: Scalar, _ip: Scalar, _ip_len: Scalar, _th: Scalar, _th_len: Scalar) {
         fail(ENOENT)
     }
+}
+
+/// Helpers that give a structure of the kernel for a socket or file. What the host describes has none, so all give null.
+macro_rules! structures {
+    ($( $(#[doc = $doc:literal])* $id:literal $name:ident; )*) => {
+        crate::helpers! {
+            pub(super) static STRUCTURES;
+            $( $(#[doc = $doc])* $id fn $name(_machine, _of: Scalar) { Ok(0) } )*
+        }
+    };
+}
+
+structures! {
+    /// The socket as a TCP socket over IPv6, if it is one.
+    136 skc_to_tcp6_sock;
+    /// The socket as a TCP socket, if it is one.
+    137 skc_to_tcp_sock;
+    /// The socket as one that waits for its end, if it is one.
+    138 skc_to_tcp_timewait_sock;
+    /// The socket as a request, if it is one.
+    139 skc_to_tcp_request_sock;
+    /// The socket as a UDP socket over IPv6, if it is one.
+    140 skc_to_udp6_sock;
+    /// The socket of a file, if it has one.
+    162 sock_from_file;
+    /// The socket as a UNIX socket, if it is one.
+    178 skc_to_unix_sock;
+    /// The socket as one of MPTCP, if it is one.
+    196 skc_to_mptcp_sock;
 }
 
 /// The identifier at a level; of the group itself if there is none so deep.

@@ -57,8 +57,7 @@ fn answer(result: Result<u64, No>) -> HelperResult {
 fn compare(machine: &mut Machine<'_>, a: u64, b: u64, change: fn(u8) -> u8) -> Result<u64, No> {
     let (a, b) = (Text::at(machine, a)?, Text::at(machine, b)?);
     for at in 0..LONGEST {
-        // The kernel's characters have a sign.
-        let (x, y) = (change(a.byte(machine, at)?) as i8, change(b.byte(machine, at)?) as i8);
+        let (x, y) = (change(a.byte(machine, at)?), change(b.byte(machine, at)?));
         match x.cmp(&y) {
             std::cmp::Ordering::Less => return Ok(-1i64 as u64),
             std::cmp::Ordering::Greater => return Ok(1),
@@ -67,6 +66,14 @@ fn compare(machine: &mut Machine<'_>, a: u64, b: u64, change: fn(u8) -> u8) -> R
         }
     }
     Err(No::Errno(E2BIG))
+}
+
+/// The lower case of a letter, as the kernel has it: of Latin-1.
+fn lower(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' | 0xc0..=0xd6 | 0xd8..=0xde => byte + 0x20,
+        _ => byte,
+    }
 }
 
 /// What looking at so many bytes means when nothing was found in them.
@@ -156,8 +163,7 @@ fn last(machine: &mut Machine<'_>, text: u64, wanted: u32) -> Result<u64, No> {
     let (text, mut found) = (Text::at(machine, text)?, Err(No::Errno(ENOENT)));
     for at in 0..LONGEST {
         let byte = text.byte(machine, at)?;
-        // The wanted number is compared with a character, which has a sign.
-        if i32::from(byte as i8) == wanted as i32 {
+        if u32::from(byte) == wanted {
             found = Ok(at);
         }
         if byte == 0 {
@@ -209,7 +215,7 @@ kfuncs! {
     }
 
     fn bpf_strcasecmp(machine, a, b) {
-        answer(compare(machine, a, b, |byte| byte.to_ascii_lowercase()))
+        answer(compare(machine, a, b, lower))
     }
 
     fn bpf_strlen(machine, text) {

@@ -102,7 +102,7 @@ impl Report for Lines {
 #[derive(Debug, thiserror::Error)]
 pub enum VectorsError {
     /// A file cannot be read.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: cannot read: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -3,10 +3,11 @@
 use sandbpf_isa::{AddressSpace, AluOp, Operand, Reg as R, Size, UnaryOp, Width};
 
 use super::Name;
+use super::pointer::Move;
 use crate::domain::Scalar;
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
-use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Flags, Kind, Reg};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Kind, Reg};
 
 /// How many bits a register needs (`get_reg_width`).
 pub(crate) fn width_of(reg: &Reg) -> u32 {
@@ -39,7 +40,8 @@ impl Verifier<'_> {
                 match (width, from) {
                     (Width::W64, None) => {
                         self.link(src);
-                        let copy = *self.reg(src);
+                        let mut copy = *self.reg(src);
+                        copy.num.settle();
                         self.set(dst, copy);
                         Ok(())
                     }
@@ -187,11 +189,12 @@ impl Verifier<'_> {
         if left.kind == Kind::Arena {
             return Ok(());
         }
+        let step = Move { op, width, dst, src, reversed: false };
         let right = match src {
             Operand::Imm(imm) => {
                 let right = Reg::known(imm as i64 as u64);
                 if !left.is_scalar() {
-                    return self.adjust_pointer(op, width, dst, left, right, false);
+                    return self.adjust_pointer(step, left, right);
                 }
                 right
             }
@@ -208,11 +211,11 @@ impl Verifier<'_> {
                     }
                     // A number plus a pointer.
                     self.needs_precise(dst)?;
-                    return self.adjust_pointer(op, width, dst, right, left, true);
+                    return self.adjust_pointer(Move { reversed: true, ..step }, right, left);
                 }
                 if !left.is_scalar() {
                     self.needs_precise(src)?;
-                    return self.adjust_pointer(op, width, dst, left, right, false);
+                    return self.adjust_pointer(step, left, right);
                 }
                 if left.precise {
                     self.needs_precise(src)?;
@@ -220,7 +223,7 @@ impl Verifier<'_> {
                 right
             }
         };
-        self.sanitize_numbers(op)?;
+        self.sanitize_numbers(&step)?;
         let mut left = left;
         if matches!(op, AluOp::And | AluOp::Or) && right.num.is_const() {
             left = self.fork_sign(dst, left)?;
@@ -282,11 +285,6 @@ impl Verifier<'_> {
         self.set(dst, ones);
         Ok(ones)
     }
-
-    /// Arithmetic whose result a guess may get wrong is refused where guesses matter and it cannot be masked.
-    fn sanitize_numbers(&mut self, _op: AluOp) -> Check {
-        Ok(())
-    }
 }
 
 /// How far an addition or subtraction moves a number, if that can be followed.
@@ -297,9 +295,4 @@ fn distance(op: AluOp, width: Width, left: &Reg, right: &Reg) -> Option<i32> {
         Width::W32 => right.num.const_at(width)? as u32 as i32,
     };
     if op == AluOp::Sub { by.checked_neg() } else { Some(by) }
-}
-
-/// A number that is used as a pointer's offset, for messages and bounds.
-pub(crate) fn plain(num: Scalar) -> Reg {
-    Reg { kind: Kind::Scalar, flags: Flags::NONE, num, ..Reg::UNINIT }
 }

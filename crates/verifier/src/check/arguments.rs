@@ -154,6 +154,10 @@ impl Verifier<'_> {
                 "sock_common"
             }
             ArgSpec::SocketOrNull => "sock",
+            ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => {
+                // The kernel has no type to compare it with, and says so.
+                refuse!(Fault, "verifier bug: missing arg compatible BTF ID");
+            }
             _ => return Ok(()),
         };
         self.check_object_type(&reg, number, target, wanted, spec)
@@ -473,7 +477,7 @@ const ANY_TYPE: TypeRef = TypeRef { btf: 0, id: 0 };
 fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
     const NONE: Flags = Flags::NONE;
     const STACK: (Kind, Flags) = (Kind::Stack, NONE);
-    const MAP_KEYS: &[(Kind, Flags)] = &[
+    const MEMORY: &[(Kind, Flags)] = &[
         STACK,
         (Kind::Packet, NONE),
         (Kind::PacketMeta, NONE),
@@ -500,24 +504,18 @@ fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
     match spec {
         ArgSpec::Context | ArgSpec::ContextOrNull => &[(Kind::Context, NONE)],
         ArgSpec::Map => &[(Kind::Map(0), NONE)],
-        ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => &[
-            STACK,
-            (Kind::Packet, NONE),
-            (Kind::PacketMeta, NONE),
-            (Kind::MapKey(0), NONE),
-            (Kind::MapValue(0), NONE),
-            (Kind::Mem(0), NONE),
-            (Kind::Mem(0), Flags::RINGBUF),
-            (Kind::Buf, NONE),
-        ],
-        ArgSpec::ReadMem
+        ArgSpec::MapKey
+        | ArgSpec::MapValue
+        | ArgSpec::MapValueOrNull
+        | ArgSpec::NewMapValue
+        | ArgSpec::ReadMem
         | ArgSpec::ReadMemOrNull
         | ArgSpec::UpdateMem
         | ArgSpec::UpdateMemOrNull
         | ArgSpec::WriteMem
         | ArgSpec::FixedMem(_)
         | ArgSpec::FixedUpdate(_)
-        | ArgSpec::FixedWrite(_) => MAP_KEYS,
+        | ArgSpec::FixedWrite(_) => MEMORY,
         ArgSpec::MemLen | ArgSpec::MemLenOrZero | ArgSpec::AllocLen | ArgSpec::Anything | ArgSpec::Scalar => {
             &[(Kind::Scalar, NONE)]
         }

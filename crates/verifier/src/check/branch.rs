@@ -65,9 +65,7 @@ impl Verifier<'_> {
                 self.needs_precise(rhs)?;
             }
             let (follow, guessed) = if taken { (to, next) } else { (next, to) };
-            if !self.rights.spec_v1 {
-                self.push(guessed, self.pc, true)?;
-            }
+            self.guess(guessed, lhs, rhs)?;
             return Ok(Go::To(follow));
         }
         self.fork(cond, width, lhs, rhs, to, left, right)?;

@@ -4,6 +4,7 @@ use sandbpf_abi::{self as abi, ArgSpec, Effect, HelperSpec, ProgramType, RetSpec
 use sandbpf_isa::{Callee, Pc, Reg as R};
 
 use super::arguments::{Arguments, acquires, register};
+use super::known::TailMap;
 use crate::environment::{FieldKind, KptrKind, MapShape, TypeRef, map_type as m};
 use crate::error::{Check, refuse};
 use crate::explore::{Go, Verifier};
@@ -142,7 +143,16 @@ impl Verifier<'_> {
 
     /// A tail call whose program is known by its index.
     fn note_tail_call(&mut self, found: &Arguments) -> Check {
-        let Some(map) = found.map else { return Ok(()) };
+        let of_programs = |map: &u16| self.env.maps[usize::from(*map)].map_type == m::PROG_ARRAY;
+        let Some(map) = found.map.filter(of_programs) else {
+            refuse!(Inval, "expected prog array map for tail call");
+        };
+        let known = &mut self.known.tail_maps[self.pc.index()];
+        *known = match *known {
+            None => Some(TailMap::One(map)),
+            Some(TailMap::One(before)) if before == map => Some(TailMap::One(map)),
+            Some(_) => Some(TailMap::Several),
+        };
         let entries = u64::from(self.env.maps[usize::from(map)].max_entries);
         if self.reg(R::R3).num.const_value().is_some_and(|index| index < entries)
             && self.reg(R::R3).is_scalar()

@@ -31,13 +31,37 @@ pub(crate) struct Known {
     pub(crate) explores_limits: bool,
     /// How arithmetic on pointers must be masked against guessing, where it must.
     pub(crate) masked: Vec<Option<Mask>>,
+    /// Which map a tail call takes its program from (`map_ptr_state`).
+    pub(crate) tail_maps: Vec<Option<TailMap>>,
 }
 
-/// How arithmetic on a pointer is masked.
+/// Where a tail call takes its program from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TailMap {
+    /// From this map on all paths.
+    One(u16),
+    /// From several maps.
+    Several,
+}
+
+/// How arithmetic on a pointer is masked: an instruction has one mask for all paths (`alu_state`, `alu_limit`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mask {
-    pub(crate) state: u8,
+    /// What the masked number is; `None` for arithmetic on numbers alone, which is not masked.
+    pub(crate) of: Option<Masked>,
+    /// How far the pointer may move.
     pub(crate) limit: u32,
+}
+
+/// The number that is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Masked {
+    /// It is below zero.
+    pub(crate) negative: bool,
+    /// It is a constant.
+    pub(crate) constant: bool,
+    /// It is in the destination, and the pointer in the source.
+    pub(crate) reversed: bool,
 }
 
 impl Known {
@@ -55,6 +79,7 @@ impl Known {
             is_callback: vec![false; functions],
             explores_limits: false,
             masked: vec![None; insns],
+            tail_maps: vec![None; insns],
         }
     }
 

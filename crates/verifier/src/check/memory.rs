@@ -48,7 +48,9 @@ impl Verifier<'_> {
             aligned: false,
             extend,
         })?;
-        self.same_pointer(&pointer, true)
+        self.same_pointer(&pointer, true)?;
+        self.reg_mut(dst).num.settle();
+        Ok(())
     }
 
     pub(super) fn check_store(&mut self, size: Size, base: R, off: i16, src: Operand) -> Check {

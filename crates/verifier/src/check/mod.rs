@@ -22,6 +22,7 @@ pub(crate) mod pointer;
 pub(crate) mod range;
 pub(crate) mod references;
 pub(crate) mod special;
+pub(crate) mod speculation;
 pub(crate) mod stack;
 
 use sandbpf_isa::{Insn, Reg as R};
@@ -33,7 +34,10 @@ use crate::state::{Kind, Reg};
 impl Verifier<'_> {
     /// Looks at the current instruction: refuses it, or changes the current state as it does (`do_check_insn`).
     pub(crate) fn check_insn(&mut self) -> Check<Go> {
-        self.known.reached[self.pc.index()] = true;
+        if !self.cur.speculative {
+            // What only guesses reach stays dead: it is never run for good.
+            self.known.reached[self.pc.index()] = true;
+        }
         match self.program.insns()[self.pc.index()] {
             Insn::Alu { op, width, dst, src } => self.check_alu(op, width, dst, src)?,
             Insn::Unary { op, dst } => self.check_unary(op, dst)?,
@@ -117,11 +121,6 @@ impl Verifier<'_> {
     /// Whether it is a pointer that this loader must not see (`is_pointer_value`).
     pub(crate) fn is_secret(&self, reg: R) -> bool {
         !self.rights.ptr_leaks && !self.reg(reg).is_scalar()
-    }
-
-    /// Whether locks of any kind are held, or the processor may not be left.
-    pub(crate) fn in_rcu(&self) -> bool {
-        self.cur.rcu > 0 || !self.in_sleepable()
     }
 
     pub(crate) fn in_sleepable(&self) -> bool {

@@ -5,7 +5,7 @@ use sandbpf_isa::Reg as R;
 
 use super::memory::Access;
 use super::{Name, names};
-use crate::environment::TypeRef;
+use crate::environment::{TypeRef, map_type as m};
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
 use crate::state::{Flags, Kind, Reg};
@@ -203,19 +203,23 @@ impl Verifier<'_> {
         let Some(types) = self.env.types else {
             refuse!(NotSupp, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
         };
-        let Some(target) = types.kernel_struct("bpf_map") else {
-            refuse!(NotSupp, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
+        let map_type = match reg.kind {
+            Kind::Map(map) => self.env.maps[usize::from(map)].map_type,
+            _ => 0,
+        };
+        let found = struct_of(map_type).and_then(|name| Some((name, types.kernel_struct(name)?)));
+        let Some((name, target)) = found else {
+            refuse!(NotSupp, "map_ptr access not supported for map type {map_type}");
         };
         if !self.rights.ptr_leaks {
-            refuse!(Perm, "'struct bpf_map' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN");
+            refuse!(Perm, "'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN");
         }
         if off < 0 {
-            refuse!(Acces, "{} is bpf_map invalid negative access: off={off}", Name(access.base));
+            refuse!(Acces, "{} is {name} invalid negative access: off={off}", Name(access.base));
         }
         if access.write {
-            refuse!(Acces, "only read from bpf_map is supported");
+            refuse!(Acces, "only read from {name} is supported");
         }
-        let _ = reg;
         let member = match types.member(target, off as u32, access.bytes()) {
             Ok(member) => member,
             Err(message) => refuse!(Acces, "{message}"),
@@ -251,4 +255,30 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+/// The kernel's struct for maps of this type; what all have in common, `struct bpf_map`, is its first member
+/// (`map_btf_id`).
+fn struct_of(map_type: u32) -> Option<&'static str> {
+    Some(match map_type {
+        m::ARRAY | m::PROG_ARRAY | m::PERF_EVENT_ARRAY => "bpf_array",
+        m::PERCPU_ARRAY | m::CGROUP_ARRAY | m::ARRAY_OF_MAPS => "bpf_array",
+        m::HASH | m::PERCPU_HASH | m::LRU_HASH | m::LRU_PERCPU_HASH | m::HASH_OF_MAPS => "bpf_htab",
+        m::STACK_TRACE => "bpf_stack_map",
+        m::LPM_TRIE => "lpm_trie",
+        m::DEVMAP | m::DEVMAP_HASH => "bpf_dtab",
+        m::SOCKMAP => "bpf_stab",
+        m::SOCKHASH => "bpf_shtab",
+        m::CPUMAP => "bpf_cpu_map",
+        m::XSKMAP => "xsk_map",
+        m::CGROUP_STORAGE | m::PERCPU_CGROUP_STORAGE => "bpf_cgroup_storage_map",
+        m::REUSEPORT_SOCKARRAY => "reuseport_array",
+        m::QUEUE | m::STACK => "bpf_queue_stack",
+        m::SK_STORAGE | m::INODE_STORAGE | m::TASK_STORAGE | m::CGRP_STORAGE => "bpf_local_storage_map",
+        m::STRUCT_OPS => "bpf_struct_ops_map",
+        m::RINGBUF | m::USER_RINGBUF => "bpf_ringbuf_map",
+        m::BLOOM_FILTER => "bpf_bloom_filter",
+        m::ARENA => "bpf_arena",
+        _ => return None,
+    })
 }

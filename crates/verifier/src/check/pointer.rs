@@ -1,6 +1,6 @@
 //! Arithmetic on pointers: which kinds take part, and where the result may point (`adjust_ptr_min_max_vals`).
 
-use sandbpf_isa::{AluOp, Reg as R, Width};
+use sandbpf_isa::{AluOp, Operand, Reg as R, Width};
 
 use super::{Name, names};
 use crate::domain::Scalar;
@@ -11,17 +11,33 @@ use crate::state::{Kind, Reg};
 /// No pointer may be moved further than this.
 pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
 
+/// An operation of arithmetic, as its instruction gives it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move {
+    pub(crate) op: AluOp,
+    pub(crate) width: Width,
+    pub(crate) dst: R,
+    pub(crate) src: Operand,
+    /// The number is in the destination and the pointer in the source.
+    pub(crate) reversed: bool,
+}
+
+impl Move {
+    /// The register of the number, if it is in one.
+    pub(crate) fn number(&self) -> R {
+        if self.reversed { self.dst } else { self.src.reg().unwrap_or(self.dst) }
+    }
+
+    /// The register of the pointer.
+    pub(crate) fn pointer(&self) -> R {
+        if self.reversed { self.src.reg().unwrap_or(self.dst) } else { self.dst }
+    }
+}
+
 impl Verifier<'_> {
-    /// `dst = pointer op number`; `reversed` if the number stood on the left.
-    pub(super) fn adjust_pointer(
-        &mut self,
-        op: AluOp,
-        width: Width,
-        dst: R,
-        pointer: Reg,
-        number: Reg,
-        reversed: bool,
-    ) -> Check {
+    /// What a pointer becomes that is moved by a number.
+    pub(super) fn adjust_pointer(&mut self, step: Move, pointer: Reg, number: Reg) -> Check {
+        let Move { op, width, dst, reversed, .. } = step;
         let num = &number.num;
         let known = num.is_const();
         if (known && (num.smin != num.smax || num.umin != num.umax))
@@ -67,8 +83,8 @@ impl Verifier<'_> {
         }
         is_sane(&number, &pointer)?;
         is_sane(&pointer, &pointer)?;
-        self.sanitize_pointer(op, dst, &pointer, &number, reversed)?;
         let mut result = Reg { precise: self.reg(dst).precise, frame: pointer.frame, ..pointer };
+        let window = self.open_window(&step, &pointer, &number)?;
         if !reversed {
             result.precise = pointer.precise;
         }
@@ -91,9 +107,9 @@ impl Verifier<'_> {
         }
         is_sane(&result, &pointer)?;
         result.num.sync();
-        self.sanitize_bounds(dst, &result)?;
         self.set(dst, result);
-        Ok(())
+        self.sanitize_bounds(dst)?;
+        self.close_window(&step, window)
     }
 
     fn add(&mut self, result: &mut Reg, pointer: &Reg, num: &Scalar) {
@@ -149,21 +165,6 @@ impl Verifier<'_> {
                 result.range = 0;
             }
         }
-    }
-
-    fn sanitize_pointer(
-        &mut self,
-        _op: AluOp,
-        _dst: R,
-        _pointer: &Reg,
-        _number: &Reg,
-        _reversed: bool,
-    ) -> Check {
-        Ok(())
-    }
-
-    fn sanitize_bounds(&mut self, _dst: R, _result: &Reg) -> Check {
-        Ok(())
     }
 }
 

@@ -68,16 +68,6 @@ impl Verifier<'_> {
         self.known.stack_depth[function] = self.known.stack_depth[function].max(depth);
     }
 
-    /// What a byte becomes that is written with nothing in particular.
-    fn misc(&self, before: Byte) -> Byte {
-        // Where bytes never written may be read they need not be told apart from others.
-        match before {
-            Byte::Zero => Byte::Zero,
-            Byte::Invalid if self.rights.uninit_stack => Byte::Invalid,
-            _ => Byte::Misc,
-        }
-    }
-
     pub(super) fn write_stack(&mut self, access: &Access, off: i32) -> Check {
         let reg = *self.reg(access.base);
         let frame = self.frame_of(&reg);
@@ -160,12 +150,11 @@ impl Verifier<'_> {
 
     /// Puts a register into the upper `size` bytes of a slot (`save_register_state`).
     fn spill(&mut self, frame: usize, at: usize, reg: Reg, size: usize) {
-        let rest: [Byte; 8] = std::array::from_fn(|i| self.misc(self.cur.frames[frame].stack[at].bytes[i]));
         let slot = &mut self.cur.frame_mut(frame).stack[at];
         slot.reg = reg;
         // The bytes of the value are those at the lowest addresses.
         for (i, byte) in slot.bytes.iter_mut().enumerate() {
-            *byte = if i >= 8 - size { Byte::Spill } else { rest[i] };
+            *byte = if i >= 8 - size { Byte::Spill } else { beside(*byte) };
         }
     }
 
@@ -457,6 +446,15 @@ pub(crate) struct Raw {
     pub(crate) is_raw: bool,
     pub(crate) base: Option<R>,
     pub(crate) size: i32,
+}
+
+/// What a byte of a slot becomes that is beside what was spilled there (`mark_stack_slot_misc`).
+fn beside(before: Byte) -> Byte {
+    match before {
+        // What was never written is not there to be read, whoever asks.
+        Byte::Zero | Byte::Invalid => before,
+        _ => Byte::Misc,
+    }
 }
 
 /// Whether a pointer survives on the stack (`is_spillable_regtype`).

@@ -85,8 +85,8 @@ pub(crate) struct Verifier<'v> {
     step_written: bool,
     pending: Vec<Pending>,
     pub(crate) kept: Vec<Option<Box<Kept>>>,
-    /// The states kept at each instruction, the newest last.
-    at: Vec<Vec<StateId>>,
+    /// The states that were kept, by instruction and caller: in so many buckets, each with the newest last.
+    buckets: Vec<Vec<StateId>>,
     kept_now: u32,
     retired_now: u32,
     backedges_now: u32,
@@ -117,7 +117,7 @@ impl<'v> Verifier<'v> {
             step_written: false,
             pending: Vec::new(),
             kept: Vec::new(),
-            at: vec![Vec::new(); insns],
+            buckets: vec![Vec::new(); program.slot_count() as usize],
             kept_now: 0,
             retired_now: 0,
             backedges_now: 0,
@@ -155,9 +155,9 @@ impl<'v> Verifier<'v> {
                 continue;
             }
             self.log.all_changed();
-            let finished = self.end_path().and_then(|()| {
+            let finished = self.end_path().map(|()| {
                 self.life.update(self.program, &self.graph, &self.cur);
-                Ok(self.pop())
+                self.pop()
             });
             match finished {
                 Ok(true) => print_state = true,
@@ -236,6 +236,7 @@ impl<'v> Verifier<'v> {
             Err(_) if recoverable && self.cur.speculative => {
                 // The guess is never made: a barrier stands before the instruction.
                 self.known.stops_speculation[pc.index()] = true;
+                self.known.masked[pc.index()] = None;
                 Ok(true)
             }
             Err(refusal) => {
@@ -276,7 +277,7 @@ impl<'v> Verifier<'v> {
         }
         self.pending.push(Pending { state, pc, prev: Some(prev), log_mark: self.log.mark() });
         if self.pending.len() > self.env.limits.pending {
-            refuse!(TooBig, "The sequence of {} jumps is too complex.", self.pending.len());
+            refuse!(Fault, "The sequence of {} jumps is too complex.", self.pending.len());
         }
         let last = self.pending.len() - 1;
         Ok(&mut self.pending[last].state)
@@ -343,7 +344,15 @@ impl<'v> Verifier<'v> {
 
     /// The states that were kept at an instruction, the newest first.
     pub(crate) fn states_at(&self, pc: Pc) -> impl Iterator<Item = StateId> + '_ {
-        self.at[pc.index()].iter().rev().copied()
+        let here = self.buckets[self.bucket(pc)].iter().rev().copied();
+        here.filter(move |&id| self.kept_ref(id).state.pc == pc)
+    }
+
+    /// Where states at this instruction are kept (`explored_state`): calls from elsewhere do not meet each other, but
+    /// others may.
+    fn bucket(&self, pc: Pc) -> usize {
+        let caller = self.cur.current().callsite.map_or(u32::MAX, |pc| self.slot(pc));
+        ((self.slot(pc) ^ caller) % self.program.slot_count()) as usize
     }
 
     fn update_peak(&mut self) {
@@ -372,7 +381,7 @@ impl<'v> Verifier<'v> {
     /// Makes ready for another function that is verified by itself.
     pub(crate) fn restart(&mut self) {
         self.kept.clear();
-        self.at.iter_mut().for_each(Vec::clear);
+        self.buckets.iter_mut().for_each(Vec::clear);
         self.pending.clear();
         self.visits.clear();
         self.kept_now = 0;

@@ -132,7 +132,7 @@ impl Verifier<'_> {
     }
 
     fn trace_current(&mut self, wanted: Wanted) -> Check {
-        let mut state = std::mem::replace(&mut self.cur.history, Vec::new());
+        let mut state = std::mem::take(&mut self.cur.history);
         let (first, pc, parent) = (self.cur.first, self.pc, self.cur.parent);
         let stretch = Stretch { history: &state, first, last: Some(pc) };
         let traced = self.trace(wanted, stretch, parent);
@@ -236,9 +236,7 @@ impl Verifier<'_> {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
             self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
-            if !asks
-                && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))?
-            {
+            if !asks && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
                 return Ok(Err(lost));
             }
             if wanted.is_empty() {

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use sandbpf_isa::Pc;
-
 use super::{Verifier, entry_state};
+use crate::check::known::TailMap;
 use crate::environment::TypeRef;
-use crate::error::Rejection;
+use crate::error::{Check, Rejection, refuse};
 use crate::state::{Dynptr, Flags, Kind, Reg};
 use crate::types::{Parameter, Shape};
 
@@ -27,9 +26,23 @@ impl Verifier<'_> {
             self.restart();
             self.explore_function(function)?;
         }
-        crate::stack_depth::check(self).map_err(|refusal| {
+        crate::stack_depth::check(self).and_then(|()| self.check_tail_calls()).map_err(|refusal| {
             Box::new(Rejection { errno: refusal.errno, pc: None, message: refusal.message, path: Vec::new() })
         })
+    }
+
+    /// The index of a tail call is masked by the length of its map, where it may be guessed wrong: that must be one map
+    /// (`do_misc_fixups`).
+    fn check_tail_calls(&self) -> Check {
+        if self.rights.spec_v1 {
+            return Ok(());
+        }
+        let several =
+            |at: usize| self.known.reached[at] && self.known.tail_maps[at] == Some(TailMap::Several);
+        if (0..self.known.reached.len()).any(several) {
+            refuse!(Inval, "tail_call abusing map_ptr");
+        }
+        Ok(())
     }
 
     fn explore_function(&mut self, function: usize) -> Result<(), Box<Rejection>> {
@@ -72,7 +85,7 @@ impl Verifier<'_> {
             return Ok(Reg { kind: Kind::Arena, ..self.unknown() });
         }
         let nullable = if tagged("nonnull") { Flags::NONE } else { Flags::MAYBE_NULL };
-        let mut memory = |this: &mut Self, size: u32| {
+        let memory = |this: &mut Self, size: u32| {
             let id = if nullable == Flags::NONE { 0 } else { this.fresh_id() };
             Reg { id, ..Reg::pointer(Kind::Mem(size), nullable) }
         };
@@ -105,9 +118,5 @@ impl Verifier<'_> {
             Shape::Struct { size, .. } | Shape::NumberPointer { size } => Ok(memory(self, *size)),
             other => Err(format!("Arg#{at} type {other:?} in function is not supported yet.")),
         }
-    }
-
-    pub(crate) fn is_entry(&self, pc: Pc) -> bool {
-        self.program.functions().iter().any(|function| function.entry == pc)
     }
 }

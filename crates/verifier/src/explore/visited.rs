@@ -29,9 +29,12 @@ impl Verifier<'_> {
         let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
         self.clean_states(pc);
         let mut seen = 0;
-        let here: Vec<StateId> = self.at[pc.index()].iter().rev().copied().collect();
-        for id in here {
+        let bucket = self.buckets[self.bucket(pc)].clone();
+        for id in bucket.into_iter().rev() {
             seen += 1;
+            if self.kept_ref(id).state.pc != pc {
+                continue;
+            }
             let found = self.compare(id, pc)?;
             if let Found::Covered(in_loop) = found {
                 self.covered_by(id, pc, in_loop)?;
@@ -85,7 +88,7 @@ impl Verifier<'_> {
             return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(true) } else { Found::No });
         }
         if self.may_be_looping(id)
-            && self.covers(id, Exact::Exact)
+            && self.covers(id, Exact::Same)
             && !self.iterators_advanced(id)
             && old_depth == self.cur.may_goto_depth
             && old_unroll == self.cur.callback_unroll
@@ -166,7 +169,8 @@ impl Verifier<'_> {
             return;
         }
         kept.retired = true;
-        self.at[pc.index()].retain(|other| *other != id);
+        let bucket = self.bucket(pc);
+        self.buckets[bucket].retain(|other| *other != id);
         self.kept_now -= 1;
         self.retired_now += 1;
         self.drop_retired(id);
@@ -197,15 +201,18 @@ impl Verifier<'_> {
         self.cur.parent = Some(id);
         self.cur.first = pc;
         self.cur.dfs += 1;
-        self.at[pc.index()].push(id);
+        let bucket = self.bucket(pc);
+        self.buckets[bucket].push(id);
     }
 
     /// Takes out of final states what nobody can read any more (`clean_live_states`).
     fn clean_states(&mut self, pc: Pc) {
-        for at in 0..self.at[pc.index()].len() {
-            let id = self.at[pc.index()][at];
+        let bucket = self.bucket(pc);
+        for at in 0..self.buckets[bucket].len() {
+            let id = self.buckets[bucket][at];
             let state = &self.kept_ref(id).state;
-            if state.branches > 0
+            if state.pc != pc
+                || state.branches > 0
                 || state.cleaned
                 || !state.same_callsites(&self.cur)
                 || self.is_incomplete(state)

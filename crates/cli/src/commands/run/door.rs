@@ -1,8 +1,8 @@
 //! What a program makes of a packet, whatever kind of packet program it is.
 
 use sandbpf::{
-    AnyError, AnyInput, AnyProgram, Engine, Flow, FlowVerdict, KindName, PacketMeta, Program, Runner, Skb, SocketFilter,
-    TcAction, Trap, Xdp, XdpAction, XdpFrame,
+    AnyError, AnyInput, AnyProgram, Engine, Flow, FlowVerdict, KindName, PacketMeta, Program, Runner, Skb,
+    SocketFilter, TcAction, Trap, Xdp, XdpAction, XdpFrame,
 };
 use sandbpf_capture::{LinkType, Packet};
 
@@ -128,10 +128,11 @@ impl Door {
 
 /// Whether programs of a kind are given packets.
 pub(super) fn takes_packets(kind: KindName) -> bool {
-    use KindName::{
-        CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SocketFilter, Xdp,
-    };
-    matches!(kind, FlowDissector | SocketFilter | Xdp | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit)
+    use KindName::{CgroupSkb, FlowDissector, LwtIn, LwtOut, LwtXmit, SchedAct, SchedCls, SocketFilter, Xdp};
+    matches!(
+        kind,
+        FlowDissector | SocketFilter | Xdp | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit
+    )
 }
 
 /// Whether a packet in the stack goes on after this answer.

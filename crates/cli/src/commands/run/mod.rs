@@ -8,10 +8,12 @@
 //! | `tally` | counts |
 //! | `keep` | writes what matches |
 //! | `report` | shows what was counted |
+//! | `clock` | lets time go by, as captures and events say |
 //! | `seccomp`, `buffer`, `context` | run over system calls, memory, bytes of a context |
 
 mod buffer;
 mod captures;
+mod clock;
 mod context;
 mod door;
 mod keep;
@@ -20,18 +22,23 @@ mod report;
 mod seccomp;
 mod tally;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use sandbpf::{AnyProgram, DescribedHost, Engine, KindName, Limits, LoadError, Loader};
+use sandbpf::maps::Environment;
+use sandbpf::object::elf::Btf;
+use sandbpf::{AnyProgram, DescribedHost, Engine, KindName, Limits, LoadError, Loader, Maps};
 use serde::Serialize;
 
 use crate::args::{Dialect, Run};
-use crate::failure::{Failure, is_dash};
+use crate::events::{EventTypes, Readers};
+use crate::failure::{Failure, is_dash, shown};
+use crate::held::{self, Held};
 use crate::program::Program;
-use crate::source::Source;
-use crate::{Answer, object, output};
+use crate::source::{Source, read_json};
+use crate::{Answer, definitions, object, output, scene};
 
 /// What a run works with.
 struct Job<'a> {
@@ -41,8 +48,15 @@ struct Job<'a> {
     /// Of an object file: the program and its maps.
     loaded: Option<object::Loaded>,
     loader: Loader,
+    /// What programs on packets are told of time.
+    clock: clock::CaptureClock,
     /// All captures, in order.
     captures: Vec<&'a Path>,
+    held: Vec<Held>,
+    /// The records that programs wrote, as they are shown.
+    records: RefCell<Vec<serde_json::Value>>,
+    /// Described events, by their files.
+    inputs: Vec<(&'a Path, serde_json::Value)>,
 }
 
 pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
@@ -53,15 +67,18 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     };
     let captures: Vec<&Path> =
         first.into_iter().chain(&args.captures).chain(&args.pcap).map(|path| path.as_path()).collect();
-    let stdin = path
-        .into_iter()
-        .chain(captures.iter().copied())
-        .chain(args.hex_file.iter().map(|path| path.as_path()));
+    let stdin = path.into_iter().chain(captures.iter().copied()).chain(
+        [&args.hex_file, &args.input, &args.set_map, &args.define_maps]
+            .into_iter()
+            .flatten()
+            .map(|path| path.as_path()),
+    );
     if stdin.filter(|path| is_dash(path)).count() > 1 {
         return Err(Failure::usage("the standard input can be read once"));
     }
     let kind = kind(args);
     let source = Source::read(path, &args.code)?;
+    let clock = clock::CaptureClock::default();
     let mut loader = Loader::new().engine(args.engine.into());
     if let Some(dialect) = args.dialect {
         loader = loader.dialect(dialect.into());
@@ -69,25 +86,69 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
     if let Some(instructions) = args.budget {
         loader = loader.limits(Limits { instructions });
     }
+    let inputs = args.input.iter().map(|path| Ok((path.as_path(), read_json(path)?)));
+    let inputs = inputs.collect::<Result<Vec<_>, Failure>>()?;
+    let (mut processors, mut named) = (1, None);
+    for (path, events) in &inputs {
+        let surveyed = scene::survey(events).map_err(|what| Failure::input(shown(path), what))?;
+        processors = processors.max(surveyed.0);
+        named = named.or(surveyed.1);
+    }
+    let maps = Maps::with_environment(Environment { cpus: processors, ..Environment::default() });
     let is_object = source.bytes.starts_with(object::MAGIC);
+    let definitions = definitions::read(&args.define_maps)?;
+    let mut held = Vec::new();
+    if is_object {
+        loader = loader.host(clock.clone());
+    }
     let (program, loaded) = match is_object {
         true => {
             let wanted = object::Wanted {
                 path: path.unwrap_or(Path::new("-")),
-                program: args.program_name.as_deref(),
+                program: args.program_name.as_deref().or(named),
                 kind: args.kind,
                 globals: &args.set_global,
                 btf: args.btf.as_deref(),
+                maps: &maps,
+                definitions: &definitions,
             };
-            let loaded = object::Loaded::open(&source.bytes, &wanted, &loader)?;
-            args.set_map.iter().try_for_each(|path| loaded.fill(path))?;
+            let loaded = object::Loaded::open(&source.bytes, &wanted, &loader, &mut held)?;
+            held.extend(held::of_object(&loaded.set));
             (Program::Extended(loaded.program.instructions().clone()), Some(loaded))
         }
-        false => (Program::parse(&source, args.code.form)?, None),
+        false => {
+            for definition in &definitions {
+                held.push(definition.make(&maps)?);
+            }
+            loader = loader.maps(&maps);
+            (Program::parse(&source, args.code.form)?, None)
+        }
     };
+    if let Program::Extended(program) = &program
+        && let Some((at, number)) = held::missing(program, &maps)
+    {
+        let what = "which is not there; --define-maps says what it is";
+        return Err(source.failure(format!("instruction {at} names map {number}, {what}")));
+    }
     let kind = loaded.as_ref().map_or(kind, |loaded| loaded.program.kind());
+    check_object_options(args, is_object, held.is_empty())?;
     check_inputs(args, kind, &captures)?;
-    let job = Job { args, source, program, loaded, loader, captures };
+    held::open_readers(&held).map_err(|what| source.failure(what))?;
+    let job = Job {
+        args,
+        source,
+        program,
+        loaded,
+        loader,
+        clock,
+        captures,
+        held,
+        records: RefCell::default(),
+        inputs,
+    };
+    args.set_map.iter().try_for_each(|path| held::fill(&job.held, job.types(), path))?;
+    // A name that the object lacks is said before anything runs.
+    job.event_types()?;
     let answer = job.run(kind, out)?;
     job.show_maps(out)?;
     Ok(answer)
@@ -102,6 +163,17 @@ impl Job<'_> {
             kind if door::takes_packets(kind) => packets::run(job, kind, out),
             kind => context::run(job, kind, out),
         }
+    }
+
+    /// Lets time go by for the maps of an object: the callbacks that were due.
+    fn advance_time(&self, now: u64) -> Vec<clock::Callback> {
+        let fired = self.loaded.iter().flat_map(|loaded| loaded.set.maps().advance_time(now));
+        fired.map(clock::Callback::of).collect()
+    }
+
+    /// When the next callback of an object is due.
+    fn next_timer(&self) -> Option<u64> {
+        self.loaded.as_ref()?.set.maps().next_timer()
     }
 
     /// Loads the program as this kind.
@@ -122,6 +194,10 @@ impl Job<'_> {
         let loader = self.loader.clone().host(host);
         match &self.loaded {
             Some(loaded) => {
+                if let Some(name) = name {
+                    object::check_program(loaded.set.object(), name)
+                        .map_err(|what| self.source.failure(format!("events: {what}")))?;
+                }
                 let program = match (name, self.args.kind) {
                     (Some(name), None) => loaded.set.any(name, &loader),
                     (name, _) => loaded.set.any_as(name.unwrap_or(&loaded.name), kind, &loader),
@@ -140,14 +216,26 @@ impl Job<'_> {
         }
     }
 
+    /// The object's types.
+    fn types(&self) -> Option<&Btf> {
+        self.loaded.as_ref().and_then(|loaded| loaded.set.object().btf())
+    }
+
+    /// The types of the records that programs write.
+    fn event_types(&self) -> Result<EventTypes<'_>, Failure> {
+        let object = self.loaded.as_ref().map(|loaded| loaded.set.object());
+        EventTypes::new(object, &self.args.event_type)
+            .map_err(|what| self.source.failure(format!("--event-type: {what}")))
+    }
+
+    /// Who reads what programs write.
+    fn readers(&self) -> Result<Readers<'_>, Failure> {
+        let records = self.args.events.is_some().then_some(&self.records);
+        Ok(Readers::new(&self.held, self.event_types()?, records))
+    }
+
     /// Writes what the maps hold, and what programs wrote to their readers.
     fn show_maps(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let Some(loaded) = &self.loaded else {
-            return match self.args.maps.is_some() || self.args.events.is_some() {
-                true => Err(Failure::usage("--maps and --events are for object files")),
-                false => Ok(()),
-            };
-        };
         let mut to = |path: &Path, lines: Vec<serde_json::Value>| {
             if is_dash(path) {
                 return lines.iter().try_for_each(|line| output::json(out, line));
@@ -157,10 +245,11 @@ impl Job<'_> {
             file.complete()
         };
         if let Some(path) = &self.args.events {
-            to(path, loaded.events())?;
+            self.readers()?.read();
+            to(path, self.records.take())?;
         }
         if let Some(path) = &self.args.maps {
-            to(path, vec![loaded.maps()])?;
+            to(path, vec![held::show(&self.held, self.types())])?;
         }
         Ok(())
     }
@@ -173,6 +262,26 @@ fn kind(args: &Run) -> KindName {
         None if args.mem.is_some() => KindName::Buffer,
         None if !args.syscall.is_empty() || args.dialect == Some(Dialect::Seccomp) => KindName::Seccomp,
         None => KindName::SocketFilter,
+    }
+}
+
+/// Nothing is asked of an object or of maps that are not there.
+fn check_object_options(args: &Run, is_object: bool, no_maps: bool) -> Result<(), Failure> {
+    let strangers = [
+        ("--program", args.program_name.is_some(), is_object),
+        ("--set-global", !args.set_global.is_empty(), is_object),
+        ("--btf", args.btf.is_some(), is_object),
+        ("--set-map", !args.set_map.is_empty(), !no_maps),
+        ("--maps", args.maps.is_some(), is_object || !no_maps),
+        ("--events", args.events.is_some(), is_object || !no_maps),
+    ];
+    match strangers.iter().find(|(_, given, fits)| *given && !fits) {
+        Some((name, ..)) if is_object => Err(Failure::usage(format!("{name}: the object has no maps"))),
+        Some((name @ ("--set-map" | "--maps" | "--events"), ..)) => Err(Failure::usage(format!(
+            "{name} is for programs that have maps: of object files, or with --define-maps"
+        ))),
+        Some((name, ..)) => Err(Failure::usage(format!("{name} is for object files"))),
+        None => Ok(()),
     }
 }
 
@@ -201,6 +310,7 @@ fn check_inputs(args: &Run, kind: KindName, captures: &[&Path]) -> Result<(), Fa
         ("--syscall", syscalls && kind != KindName::Seccomp),
         ("--mem", memory && kind != KindName::Buffer),
         ("--context and --input", (args.context.is_some() || !args.input.is_empty()) && !is_raw),
+        ("--until", args.until.is_some() && !is_raw && !is_filter),
     ];
     match strangers.iter().find(|stranger| stranger.1) {
         Some((name, _)) => Err(Failure::usage(format!("{name} cannot be used with {kind} programs"))),

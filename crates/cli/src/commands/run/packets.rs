@@ -16,19 +16,24 @@ use super::tally::{Tally, Totals};
 use super::{Job, captures};
 use crate::args::{Format, Run};
 use crate::bytes;
+use crate::events::Readers;
 use crate::failure::{Failure, is_dash, shown};
 use crate::source::{Source, read_file};
 
-pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result<crate::Answer, Failure> {
+pub(super) fn run<'a>(
+    job: &'a Job<'a>,
+    kind: KindName,
+    out: &mut impl Write,
+) -> Result<crate::Answer, Failure> {
     let args = job.args;
     let hex = hex_packets(args)?;
     let door = Door::load(job, kind)?;
     let (engine, instructions) = (door.engine(), door.instructions());
     let since = Instant::now();
     let mut opened = job.captures.iter().map(|&path| (path, captures::open(path)));
-    let mut filtering = Filtering::new(job, door);
+    let mut filtering = Filtering::new(job, door)?;
     let mut failures = Vec::new();
-    let mut finish = |filtering: &mut Filtering<'_>, path, capture: Result<Capture<'_>, Failure>| {
+    let mut finish = |filtering: &mut Filtering<'a>, path, capture: Result<Capture<'_>, Failure>| {
         filtering.begin(shown(path).into(), capture.as_ref().ok().map(Capture::link_type));
         let read = match capture {
             Ok(mut capture) => filtering.capture(path, &mut capture),
@@ -58,6 +63,9 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     if !hex.is_empty() {
         filtering.hex(&hex, args)?;
     }
+    for callback in args.until.into_iter().flat_map(|until| job.advance_time(until)) {
+        filtering.totals.fired(callback);
+    }
     let elapsed = since.elapsed();
     if let (Some(keep), Some(path)) = (filtering.keep.take(), &args.write) {
         match failures.first_mut() {
@@ -70,6 +78,7 @@ pub(super) fn run(job: &Job<'_>, kind: KindName, out: &mut impl Write) -> Result
     }
     let mut totals = filtering.totals;
     let answer = totals.sum(|tally| tally.trapped) == 0
+        && totals.callbacks_trapped == 0
         && !(args.exit_match && totals.sum(|tally| tally.matched) == 0);
     let about = job.about(kind, instructions);
     let report = Report::new(about, kind, engine, &mut totals, elapsed);
@@ -99,11 +108,14 @@ enum Stop {
 /// A filter at work.
 struct Filtering<'a> {
     door: Door,
+    readers: Option<Readers<'a>>,
     totals: Totals,
     keep: Option<Keep<'a>>,
     /// How many packets may still match.
     left: u64,
     detail: Detail,
+    /// Of objects, whose programs may start timers.
+    timed: Option<&'a Job<'a>>,
 }
 
 /// What is worth counting because it will be shown.
@@ -113,17 +125,21 @@ struct Detail {
 }
 
 impl<'a> Filtering<'a> {
-    fn new(job: &Job<'a>, door: Door) -> Filtering<'a> {
+    fn new(job: &'a Job<'a>, door: Door) -> Result<Filtering<'a>, Failure> {
         let args = job.args;
         let json = args.format == Format::Json;
         let is_hook = !matches!(door, Door::Filter { .. });
-        Filtering {
+        // Without maps there is nothing to read.
+        let readers = if job.held.is_empty() { None } else { Some(job.readers()?) };
+        Ok(Filtering {
             door,
+            readers,
             totals: Totals::default(),
             keep: None,
             left: args.count.unwrap_or(u64::MAX),
+            timed: job.loaded.is_some().then_some(job),
             detail: Detail { matching: args.list || json, returned: args.verbose || json || is_hook },
-        }
+        })
     }
 
     /// What follows is counted under this name.
@@ -182,6 +198,12 @@ impl<'a> Filtering<'a> {
     fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
         tally.packets += 1;
         tally.bytes += packet.data.len() as u64;
+        if let Some(job) = self.timed {
+            let now = job.clock.set(packet.timestamp);
+            for callback in job.advance_time(now) {
+                self.totals.fired(callback);
+            }
+        }
         let Answer { value, passes, data } = match self.door.run(packet) {
             Ok(answer) => answer,
             Err(trap) => {
@@ -190,6 +212,9 @@ impl<'a> Filtering<'a> {
                 return Ok(());
             }
         };
+        if let Some(readers) = &self.readers {
+            readers.read();
+        }
         let changed = data.is_some_and(|data| data != packet.data);
         tally.changed += u64::from(changed);
         if self.detail.returned {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sandbpf::{Engine, KindName};
 use serde::Serialize;
 
+use super::clock::Callback;
 use super::door;
 use super::tally::{Tally, Totals, Trapped};
 use super::{About, engine_name};
@@ -30,6 +31,12 @@ pub(super) struct Report<'t> {
     changed: u64,
     /// How often each value was returned, by what programs of the kind call it.
     returned: BTreeMap<String, u64>,
+    /// How many callbacks of timers ran.
+    #[serde(skip_serializing_if = "is_zero")]
+    callbacks: u64,
+    /// The first that trapped.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    trapped_callbacks: &'t [Callback],
     /// The first traps.
     traps: Vec<Trap<'t>>,
     captures: Vec<Part<'t>>,
@@ -72,7 +79,8 @@ impl<'t> Report<'t> {
         totals: &'t mut Totals,
         elapsed: Duration,
     ) -> Report<'t> {
-        let (tallies, traps, returned) = (&totals.tallies, &totals.traps, totals.returned.counts());
+        let Totals { tallies, traps, returned, callbacks, trapped_callbacks, .. } = totals;
+        let (tallies, returned) = (&*tallies, returned.counts());
         let returned = returned.iter().map(|(&value, &count)| (door::name(kind, value), count)).collect();
         let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum();
         let trap = |trapped: &'t Trapped| Trap {
@@ -91,6 +99,8 @@ impl<'t> Report<'t> {
             trapped: sum(|tally| tally.trapped),
             changed: sum(|tally| tally.changed),
             returned,
+            callbacks: *callbacks,
+            trapped_callbacks,
             traps: traps.iter().map(trap).collect(),
             captures: tallies.iter().map(Part::new).collect(),
             is_hook: kind != KindName::SocketFilter,
@@ -133,6 +143,12 @@ impl<'t> Report<'t> {
             let millis = self.elapsed.as_secs_f64() * 1e3;
             writeln!(out, "{millis:.1} ms, {each:.1} ns a packet, with reading")?;
         }
+        if self.callbacks > 0 {
+            writeln!(out, "{} callbacks of timers ran", self.callbacks)?;
+        }
+        for callback in self.trapped_callbacks {
+            writeln!(out, "{callback}")?;
+        }
         for Trap { capture, packet, trap, .. } in &self.traps {
             writeln!(out, "{capture}: packet {packet} trapped: {trap}")?;
         }
@@ -141,6 +157,10 @@ impl<'t> Report<'t> {
         }
         Ok(())
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl<'t> Part<'t> {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sandbpf::{AnyInput, AnyProgram, KindName, SeccompAction, SyscallData};
+use sandbpf::{AnyInput, AnyProgram, KindName, SeccompAction};
 use serde::Serialize;
 
 use super::{About, Job, engine_name};
@@ -10,7 +10,7 @@ use crate::Answer;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output;
-use crate::syscall::architecture_name;
+use crate::syscall::{Call, architecture_name, names};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -22,7 +22,10 @@ struct Report {
 /// A system call and what happens to it.
 #[derive(Debug, Serialize)]
 struct Judged {
+    #[serde(skip)]
+    call: Call,
     nr: i32,
+    name: Option<&'static str>,
     arch: String,
     instruction_pointer: u64,
     args: [u64; 6],
@@ -53,11 +56,14 @@ pub(super) fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Answer, Failure
     Ok(answer)
 }
 
-fn judge(policy: &AnyProgram, call: &SyscallData) -> Judged {
+fn judge(policy: &AnyProgram, shown: &Call) -> Judged {
+    let call = &shown.data;
     let result = policy.run(AnyInput::Syscall(call));
     let returned = result.as_ref().ok().map(|&r0| r0 as u32);
     Judged {
+        call: shown.clone(),
         nr: call.nr,
+        name: names::name(call.arch, call.nr as u32),
         arch: architecture_name(call.arch),
         instruction_pointer: call.instruction_pointer,
         args: call.args,
@@ -69,7 +75,7 @@ fn judge(policy: &AnyProgram, call: &SyscallData) -> Judged {
 
 impl Judged {
     fn show(&self, out: &mut impl Write) -> Result<(), Failure> {
-        write!(out, "{} {}: ", self.arch, self.nr)?;
+        write!(out, "{}: ", self.call)?;
         match (&self.action, &self.trap) {
             (Some(action), _) => writeln!(out, "{action}")?,
             (None, trap) => writeln!(out, "trapped: {}", trap.as_deref().unwrap_or_default())?,

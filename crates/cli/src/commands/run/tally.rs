@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sandbpf::Trap;
 
+use super::clock::Callback;
 use crate::ranges::Ranges;
 
 /// What one capture gave.
@@ -30,6 +31,11 @@ pub(super) struct Totals {
     pub(super) returned: Histogram,
     /// The first traps; the others are counted.
     pub(super) traps: Vec<Trapped>,
+    /// How many callbacks of timers ran, and how many of them trapped.
+    pub(super) callbacks: u64,
+    pub(super) callbacks_trapped: u64,
+    /// The first that did.
+    pub(super) trapped_callbacks: Vec<Callback>,
 }
 
 /// A packet on which the program trapped.
@@ -47,6 +53,17 @@ impl Totals {
 
     pub(super) fn sum(&self, of: impl Fn(&Tally) -> u64) -> u64 {
         self.tallies.iter().map(of).sum()
+    }
+
+    /// Counts a callback.
+    pub(super) fn fired(&mut self, callback: Callback) {
+        self.callbacks += 1;
+        if callback.trapped() {
+            self.callbacks_trapped += 1;
+            if self.trapped_callbacks.len() < Totals::TRAPS {
+                self.trapped_callbacks.push(callback);
+            }
+        }
     }
 
     #[cold]

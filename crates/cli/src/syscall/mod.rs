@@ -1,6 +1,20 @@
-//! System calls on the command line: `59`, `257,aarch64,0x7f0000001000,3,4`.
+//! System calls on the command line: `59`, `openat`, `257,aarch64,0x7f0000001000,3,4`.
+
+pub(crate) mod names;
+
+use std::fmt;
 
 use sandbpf::SyscallData;
+
+use names::Table;
+
+/// A system call, and how it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) data: SyscallData,
+    /// Its number, or its name if that was given.
+    said: String,
+}
 
 /// Architectures by name: `AUDIT_ARCH_*` of `linux/audit.h`.
 const ARCHITECTURES: &[(&str, u32)] = &[
@@ -21,15 +35,35 @@ const ARCHITECTURES: &[(&str, u32)] = &[
     ("mips", 0x0000_0008),
 ];
 
-/// Reads `number[,arch[,ip[,argument…]]]`; without more it is a call of x86-64.
-pub(crate) fn parse(text: &str) -> Result<SyscallData, String> {
+impl Call {
+    /// Reads `number[,arch[,ip[,argument…]]]`, or a name for the number; without more it is a call of x86-64.
+    pub(crate) fn parse(text: &str) -> Result<Call, String> {
+        let data = parse(text)?;
+        let first = text.split(',').next().unwrap_or_default().trim();
+        let is_name = first.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        Ok(Call { data, said: if is_name { first.into() } else { data.nr.to_string() } })
+    }
+}
+
+impl fmt::Display for Call {
+    /// The architecture, the call, and its arguments up to the last that is not zero.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", architecture_name(self.data.arch), self.said)?;
+        let count = self.data.args.iter().rposition(|&arg| arg != 0).map_or(0, |last| last + 1);
+        let args: Vec<String> = self.data.args[..count].iter().map(|arg| format!("{arg:#x}")).collect();
+        if args.is_empty() { Ok(()) } else { write!(f, "({})", args.join(", ")) }
+    }
+}
+
+fn parse(text: &str) -> Result<SyscallData, String> {
     let mut fields = text.split(',').map(str::trim);
     let mut call = SyscallData { arch: ARCHITECTURES[0].1, ..SyscallData::default() };
-    // The kernel compares all 32 bits; who writes -1 means all of them set.
-    call.nr = word(fields.next().unwrap_or_default())? as i32;
+    let first = fields.next().unwrap_or_default();
     if let Some(name) = fields.next() {
         call.arch = architecture(name)?;
     }
+    // The kernel compares all 32 bits; who writes -1 means all of them set.
+    call.nr = call_number(first, call.arch)? as i32;
     if let Some(address) = fields.next() {
         call.instruction_pointer = number(address)?;
     }
@@ -38,6 +72,19 @@ pub(crate) fn parse(text: &str) -> Result<SyscallData, String> {
         *args.next().ok_or("a system call has at most 6 arguments")? = number(field)?;
     }
     Ok(call)
+}
+
+fn call_number(text: &str, arch: u32) -> Result<u32, String> {
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return word(text);
+    }
+    let table = Table::of(arch).ok_or_else(|| {
+        format!(
+            "the system calls of {} have no names here; give the number of `{text}`",
+            architecture_name(arch)
+        )
+    })?;
+    table.number(text).ok_or_else(|| format!("`{text}` is no system call of {}", architecture_name(arch)))
 }
 
 /// The name of an architecture, or its number.
@@ -89,6 +136,10 @@ mod tests {
         assert_eq!(parse("-1").unwrap().nr, -1);
         assert_eq!(parse("0xffffffff").unwrap().nr, -1);
         assert_eq!(architecture_name(parse("1").unwrap().arch), "x86_64");
+        assert_eq!((parse("openat").unwrap().nr, parse("openat,aarch64").unwrap().nr), (257, 56));
+        let call = Call::parse("socket,x86_64,0,2,1,0").unwrap();
+        assert_eq!(call.to_string(), "x86_64 socket(0x2, 0x1)");
+        assert_eq!(Call::parse("0x101").unwrap().to_string(), "x86_64 257");
     }
 
     #[test]
@@ -97,6 +148,9 @@ mod tests {
         assert_eq!(parse("0x100000000").unwrap_err(), "`0x100000000` has more than 32 bits");
         assert_eq!(parse("-4294967296").unwrap_err(), "`-4294967296` has more than 32 bits");
         assert!(parse("1,vax").unwrap_err().starts_with("`vax` is no architecture; there are x86_64, "));
+        assert_eq!(parse("opnat").unwrap_err(), "`opnat` is no system call of x86_64");
+        assert_eq!(parse("open,aarch64").unwrap_err(), "`open` is no system call of aarch64");
+        assert!(parse("open,s390x").unwrap_err().contains("have no names here"));
         assert_eq!(parse("1,0,0,1,2,3,4,5,6,7").unwrap_err(), "a system call has at most 6 arguments");
     }
 }
