@@ -6,7 +6,7 @@ use super::covers::Exact;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, State, StateId, Touched, slot_of};
+use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
