@@ -33,7 +33,7 @@ pub(crate) enum Body {
     UserRing(Ring),
     Arena(Arena),
     /// The structure, copied at once.
-    StructOps(Values),
+    StructOps(crate::struct_ops::StructOps),
 }
 
 impl Body {
@@ -94,7 +94,10 @@ impl Body {
             Ringbuf => Body::Ring(Ring::new(len)),
             UserRingbuf => Body::UserRing(Ring::new(len)),
             Arena => Body::Arena(crate::arena::Arena::new(len, memory)),
-            StructOps => Body::StructOps(values(1)),
+            StructOps => {
+                let linked = spec.map_flags & crate::flags::LINK != 0;
+                Body::StructOps(crate::struct_ops::StructOps::new(values(1), linked))
+            }
         })
     }
 }

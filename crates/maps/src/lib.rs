@@ -48,6 +48,7 @@ mod spec;
 mod special;
 mod stacks;
 mod storage;
+mod struct_ops;
 pub mod typed;
 mod user;
 mod values;

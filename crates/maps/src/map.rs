@@ -134,9 +134,9 @@ impl Map {
             Body::ObjectHash(objects) if self.map_type() == MapType::DevmapHash => {
                 Some((&objects.hash.values, objects.hash.lookup(key, false)?.into()))
             }
-            Body::StructOps(values) => {
-                values.touch((index(key)? == 0).then_some(0)?).ok()?;
-                Some((values, 0))
+            Body::StructOps(ops) => {
+                ops.values.touch((index(key)? == 0).then_some(0)?).ok()?;
+                Some((&ops.values, 0))
             }
             Body::ObjectHash(_)
             | Body::Perf(..)
@@ -170,7 +170,8 @@ impl Map {
 
     fn values(&self) -> Option<&Values> {
         match &self.body {
-            Body::Array(values) | Body::StructOps(values) => Some(values),
+            Body::Array(values) => Some(values),
+            Body::StructOps(ops) => Some(&ops.values),
             Body::Hash(hash) => Some(&hash.values),
             Body::Lpm(lpm) => Some(&lpm.values),
             Body::Storage(storage) => Some(&storage.values),
@@ -323,7 +324,8 @@ impl Map {
             },
             Body::Ring(_) | Body::UserRing(_) => Err(Errno::ENOTSUPP),
             Body::Arena(_) | Body::Bloom(_) => Err(Errno::EOPNOTSUPP),
-            Body::Array(_) | Body::Queue(_) | Body::StructOps(_) => Err(Errno::EINVAL),
+            Body::StructOps(ops) => ops.delete(),
+            Body::Array(_) | Body::Queue(_) => Err(Errno::EINVAL),
         }
     }
 

@@ -20,6 +20,21 @@ pub trait View: Sized {
 
     /// The map.
     fn map(&self) -> &Arc<Map>;
+
+    /// No user can change the map from now on; programs still can (`BPF_MAP_FREEZE`).
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Errno, Map, MapSpec, MapType, typed::{Array, View}};
+    /// let limits = Map::create(MapSpec::new(MapType::Array, 4, 4, 1), &Environment::default())?;
+    /// let limits = Array::<u32>::of(limits, "limits")?;
+    /// limits.set(0, 100)?;
+    /// limits.freeze()?;
+    /// assert_eq!((limits.set(0, 200), limits.get(0)?), (Err(Errno::EPERM), Some(100)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn freeze(&self) -> Result<(), Errno> {
+        self.map().user().freeze()
+    }
 }
 
 /// Refuses a map that is not what a view is of.
@@ -76,6 +91,12 @@ macro_rules! views {
         }
     )*};
 }
+
+mod memory;
+mod objects;
+
+pub use memory::{Arena, StackTrace, Storage};
+pub use objects::{ArrayOfMaps, CpuMap, DevMap, HashOfMaps, ProgArray, SockHash, SockMap};
 
 views! {
     /// A hash, evicting or not.
@@ -165,6 +186,63 @@ impl<K: Key, V: Value> HashMap<K, V> {
     /// Keys and values, in no order that means anything. What changes meanwhile may be missed.
     pub fn iter(&self) -> impl Iterator<Item = (K, V)> {
         pairs(&self.map).map(|(key, value)| (K::read(&key), V::read(&value)))
+    }
+
+    /// All keys and values, a batch at a time: quicker than [`HashMap::iter`], and no key comes twice or is missed
+    /// because another one goes (`BPF_MAP_LOOKUP_BATCH`).
+    pub fn entries(&self) -> Result<Vec<(K, V)>, Errno> {
+        self.batches(false)
+    }
+
+    /// Takes all keys and values out (`BPF_MAP_LOOKUP_AND_DELETE_BATCH`).
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Map, MapSpec, MapType, typed::{HashMap, View}};
+    /// let map = Map::create(MapSpec::new(MapType::Hash, 4, 8, 1000), &Environment::default())?;
+    /// let counts = HashMap::<u32, u64>::of(map, "counts")?;
+    /// counts.insert_all((0..1000).map(|key| (key, 2 * u64::from(key))))?;
+    /// assert_eq!(counts.entries()?.len(), 1000);
+    /// let mut taken = counts.drain()?;
+    /// taken.sort();
+    /// assert_eq!((taken.len(), taken[7], counts.iter().count()), (1000, (7, 14), 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drain(&self) -> Result<Vec<(K, V)>, Errno> {
+        self.batches(true)
+    }
+
+    /// Inserts or replaces many (`BPF_MAP_UPDATE_BATCH`); the first that cannot be put in ends it.
+    pub fn insert_all(&self, elements: impl IntoIterator<Item = (K, V)>) -> Result<(), Errno> {
+        let elements: Vec<_> =
+            elements.into_iter().map(|(key, value)| (key.to_bytes(), value.to_bytes())).collect();
+        let borrowed: Vec<(&[u8], &[u8])> =
+            elements.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+        match self.map.user().update_batch(&borrowed, ANY)?.end {
+            Some(errno) => Err(errno),
+            None => Ok(()),
+        }
+    }
+
+    fn batches(&self, delete: bool) -> Result<Vec<(K, V)>, Errno> {
+        let user = self.map.user();
+        let (mut found, mut from, mut count) = (Vec::new(), None::<Vec<u8>>, 256);
+        loop {
+            let batch = match delete {
+                true => user.lookup_and_delete_batch(from.as_deref(), count, ANY)?,
+                false => user.lookup_batch(from.as_deref(), count, ANY)?,
+            };
+            let read = |(key, value): (Vec<u8>, Vec<u8>)| (K::read(&key), V::read(&value));
+            found.extend(batch.elements.into_iter().map(read));
+            match batch.end {
+                None => from = batch.next,
+                Some(Errno::ENOENT) => return Ok(found),
+                // A bucket has more than fits.
+                Some(Errno::ENOSPC) if count <= self.map.spec().max_entries => {
+                    (from, count) = (batch.next.or(from), count.saturating_mul(4));
+                }
+                Some(errno) => return Err(errno),
+            }
+        }
     }
 }
 

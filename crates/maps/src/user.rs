@@ -248,15 +248,7 @@ impl<'m> User<'m> {
             (Body::Stacks(_), _) => Err(Errno::EINVAL),
             (Body::Ring(_) | Body::UserRing(_), _) => Err(Errno::ENOTSUPP),
             (Body::Arena(_), _) => Err(Errno::EOPNOTSUPP),
-            (Body::StructOps(values), _) => {
-                if flags != 0 {
-                    return Err(Errno::EINVAL);
-                }
-                if position != 0 {
-                    return Err(Errno::E2BIG);
-                }
-                values.write(0, 0, value)
-            }
+            (Body::StructOps(ops), _) => ops.update(position, value, flags),
         }
     }
 

@@ -103,6 +103,9 @@ pub use kinds::seccomp::{Seccomp, SeccompAction, SyscallData};
 pub use kinds::skb::{
     Action, CgroupSkb, CgroupVerdict, Classifier, LwtIn, LwtOut, LwtVerdict, LwtXmit, Skb, SkbInput, TcAction,
 };
+pub use kinds::verdicts::{
+    Ignored, LsmVerdict, NetfilterVerdict, Permission, Recorded, Returned, SkAction, StreamAnswer, Traced,
+};
 pub use kinds::xdp::{Xdp, XdpAction, XdpFrame, XdpInput};
 pub use loader::{Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};

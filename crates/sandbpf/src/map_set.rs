@@ -153,6 +153,7 @@ impl Maps {
     }
 
     /// Whether programs name maps by numbers of their loader's.
+    #[cfg(feature = "object")]
     pub(crate) fn has_descriptors(&self) -> bool {
         !self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }

@@ -309,3 +309,15 @@ fn dynamic_pointers_are_narrowed_and_filled() {
         0xffff + 8 - 7,
     );
 }
+
+#[test]
+fn locks_tell_of_deadlocks() {
+    let text = |between: &str| {
+        format!(
+            "*(u64 *)(r10 - 8) = 0\n r1 = r10\n r1 += -8\n call bpf_res_spin_lock\n r6 = r0\n {between}
+             r1 = r10\n r1 += -8\n call bpf_res_spin_lock\n r0 += r6\n exit"
+        )
+    };
+    answers(&text(""), -35i64 as u64);
+    answers(&text("r1 = r10\n r1 += -8\n call bpf_res_spin_unlock"), 0);
+}

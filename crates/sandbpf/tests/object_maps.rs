@@ -41,3 +41,19 @@ fn maps_of_newer_types_are_refused() {
     assert!(matches!(refused, ObjectSetError::MapType { number: 34, .. }));
     assert_eq!(refused.to_string(), "map `places`: Linux 6.18 has no maps of type 34");
 }
+
+/// What the README shows.
+#[test]
+fn maps_of_objects_have_typed_views() {
+    use sandbpf::maps::typed::HashMap;
+    use sandbpf::{Program, Xdp, XdpAction};
+    let mut object = Object::parse(include_bytes!("../../elf/tests/data/counter.o")).unwrap();
+    object.set_global("limit", &3u32.to_le_bytes()).unwrap();
+    let set = ObjectSet::new(object).unwrap();
+    let count: Program<Xdp> = set.program("count", &Loader::new()).unwrap();
+    assert_eq!(count.run(&[0; 60]), Ok(XdpAction::Pass));
+    let events = set.maps().get::<HashMap<u16, (u64, u32, [u16; 2])>>("events").unwrap();
+    events.insert(80, (1, 2, [3, 4])).unwrap();
+    assert!(events.entries().unwrap().contains(&(80, (1, 2, [3, 4]))));
+    assert!(set.maps().get::<HashMap<u32, u64>>("events").is_err());
+}

@@ -206,6 +206,15 @@ pub struct KernelMap {
 impl KernelMap {
     /// `BPF_MAP_CREATE`; `inner` is the pattern of a map of maps.
     pub fn create(spec: &MapSpec, inner: Option<&KernelMap>) -> Result<KernelMap, Errno> {
+        KernelMap::create_with(spec, inner, 0)
+    }
+
+    /// The same for a structure of the kernel, whose type has this number among the kernel's.
+    pub fn create_struct_ops(spec: &MapSpec, value_type: u32) -> Result<KernelMap, Errno> {
+        KernelMap::create_with(spec, None, value_type)
+    }
+
+    fn create_with(spec: &MapSpec, inner: Option<&KernelMap>, value_type: u32) -> Result<KernelMap, Errno> {
         let attribute = Attribute::new()
             .u32(0, spec.map_type.number())
             .u32(4, spec.key_size)
@@ -213,9 +222,13 @@ impl KernelMap {
             .u32(12, spec.max_entries)
             .u32(16, spec.map_flags)
             .u32(20, inner.map_or(0, |inner| inner.descriptor() as u32))
+            .u32(60, value_type)
             .u64(64, spec.map_extra);
-        let types = spec.btf.map(|_| btf::Types::load(spec)).transpose()?;
+        // A structure of the kernel needs types of the program's, whatever they are.
+        let types = spec.btf.is_some() || value_type != 0;
+        let types = types.then(|| btf::Types::load(spec)).transpose()?;
         let mut attribute = match &types {
+            Some(types) if value_type != 0 => attribute.u32(48, types.descriptor.as_raw_fd() as u32),
             Some(types) => types.add_to(attribute),
             None => attribute,
         };

@@ -6,6 +6,7 @@ pub(crate) mod flow;
 pub(crate) mod raw;
 pub(crate) mod seccomp;
 pub(crate) mod skb;
+pub(crate) mod verdicts;
 pub(crate) mod xdp;
 
 use std::fmt::Debug;

@@ -6,6 +6,11 @@
 use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, Trap, address};
 
+use super::skb::LwtVerdict;
+use super::verdicts::{
+    Ignored, LsmVerdict, NetfilterVerdict, Permission, Recorded, Returned, SkAction, StreamAnswer, Traced,
+    Verdict,
+};
 use super::{Enter, Kind};
 use crate::KindName;
 use crate::image::{Image, Scratch};
@@ -17,7 +22,7 @@ use crate::image::{Image, Scratch};
 /// // The first argument of the probed function, on x86-64.
 /// let probe: Program<Kprobe> = Loader::new().load("r0 = *(u64 *)(r1 + 112)\nexit")?;
 /// let registers = Registers { di: 3, ..Registers::default() };
-/// assert_eq!(probe.run(&registers.to_bytes())?, 3);
+/// assert_eq!(probe.run(&registers.to_bytes())?.0, 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -84,7 +89,7 @@ fn enter(
 }
 
 macro_rules! kinds {
-    ($( $(#[doc = $doc:literal])* $Kind:ident: $Name:ident; )*) => { $(
+    ($( $(#[doc = $doc:literal])* $Kind:ident: $Name:ident, $Verdict:ty; )*) => { $(
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug)]
         pub enum $Kind {}
@@ -93,12 +98,11 @@ macro_rules! kinds {
 
         impl Kind for $Kind {
             type Input<'i> = ContextInput<'i>;
-            type Verdict = i64;
+            type Verdict = $Verdict;
             const NAME: KindName = KindName::$Name;
 
-            fn verdict(r0: u64) -> i64 {
-                // Hooks look at the lower half, as a number with a sign.
-                i64::from(r0 as i32)
+            fn verdict(r0: u64) -> $Verdict {
+                Verdict::of(r0)
             }
 
             fn enter(
@@ -115,49 +119,49 @@ macro_rules! kinds {
 
 kinds! {
     /// Probes of functions of the kernel and of programs: `struct pt_regs`.
-    Kprobe: Kprobe;
+    Kprobe: Kprobe, Recorded;
     /// Tracepoints: the record that the kernel would write.
-    Tracepoint: Tracepoint;
+    Tracepoint: Tracepoint, Recorded;
     /// Performance events: `struct bpf_perf_event_data`.
-    PerfEvent: PerfEvent;
+    PerfEvent: PerfEvent, Recorded;
     /// Sockets that a control group creates or binds: `struct bpf_sock`.
-    CgroupSock: CgroupSock;
+    CgroupSock: CgroupSock, Permission;
     /// Events of TCP connections: `struct bpf_sock_ops`.
-    SockOps: SockOps;
+    SockOps: SockOps, Permission;
     /// Packets of a stream between sockets.
-    SkSkb: SkSkb;
+    SkSkb: SkSkb, StreamAnswer;
     /// Devices that a control group uses: `struct bpf_cgroup_dev_ctx`.
-    CgroupDevice: CgroupDevice;
+    CgroupDevice: CgroupDevice, Permission;
     /// Messages that sockets send: `struct sk_msg_md`.
-    SkMsg: SkMsg;
+    SkMsg: SkMsg, SkAction;
     /// Raw tracepoints: their arguments, eight bytes each.
-    RawTracepoint: RawTracepoint;
+    RawTracepoint: RawTracepoint, Ignored;
     /// Addresses that a control group's sockets use: `struct bpf_sock_addr`.
-    CgroupSockAddr: CgroupSockAddr;
+    CgroupSockAddr: CgroupSockAddr, Permission;
     /// Segment routing.
-    LwtSeg6local: LwtSeg6local;
+    LwtSeg6local: LwtSeg6local, LwtVerdict;
     /// Infrared remote controls.
-    LircMode2: LircMode2;
+    LircMode2: LircMode2, Ignored;
     /// Sockets that share a port: `struct sk_reuseport_md`.
-    SkReuseport: SkReuseport;
+    SkReuseport: SkReuseport, SkAction;
     /// `sysctl` reads and writes of a control group: `struct bpf_sysctl`.
-    CgroupSysctl: CgroupSysctl;
+    CgroupSysctl: CgroupSysctl, Permission;
     /// Raw tracepoints whose arguments can be changed.
-    RawTracepointWritable: RawTracepointWritable;
+    RawTracepointWritable: RawTracepointWritable, Ignored;
     /// Socket options of a control group: `struct bpf_sockopt`.
-    CgroupSockopt: CgroupSockopt;
+    CgroupSockopt: CgroupSockopt, Permission;
     /// Entry and exit of functions, typed tracepoints, iterators: arguments, eight bytes each.
-    Tracing: Tracing;
+    Tracing: Tracing, Traced;
     /// Operations that the kernel calls: arguments, eight bytes each.
-    StructOps: StructOps;
+    StructOps: StructOps, Returned;
     /// Replacements of a program's functions: arguments, eight bytes each.
-    Extension: Ext;
+    Extension: Ext, Returned;
     /// Security hooks: arguments, eight bytes each.
-    Lsm: Lsm;
+    Lsm: Lsm, LsmVerdict;
     /// Lookups of sockets: `struct bpf_sk_lookup`.
-    SkLookup: SkLookup;
+    SkLookup: SkLookup, SkAction;
     /// Programs that user space calls: whatever it gives them.
-    Syscall: Syscall;
+    Syscall: Syscall, Returned;
     /// Netfilter hooks: `struct bpf_nf_ctx`.
-    Netfilter: Netfilter;
+    Netfilter: Netfilter, NetfilterVerdict;
 }

@@ -12,47 +12,47 @@ use crate::error::{Check, refuse};
 
 /// What is true of an instruction before any path is walked.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Marks {
+pub(crate) struct Marks {
     /// States are compared here.
-    pub prune: bool,
+    pub(crate) prune: bool,
     /// How it was reached is written down.
-    pub jump: bool,
+    pub(crate) jump: bool,
     /// A state is always kept here.
-    pub checkpoint: bool,
+    pub(crate) checkpoint: bool,
     /// It calls a function that calls back at once.
-    pub calls_callback: bool,
+    pub(crate) calls_callback: bool,
     /// It advances an open-coded iterator.
-    pub iter_next: bool,
+    pub(crate) iter_next: bool,
     /// The loop that it is part of; 0 if none.
-    pub scc: u32,
+    pub(crate) scc: u32,
     /// The registers that may be read from here on.
-    pub live: u16,
+    pub(crate) live: u16,
 }
 
 /// What is true of a function.
 #[derive(Clone, Debug, Default)]
-pub struct FunctionMarks {
+pub(crate) struct FunctionMarks {
     /// Whether pointers to the packet are worthless after it.
-    pub changes_packet: bool,
+    pub(crate) changes_packet: bool,
     /// Whether it may sleep.
-    pub might_sleep: bool,
+    pub(crate) might_sleep: bool,
     /// Whether it calls another program.
-    pub tail_call: bool,
+    pub(crate) tail_call: bool,
     /// Whether it loads the packet the classic way.
-    pub packet_load: bool,
+    pub(crate) packet_load: bool,
     /// Its instructions, each after those that follow it.
-    pub postorder: Vec<Pc>,
+    pub(crate) postorder: Vec<Pc>,
 }
 
 /// The program as a graph.
 #[derive(Debug)]
-pub struct Graph {
+pub(crate) struct Graph {
     /// Of each instruction.
-    pub marks: Vec<Marks>,
+    pub(crate) marks: Vec<Marks>,
     /// Of each function, in the order of the program's.
-    pub functions: Vec<FunctionMarks>,
+    pub(crate) functions: Vec<FunctionMarks>,
     /// The function of each instruction.
-    pub function_of: Vec<u32>,
+    pub(crate) function_of: Vec<u32>,
 }
 
 /// Which instructions can follow, within the function: the next one and the target.

@@ -7,7 +7,7 @@ use super::pointer::Move;
 use crate::domain::Scalar;
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
-use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Flags, Kind, Reg};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, Kind, Reg};
 
 /// How many bits a register needs (`get_reg_width`).
 pub(crate) fn width_of(reg: &Reg) -> u32 {
@@ -295,9 +295,4 @@ fn distance(op: AluOp, width: Width, left: &Reg, right: &Reg) -> Option<i32> {
         Width::W32 => right.num.const_at(width)? as u32 as i32,
     };
     if op == AluOp::Sub { by.checked_neg() } else { Some(by) }
-}
-
-/// A number that is used as a pointer's offset, for messages and bounds.
-pub(crate) fn plain(num: Scalar) -> Reg {
-    Reg { kind: Kind::Scalar, flags: Flags::NONE, num, ..Reg::UNINIT }
 }

@@ -94,7 +94,7 @@ impl Verifier<'_> {
                 let pointer = *self.reg(base);
                 self.access(access(false, Some(reg)))?;
                 self.same_pointer(&pointer, false)?;
-                // The base may just have become a number, of which nothing is asked any more.
+                // The load may have replaced the pointer itself; Linux asks what it is only now.
                 return self.atomic_target(base, "loads from");
             }
             AtomicOp::StoreRelease => {

@@ -123,11 +123,6 @@ impl Verifier<'_> {
         !self.rights.ptr_leaks && !self.reg(reg).is_scalar()
     }
 
-    /// Whether locks of any kind are held, or the processor may not be left.
-    pub(crate) fn in_rcu(&self) -> bool {
-        self.cur.rcu > 0 || !self.in_sleepable()
-    }
-
     pub(crate) fn in_sleepable(&self) -> bool {
         self.cur.in_sleepable
             || (self.env.program.sleepable && !self.cur.frames.iter().any(|frame| frame.in_async))

@@ -57,7 +57,7 @@ impl Verifier<'_> {
         }
         let owner = match reg.kind {
             Kind::MapValue(map) => u64::from(map) + 1,
-            Kind::Btf(target) => 1 << 32 | u64::from(target.btf) + 1,
+            Kind::Btf(target) => (1 << 32) | (u64::from(target.btf) + 1),
             _ => 0,
         };
         match takes {
@@ -407,7 +407,7 @@ impl Verifier<'_> {
     /// `bpf_snprintf`'s format and the number of its arguments.
     pub(super) fn check_snprintf(&mut self) -> Check {
         let len = self.reg(R::R5).num.var_off.value;
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             refuse!(Inval, "data length must be a multiple of 8");
         }
         Ok(())

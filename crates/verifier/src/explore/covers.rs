@@ -12,7 +12,7 @@ pub(crate) enum Exact {
     /// What was not asked for may differ.
     No,
     /// Everything is the same.
-    Exact,
+    Same,
     /// Numbers lie within those of the other, asked for or not.
     RangeWithin,
 }
@@ -128,7 +128,7 @@ impl Verifier<'_> {
 
     /// Whether what is known of a register before covers what is known now (`regsafe`).
     fn reg_covers(&self, old: &Reg, cur: &Reg, exact: Exact, ids: &mut IdMap) -> bool {
-        if exact == Exact::Exact {
+        if exact == Exact::Same {
             return regs_exact(old, cur, ids);
         }
         if old.kind == Kind::Uninit {
@@ -192,7 +192,7 @@ impl Verifier<'_> {
         let mut at = 0;
         while at < 8 {
             let before = old.bytes[at];
-            if exact == Exact::Exact && cur.is_none_or(|cur| cur.bytes[at] != before) {
+            if exact == Exact::Same && cur.is_none_or(|cur| cur.bytes[at] != before) {
                 return false;
             }
             if before == Byte::Invalid || (before == Byte::Misc && self.rights.uninit_stack) {

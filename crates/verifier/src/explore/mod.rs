@@ -155,9 +155,9 @@ impl<'v> Verifier<'v> {
                 continue;
             }
             self.log.all_changed();
-            let finished = self.end_path().and_then(|()| {
+            let finished = self.end_path().map(|()| {
                 self.life.update(self.program, &self.graph, &self.cur);
-                Ok(self.pop())
+                self.pop()
             });
             match finished {
                 Ok(true) => print_state = true,

@@ -132,7 +132,7 @@ impl Verifier<'_> {
     }
 
     fn trace_current(&mut self, wanted: Wanted) -> Check {
-        let mut state = std::mem::replace(&mut self.cur.history, Vec::new());
+        let mut state = std::mem::take(&mut self.cur.history);
         let (first, pc, parent) = (self.cur.first, self.pc, self.cur.parent);
         let stretch = Stretch { history: &state, first, last: Some(pc) };
         let traced = self.trace(wanted, stretch, parent);

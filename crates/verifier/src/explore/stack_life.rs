@@ -229,8 +229,8 @@ fn mark_read(instance: &mut Instance, frame: usize, pc: Pc, slots: u64) {
 fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
     let at = pc.index() - instance.chain.entry.index();
     let seen = instance.seen[at];
-    for frame in 0..instance.frames.len() {
-        let mut slots = written[frame];
+    for (frame, &written) in written.iter().enumerate().take(instance.frames.len()) {
+        let mut slots = written;
         if slots == 0 && !seen {
             continue;
         }

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use sandbpf_isa::Pc;
-
 use super::{Verifier, entry_state};
 use crate::check::known::TailMap;
 use crate::environment::TypeRef;
@@ -87,7 +85,7 @@ impl Verifier<'_> {
             return Ok(Reg { kind: Kind::Arena, ..self.unknown() });
         }
         let nullable = if tagged("nonnull") { Flags::NONE } else { Flags::MAYBE_NULL };
-        let mut memory = |this: &mut Self, size: u32| {
+        let memory = |this: &mut Self, size: u32| {
             let id = if nullable == Flags::NONE { 0 } else { this.fresh_id() };
             Reg { id, ..Reg::pointer(Kind::Mem(size), nullable) }
         };
@@ -120,9 +118,5 @@ impl Verifier<'_> {
             Shape::Struct { size, .. } | Shape::NumberPointer { size } => Ok(memory(self, *size)),
             other => Err(format!("Arg#{at} type {other:?} in function is not supported yet.")),
         }
-    }
-
-    pub(crate) fn is_entry(&self, pc: Pc) -> bool {
-        self.program.functions().iter().any(|function| function.entry == pc)
     }
 }

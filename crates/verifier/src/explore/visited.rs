@@ -88,7 +88,7 @@ impl Verifier<'_> {
             return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(true) } else { Found::No });
         }
         if self.may_be_looping(id)
-            && self.covers(id, Exact::Exact)
+            && self.covers(id, Exact::Same)
             && !self.iterators_advanced(id)
             && old_depth == self.cur.may_goto_depth
             && old_unroll == self.cur.callback_unroll
