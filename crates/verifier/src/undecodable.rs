@@ -5,7 +5,10 @@
 //! faults it names follows from that; the same passes are made here over the bytes. What the walk would have found before it
 //! came to the instruction is not known here.
 
-use sandbpf_isa::{DecodeError, DecodeErrorKind as Kind, ProgramErrorKind};
+use sandbpf_isa::{
+    AluOp, AtomicOp, Class, Cond, DecodeError, DecodeErrorKind as Kind, ProgramErrorKind, Size, Source,
+    opcode, pseudo,
+};
 
 use crate::Rejected;
 use crate::error::{Errno, Rejection};
@@ -53,15 +56,8 @@ struct Slot {
     imm: i32,
 }
 
-const WIDE: u8 = 0x18;
-const CALL: u8 = 0x85;
-const EXIT: u8 = 0x95;
-const JUMP: u8 = 0x05;
-const FAR_JUMP: u8 = 0x06;
-
-/// The sources of a call of a function and of its address.
-const LOCAL_CALL: u8 = 1;
-const FUNCTION: u8 = 4;
+const JUMP: u8 = Class::Jmp as u8 | opcode::JA;
+const FAR_JUMP: u8 = Class::Jmp32 as u8 | opcode::JA;
 
 impl Slot {
     fn read(bytes: &[u8]) -> Slot {
@@ -74,8 +70,12 @@ impl Slot {
         }
     }
 
-    fn class(&self) -> u8 {
-        self.opcode & 7
+    fn class(&self) -> Class {
+        Class::decode(self.opcode)
+    }
+
+    fn is_wide(&self) -> bool {
+        self.opcode == opcode::LOAD_IMM64
     }
 
     /// The operation of arithmetic and jumps.
@@ -89,25 +89,26 @@ impl Slot {
     }
 
     fn by_register(&self) -> bool {
-        self.opcode & 8 != 0
+        Source::decode(self.opcode) == Source::Reg
     }
 
+    fn jumps(&self) -> bool {
+        matches!(self.class(), Class::Jmp | Class::Jmp32)
+    }
+
+    /// Whether it goes elsewhere in its function.
     fn is_jump(&self) -> bool {
-        matches!(self.class(), 5 | 6) && !self.is_call() && !self.is_exit()
-    }
-
-    fn is_call(&self) -> bool {
-        matches!(self.class(), 5 | 6) && self.operation() == 0x80
+        self.jumps() && !matches!(self.operation(), opcode::CALL | opcode::EXIT)
     }
 
     fn is_exit(&self) -> bool {
-        matches!(self.class(), 5 | 6) && self.operation() == 0x90
+        self.jumps() && self.operation() == opcode::EXIT
     }
 
     /// The function that is called or whose address is loaded, from the instruction at this place.
     fn function(&self, at: usize) -> Option<i64> {
-        let names =
-            (self.opcode == CALL && self.src == LOCAL_CALL) || (self.opcode == WIDE && self.src == FUNCTION);
+        let calls = self.opcode == opcode::CALL_IMM && self.src == pseudo::CALL;
+        let names = calls || (self.is_wide() && self.src == pseudo::FUNC);
         names.then(|| at as i64 + i64::from(self.imm) + 1)
     }
 
@@ -118,20 +119,21 @@ impl Slot {
 
     /// Whether Linux knows the opcode (`bpf_opcode_in_insntable`).
     fn is_known(&self) -> bool {
+        let (narrow, by_register) = (Size::decode(self.opcode) != Size::DW, self.by_register());
         match self.class() {
-            0 => matches!(self.opcode, WIDE | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50),
-            1 => self.mode() == 0x60 || (self.mode() == 0x80 && self.opcode != 0x99),
-            2 => self.mode() == 0x60,
-            3 => matches!(self.mode(), 0x60 | 0xc0),
-            4 | 7 => match self.operation() {
-                0x80 => !self.by_register(),
-                0xd0 => self.class() == 4 || !self.by_register(),
-                operation => operation <= 0xc0,
+            Class::Ld => self.is_wide() || (narrow && matches!(self.mode(), opcode::ABS | opcode::IND)),
+            Class::Ldx => self.mode() == opcode::MEM || (narrow && self.mode() == opcode::MEMSX),
+            Class::St => self.mode() == opcode::MEM,
+            Class::Stx => matches!(self.mode(), opcode::MEM | opcode::ATOMIC),
+            Class::Alu | Class::Alu64 => match self.operation() {
+                opcode::NEG => !by_register,
+                opcode::END => self.class() == Class::Alu || !by_register,
+                operation => AluOp::decode(operation >> 4, 0).is_some(),
             },
-            class => match self.operation() {
-                0x00 => !self.by_register(),
-                0x80 | 0x90 | 0xe0 => class == 5 && !self.by_register(),
-                operation => operation <= 0xd0,
+            Class::Jmp | Class::Jmp32 => match self.operation() {
+                opcode::JA => !by_register,
+                opcode::CALL | opcode::EXIT | opcode::JCOND => self.class() == Class::Jmp && !by_register,
+                operation => Cond::decode(operation >> 4).is_some(),
             },
         }
     }
@@ -139,12 +141,12 @@ impl Slot {
     /// What is wrong with fields and registers, in the order in which the walk looks at them (`do_check_insn`).
     fn fields(&self) -> Option<String> {
         match self.class() {
-            0 => self.load_fields(),
-            1 => self.registers(&[self.src, self.dst]),
-            2 => self.reserved(self.src != 0, "BPF_ST").or_else(|| self.registers(&[self.dst])),
-            3 => self.store_fields(),
-            4 | 7 => self.arithmetic_fields(),
-            _ => self.jump_fields(),
+            Class::Ld => self.load_fields(),
+            Class::Ldx => self.registers(&[self.src, self.dst]),
+            Class::St => self.reserved(self.src != 0, "BPF_ST").or_else(|| self.registers(&[self.dst])),
+            Class::Stx => self.store_fields(),
+            Class::Alu | Class::Alu64 => self.arithmetic_fields(),
+            Class::Jmp | Class::Jmp32 => self.jump_fields(),
         }
     }
 
@@ -158,82 +160,88 @@ impl Slot {
     }
 
     fn load_fields(&self) -> Option<String> {
-        match self.opcode {
+        if self.opcode == 0 {
             // The second half of what comes before.
-            0 => None,
-            WIDE => self.reserved(self.off != 0, "BPF_LD_IMM64").or_else(|| self.registers(&[self.dst])),
-            _ => {
-                let absolute = self.mode() == 0x20;
-                let used = self.dst != 0 || self.off != 0 || (absolute && self.src != 0);
-                self.reserved(used, "BPF_LD_[ABS|IND]").or_else(|| self.registers(&[self.src]))
-            }
+            return None;
         }
+        if self.is_wide() {
+            return self.reserved(self.off != 0, "BPF_LD_IMM64").or_else(|| self.registers(&[self.dst]));
+        }
+        let absolute = self.mode() == opcode::ABS;
+        let used = self.dst != 0 || self.off != 0 || (absolute && self.src != 0);
+        self.reserved(used, "BPF_LD_[ABS|IND]").or_else(|| self.registers(&[self.src]))
     }
 
     fn store_fields(&self) -> Option<String> {
-        if self.mode() == 0x60 {
+        if self.mode() == opcode::MEM {
             return self.reserved(self.imm != 0, "BPF_STX").or_else(|| self.registers(&[self.src, self.dst]));
         }
-        let narrow = matches!(self.opcode & 0x18, 0x08 | 0x10);
-        match self.imm {
-            // A load that acquires, a store that releases: of every size.
-            0x100 | 0x110 => self.registers(&[self.src, self.dst]),
-            0x00 | 0x01 | 0x40 | 0x41 | 0x50 | 0x51 | 0xa0 | 0xa1 | 0xe1 | 0xf1 => match narrow {
-                true => Some("invalid atomic operand size".into()),
-                false => self.registers(&[self.src, self.dst]),
-            },
-            other => Some(format!("BPF_ATOMIC uses invalid atomic opcode {other:02x}")),
+        match AtomicOp::decode(self.imm) {
+            None => Some(format!("BPF_ATOMIC uses invalid atomic opcode {:02x}", self.imm)),
+            Some(op) if !op.has_size(Size::decode(self.opcode)) => Some("invalid atomic operand size".into()),
+            Some(_) => self.registers(&[self.src, self.dst]),
         }
     }
 
     fn arithmetic_fields(&self) -> Option<String> {
-        let by_register = self.by_register();
+        let (code, _) = AluOp::Mov.encoding();
         match self.operation() {
-            0x80 => {
+            opcode::NEG => {
                 let used = self.src != 0 || self.off != 0 || self.imm != 0;
                 self.reserved(used, "BPF_NEG").or_else(|| self.registers(&[self.dst]))
             }
-            0xd0 => {
+            opcode::END => {
                 let used = self.src != 0 || self.off != 0 || !matches!(self.imm, 16 | 32 | 64);
                 self.reserved(used, "BPF_END").or_else(|| self.registers(&[self.dst]))
             }
-            0xb0 if !by_register => {
-                let used = self.src != 0 || self.off != 0;
-                self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.dst]))
-            }
-            0xb0 if self.class() == 7 && self.off == 1 => match self.imm {
-                1 | 0x1_0000 => self.registers(&[self.src, self.dst]),
-                _ => Some("addr_space_cast insn can only convert between address space 1 and 0".into()),
-            },
-            0xb0 => {
-                let extends = matches!(self.off, 0 | 8 | 16) || (self.class() == 7 && self.off == 32);
-                let used = !extends || self.imm != 0;
-                self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.src, self.dst]))
-            }
+            operation if operation >> 4 == code => self.copy_fields(),
             operation => {
-                let divides = matches!(operation, 0x30 | 0x90);
-                let unused = if by_register { self.imm == 0 } else { self.src == 0 };
-                let used = !unused || !(self.off == 0 || (self.off == 1 && divides));
-                let numbers = if by_register { [self.src, self.dst] } else { [self.dst; 2] };
-                self.reserved(used, "BPF_ALU").or_else(|| self.registers(&numbers))
+                // An offset of 1 makes divisions signed.
+                let exists = self.off == 0 || (self.off == 1 && AluOp::decode(operation >> 4, 1).is_some());
+                let (unused, first) = match self.by_register() {
+                    true => (self.imm == 0, self.src),
+                    false => (self.src == 0, self.dst),
+                };
+                self.reserved(!exists || !unused, "BPF_ALU").or_else(|| self.registers(&[first, self.dst]))
             }
         }
+    }
+
+    fn copy_fields(&self) -> Option<String> {
+        if !self.by_register() {
+            let used = self.src != 0 || self.off != 0;
+            return self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.dst]));
+        }
+        let wide = self.class() == Class::Alu64;
+        if wide && self.off == opcode::ADDR_SPACE_CAST {
+            return match self.imm {
+                1 | 0x1_0000 => self.registers(&[self.src, self.dst]),
+                _ => Some("addr_space_cast insn can only convert between address space 1 and 0".into()),
+            };
+        }
+        let extends = matches!(self.off, 0 | 8 | 16) || (wide && self.off == 32);
+        let used = !extends || self.imm != 0;
+        self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.src, self.dst]))
     }
 
     fn jump_fields(&self) -> Option<String> {
         let registers = self.src != 0 || self.dst != 0;
         match self.operation() {
-            0x80 => {
+            opcode::CALL => {
                 // A kernel function may be a module's, which the offset names.
-                let used = (self.off != 0 && self.src != 2) || self.src > 2 || self.dst != 0;
+                let used = (self.off != 0 && self.src != pseudo::KFUNC_CALL)
+                    || self.src > pseudo::KFUNC_CALL
+                    || self.dst != 0;
                 self.reserved(used, "BPF_CALL")
             }
-            0x90 => self.reserved(registers || self.imm != 0, "BPF_EXIT"),
-            0x00 => {
+            opcode::EXIT => self.reserved(registers || self.imm != 0, "BPF_EXIT"),
+            opcode::JA => {
                 let other = if self.opcode == FAR_JUMP { self.off != 0 } else { self.imm != 0 };
                 self.reserved(registers || other, "BPF_JA")
             }
-            0xe0 => (registers || self.imm != 0).then(|| format!("invalid may_goto imm {}", self.imm)),
+            opcode::JCOND => {
+                (registers || self.imm != 0).then(|| format!("invalid may_goto imm {}", self.imm))
+            }
             _ => {
                 let used = if self.by_register() { self.imm != 0 } else { self.src != 0 };
                 self.registers(&[self.dst])
@@ -269,7 +277,7 @@ fn jumps(slots: &[Slot], starts: &[usize]) -> Option<String> {
                 return Some(format!("jump out of range from insn {at} to {to}"));
             }
         }
-        if !matches!(slots.get(end - 1)?.opcode, EXIT | JUMP | FAR_JUMP) {
+        if !matches!(slots.get(end - 1)?.opcode, opcode::RETURN | JUMP | FAR_JUMP) {
             return Some("last insn is not an exit or jmp".into());
         }
     }
@@ -281,10 +289,11 @@ fn opcodes(slots: &[Slot]) -> Option<String> {
     let mut at = 0;
     while let Some(slot) = slots.get(at) {
         at += 1;
-        if slot.class() == 1 && (!matches!(slot.mode(), 0x60 | 0x80) || slot.imm != 0) {
+        let extends = matches!(slot.mode(), opcode::MEM | opcode::MEMSX);
+        if slot.class() == Class::Ldx && (!extends || slot.imm != 0) {
             return Some("BPF_LDX uses reserved fields".into());
         }
-        if slot.opcode != WIDE {
+        if !slot.is_wide() {
             if !slot.is_known() {
                 return Some(format!("unknown opcode {:02x}", slot.opcode));
             }
@@ -296,8 +305,8 @@ fn opcodes(slots: &[Slot]) -> Option<String> {
         };
         at += 1;
         // Numbers, variables, functions and values of maps use both halves; maps only the first.
-        let lonely = matches!(slot.src, 1 | 5) && second.imm != 0;
-        if slot.src > 6 || lonely {
+        let lonely = matches!(slot.src, pseudo::MAP_FD | pseudo::MAP_INDEX) && second.imm != 0;
+        if slot.src > pseudo::MAP_INDEX_VALUE || lonely {
             return Some("unrecognized bpf_ld_imm64 insn".into());
         }
     }
@@ -316,7 +325,7 @@ fn unreachable(slots: &[Slot]) -> Option<String> {
         let to = if slot.is_jump() { Some(slot.target(at)) } else { slot.function(at) };
         waiting.extend(to.and_then(|to| usize::try_from(to).ok()));
         if !slot.is_exit() && !matches!(slot.opcode, JUMP | FAR_JUMP) {
-            waiting.push(at + if slot.opcode == WIDE { 2 } else { 1 });
+            waiting.push(at + if slot.is_wide() { 2 } else { 1 });
         }
     }
     let mut at = 0;
@@ -325,7 +334,7 @@ fn unreachable(slots: &[Slot]) -> Option<String> {
             return Some(format!("unreachable insn {at}"));
         }
         at += 1;
-        if slot.opcode == WIDE {
+        if slot.is_wide() {
             if reached.get(at) == Some(&true) {
                 return Some(format!("jump into the middle of ldimm64 insn {}", at - 1));
             }
