@@ -6,7 +6,8 @@ use sandbpf_abi::{KfuncFlag, KfuncSpec};
 use sandbpf_isa::{Extend, Reg as R, Size};
 
 use super::Name;
-use super::kfunc_args::{CType, KfuncArguments};
+use super::ctype::CType;
+use super::kfunc_args::KfuncArguments;
 use super::memory::Access;
 use crate::environment::{FieldKind, SpecialField};
 use crate::error::{Check, refuse};

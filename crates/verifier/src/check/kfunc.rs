@@ -3,7 +3,8 @@
 use sandbpf_abi::{KfuncFlag, KfuncSpec, kfuncs};
 use sandbpf_isa::{Callee, Pc, Reg as R};
 
-use super::kfunc_args::{CType, KfuncArguments};
+use super::ctype::CType;
+use super::kfunc_args::KfuncArguments;
 use crate::environment::{FieldKind, TypeRef};
 use crate::error::{Check, refuse};
 use crate::explore::{Go, Verifier};
