@@ -37,3 +37,29 @@ impl Execute for Code {
         match *self {}
     }
 }
+
+/// Machine code of a program that only reads; on this target there is none.
+#[derive(Debug)]
+pub enum Pure {}
+
+impl Pure {
+    /// Compiles a program that only reads.
+    pub fn compile(_program: &Program, _options: Options) -> Option<Pure> {
+        None
+    }
+
+    /// How many bytes of the context it reads.
+    pub fn context(&self) -> usize {
+        match *self {}
+    }
+
+    /// What the program answers.
+    pub fn run(&self, _packet: &[u8], _context: &[u8]) -> Option<u64> {
+        match *self {}
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}

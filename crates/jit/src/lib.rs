@@ -24,7 +24,7 @@
 //!
 //! # Unsafe
 //!
-//! Two files have it: `exec` maps code and calls it, `callbacks` is called by it. Emission is safe and pure: a
+//! Three files have it: `exec` and `pure/code` map code and call it, `callbacks` is called by it. Emission is safe and pure: a
 //! program in, bytes out.
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -36,6 +36,10 @@ mod compile;
 mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
+// The assembler's macro, as below.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+#[cfg(all(target_arch = "x86_64", unix))]
+mod pure;
 // The assembler's macro converts registers and numbers that need no conversion.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 #[cfg(all(target_arch = "x86_64", unix))]
@@ -43,11 +47,13 @@ mod x86_64;
 
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use exec::Code;
+#[cfg(all(target_arch = "x86_64", unix))]
+pub use pure::Pure;
 
 #[cfg(not(all(target_arch = "x86_64", unix)))]
 mod elsewhere;
 #[cfg(not(all(target_arch = "x86_64", unix)))]
-pub use elsewhere::Code;
+pub use elsewhere::{Code, Pure};
 
 /// Whether there is machine code for this target.
 pub const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", unix));

@@ -9,6 +9,7 @@ use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
 
+use crate::compiled::Pure;
 use crate::{Engine, Limits, Maps, Proof};
 
 /// A program with its engine and its world. Immutable, shared by all clones and threads.
@@ -17,6 +18,8 @@ pub struct Image {
     pub(crate) program: Arc<isa::Program>,
     pub(crate) engine: Engine,
     pub(crate) code: Arc<dyn Execute>,
+    /// Answers in place of the code what it can.
+    pub(crate) pure: Option<Pure>,
     pub(crate) maps: Option<Maps>,
     pub(crate) helpers: Arc<HelperSet>,
     pub(crate) host: HostRef,

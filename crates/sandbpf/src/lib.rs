@@ -76,6 +76,7 @@
 #![forbid(unsafe_code)]
 
 mod any;
+mod compiled;
 mod error;
 mod image;
 mod kinds;

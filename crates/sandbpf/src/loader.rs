@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
-use sandbpf_runtime::{Execute, Host, SystemHost, helpers::HelperSet};
+use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
 
+use crate::compiled::{Compiled, compile};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -204,11 +205,12 @@ impl Loader {
             program = program.with_numbers(|value| maps.number(value));
         }
         let program = Arc::new(program);
-        let (engine, code) = self.compile(&program)?;
+        let (engine, Compiled { code, pure }) = self.compile(kind, &program)?;
         let image = Arc::new(Image {
             program,
             engine,
             code,
+            pure,
             maps,
             helpers: Arc::clone(&self.helpers),
             host: self.host.clone(),
@@ -302,36 +304,29 @@ impl Loader {
         Ok((lowered.program, traits))
     }
 
-    fn compile(&self, program: &Arc<isa::Program>) -> Result<(Engine, Arc<dyn Execute>), LoadErrorKind> {
-        let interpreter = || Arc::new(sandbpf_interp::Code::new(Arc::clone(program)));
+    fn compile(
+        &self,
+        kind: KindName,
+        program: &Arc<isa::Program>,
+    ) -> Result<(Engine, Compiled), LoadErrorKind> {
+        let only = |code| Compiled { code, pure: None };
+        let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
         match self.engine {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
             Engine::Step => {
-                Ok((Engine::Step, Arc::new(sandbpf_interp::Step::new(isa::Program::clone(program)))))
+                let step = sandbpf_interp::Step::new(isa::Program::clone(program));
+                Ok((Engine::Step, only(Arc::new(step))))
             }
-            Engine::Jit => match jit(program) {
-                Ok(code) => Ok((Engine::Jit, code)),
+            Engine::Jit => match compile(kind, program) {
+                Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(why) => Err(LoadErrorKind::Engine(why)),
             },
-            Engine::Auto => match jit(program) {
-                Ok(code) => Ok((Engine::Jit, code)),
+            Engine::Auto => match compile(kind, program) {
+                Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(_) => Ok((Engine::Interpreter, interpreter())),
             },
         }
     }
-}
-
-#[cfg(feature = "jit")]
-fn jit(program: &Arc<isa::Program>) -> Result<Arc<dyn Execute>, String> {
-    match sandbpf_jit::Code::compile(Arc::clone(program)) {
-        Ok(code) => Ok(Arc::new(code)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-#[cfg(not(feature = "jit"))]
-fn jit(_program: &Arc<isa::Program>) -> Result<Arc<dyn Execute>, String> {
-    Err("this build of sandbpf has no `jit` feature".into())
 }
 
 impl std::fmt::Debug for Loader {

@@ -12,6 +12,8 @@ use sandbpf::{
     AnyError, AnyInput, Dialect, Engine, FrozenHost, KindName, Limits, Loader, Packet, SyscallData,
 };
 use sandbpf_classic::{Filter, Form, print, reference};
+use sandbpf_isa::Program;
+use sandbpf_jit::{Options, Pure};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, Machine, Registers, Trap, address, helpers::HelperSet};
 
@@ -47,7 +49,10 @@ pub fn agree(bytes: &[u8]) {
         };
         let found = observe(&scene, &*code);
         match &expected {
-            None => expected = Some(found),
+            None => {
+                pure_agrees(&scene, &program, &found.result);
+                expected = Some(found);
+            }
             Some(expected) => {
                 let difference = difference(expected, &found, subject.is_machine_code());
                 assert!(
@@ -55,6 +60,22 @@ pub fn agree(bytes: &[u8]) {
                     "{subject} differs from step\n{difference}\n{program}\n{scene:?}"
                 );
             }
+        }
+    }
+}
+
+/// What [`Pure`] code answers must be what the definition says.
+fn pure_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64, Trap>) {
+    for rotation in [0, 1, 4] {
+        let options = Options { rotation, ..Options::default() };
+        let Some(code) = Pure::compile(program, options) else { return };
+        let data = scene.packet.get(scene.layout.data as usize..).unwrap_or_default();
+        if let Some(r0) = code.run(data, &scene.context) {
+            assert_eq!(
+                &Ok(r0),
+                expected,
+                "pure code rotated by {rotation} differs from step\n{program}\n{scene:?}"
+            );
         }
     }
 }
@@ -127,18 +148,26 @@ pub fn classic_agree(bytes: &[u8]) {
         let loader = loader.limits(Limits { instructions: BUDGET });
         let loaded = loader.load_any(kind, &scene.insns).expect("the check accepted it");
         let program = Arc::new(loaded.instructions().clone());
+        let input = || match kind {
+            KindName::Seccomp => AnyInput::Syscall(&call),
+            _ => AnyInput::Packet(
+                Packet::from(&scene.packet).with_wire_len(scene.wire_len).with_meta(&scene.meta),
+            ),
+        };
+        // As users run it: without a machine, if the filter allows that.
+        let found = loader.clone().engine(Engine::Auto).load_any(kind, &scene.insns);
+        let found = found.expect("the check accepted it").run(input());
+        assert!(
+            same(dialect, expected, found),
+            "{dialect:?}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",
+            print(&scene.insns, Form::TcpdumpD),
+        );
         for subject in Subject::available() {
             let code = match subject.prepare(&program) {
                 Ok(code) => code,
                 Err(error) => panic!("{subject}: {error}\n{program}"),
             };
-            let input = match kind {
-                KindName::Seccomp => AnyInput::Syscall(&call),
-                _ => AnyInput::Packet(
-                    Packet::from(&scene.packet).with_wire_len(scene.wire_len).with_meta(&scene.meta),
-                ),
-            };
-            let found = loaded.run_by(input, |machine| code.execute(machine));
+            let found = loaded.run_by(input(), |machine| code.execute(machine));
             assert!(
                 same(dialect, expected, found),
                 "{dialect:?} on {subject}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",

@@ -33,6 +33,8 @@ pub(crate) struct Emitter<'p> {
     pub(crate) program: &'p Program,
     pub(crate) options: Options,
     pub(crate) asm: Assembler,
+    /// The host's registers for the program's.
+    map: [u8; Reg::COUNT],
     labels: Vec<DynamicLabel>,
     cold: Vec<Cold>,
     /// Whether a function of the program can be called, by the program (the first one by itself, too) or a helper.
@@ -54,6 +56,12 @@ pub(crate) use field;
 
 impl<'p> Emitter<'p> {
     pub(crate) fn new(program: &'p Program, options: Options) -> Self {
+        let rotated = |reg: usize| HOST[(reg + usize::from(options.rotation)) % HOST.len()];
+        Emitter::with_map(program, options, core::array::from_fn(rotated))
+    }
+
+    /// The same, with the program's registers in these of the host.
+    pub(crate) fn with_map(program: &'p Program, options: Options, map: [u8; Reg::COUNT]) -> Self {
         let mut asm = Assembler::new_with_capacity(0, program.len() * 16, 16, 16, 16, 16, 16);
         let labels = (0..program.len()).map(|_| asm.new_dynamic_label()).collect();
         let calls = |insn: &Insn| {
@@ -65,12 +73,12 @@ impl<'p> Emitter<'p> {
             )
         };
         let has_calls = program.functions().len() > 1 || program.insns().iter().any(calls);
-        Emitter { program, options, asm, labels, cold: Vec::new(), has_calls }
+        Emitter { program, options, asm, map, labels, cold: Vec::new(), has_calls }
     }
 
     /// The host's register for `reg`.
     pub(crate) fn host(&self, reg: Reg) -> u8 {
-        HOST[(reg.index() + usize::from(self.options.rotation)) % HOST.len()]
+        self.map[reg.index()]
     }
 
     /// Where the code of the instruction at `pc` is, or will be.

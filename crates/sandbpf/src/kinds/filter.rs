@@ -180,6 +180,23 @@ impl Kind for SocketFilter {
     }
 
     #[inline]
+    fn answer(image: &Image, packet: &Packet<'_>) -> Option<u64> {
+        const { assert!(SkBuff::LEN == 0) };
+        let pure = image.pure.as_ref()?;
+        let Packet { bytes, wire_len, meta } = *packet;
+        let data = bytes.get(meta.data as usize..)?;
+        if bytes.len() as u64 > address::REGION_SIZE {
+            return None;
+        }
+        match pure.context() {
+            0 => pure.run(data, &[]),
+            // Most of those that look at the context look at the length only.
+            1..=4 => pure.run(data, &length(image, data, wire_len).to_le_bytes()),
+            _ => pure.run(data, &meta.context(length(image, data, wire_len), wire_len).to_bytes()),
+        }
+    }
+
+    #[inline]
     fn enter(
         image: &Image,
         scratch: &mut Scratch,
@@ -195,14 +212,20 @@ impl Kind for SocketFilter {
         let _ = machine.memory.set_packet(Region::Read(bytes));
         machine.packet = PacketLayout { data: meta.data, network: meta.network, link: meta.link };
         if image.traits.needs_context {
-            let there = bytes.len().saturating_sub(meta.data as usize) as u32;
-            let len = if image.traits.wire_length { wire_len } else { there };
+            let there = bytes.get(meta.data as usize..).unwrap_or_default();
+            let len = length(image, there, wire_len);
             scratch.context = meta.context(len, wire_len).to_bytes();
             let _ = machine.memory.set_context(Region::Write(&mut scratch.context));
         }
         machine.registers[1] = address::CONTEXT;
         run(&mut machine)
     }
+}
+
+/// The length that the program is told: that on the wire, or that of what is there.
+#[inline]
+fn length(image: &Image, data: &[u8], wire_len: u32) -> u32 {
+    if image.traits.wire_length { wire_len } else { data.len() as u32 }
 }
 
 impl Program<SocketFilter> {

@@ -33,6 +33,13 @@ pub trait Kind: Enter + Sized + 'static {
     /// What the program's answer, `r0`, means.
     fn verdict(r0: u64) -> Self::Verdict;
 
+    /// What the program answers, where that takes no machine.
+    #[doc(hidden)]
+    #[inline]
+    fn answer(_image: &Image, _input: &Self::Input<'_>) -> Option<u64> {
+        None
+    }
+
     /// Prepares a machine for `input` and has it run.
     #[doc(hidden)]
     fn enter(
