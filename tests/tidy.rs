@@ -51,7 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-jit",
         ],
     ),
-    ("sandbpf-benches", &["sandbpf"]),
+    ("sandbpf-benches", &["sandbpf", "sandbpf-capture"]),
     ("sandbpf-tests", &[]),
 ];
 

@@ -22,38 +22,43 @@ unsafe extern "C" {
     fn bpf_validate(insns: *const BpfInsn, count: i32) -> i32;
 }
 
-/// A filter that passed `bpf_validate`, and a packet.
+/// A filter that passed `bpf_validate`, and packets.
 #[derive(Debug)]
 pub struct Libpcap {
     insns: Vec<BpfInsn>,
-    packet: Vec<u8>,
+    packets: Vec<Vec<u8>>,
 }
 
 impl Libpcap {
-    /// Checks the filter; `None` if libpcap refuses it or the packet is too long for it.
-    pub fn new(filter: &[classic::ClassicInsn], packet: Vec<u8>) -> Option<Self> {
+    /// Checks the filter; `None` if libpcap refuses it or a packet is too long for it.
+    pub fn new(filter: &[classic::ClassicInsn], packets: &[Vec<u8>]) -> Option<Self> {
         let insns: Vec<BpfInsn> = filter
             .iter()
             .map(|insn| BpfInsn { code: insn.code, jt: insn.jt, jf: insn.jf, k: insn.k })
             .collect();
         let count = i32::try_from(insns.len()).ok()?;
-        u32::try_from(packet.len()).ok()?;
+        if packets.iter().any(|packet| u32::try_from(packet.len()).is_err()) {
+            return None;
+        }
         // SAFETY: the pointer is to `count` instructions.
         let valid = unsafe { bpf_validate(insns.as_ptr(), count) } != 0;
-        valid.then_some(Libpcap { insns, packet })
+        valid.then(|| Libpcap { insns, packets: packets.to_vec() })
     }
 }
 
 impl Subject for Libpcap {
     fn batch(&mut self, count: u32) -> u64 {
-        let mut result = 0;
+        let mut sum = 0;
         for _ in 0..count {
-            let packet = black_box(self.packet.as_slice());
-            let length = packet.len() as u32;
-            // SAFETY: the instructions passed `bpf_validate`, so they end and jump forwards only; the packet has
-            // `length` bytes.
-            result = black_box(unsafe { bpf_filter(self.insns.as_ptr(), packet.as_ptr(), length, length) });
+            sum = 0u64;
+            for packet in black_box(&self.packets) {
+                let length = packet.len() as u32;
+                // SAFETY: the instructions passed `bpf_validate`, so they end and jump forwards only; the packet has
+                // `length` bytes.
+                let result = unsafe { bpf_filter(self.insns.as_ptr(), packet.as_ptr(), length, length) };
+                sum += u64::from(black_box(result));
+            }
         }
-        result.into()
+        sum
     }
 }
