@@ -54,7 +54,7 @@ impl Pure {
     }
 
     /// What the program answers.
-    pub fn run(&self, _packet: &[u8], _context: &[u8]) -> Option<u64> {
+    pub fn run(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
         match *self {}
     }
 

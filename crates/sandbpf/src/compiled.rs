@@ -23,7 +23,7 @@ impl Pure {
         match *self {}
     }
 
-    pub(crate) fn run(&self, _packet: &[u8], _context: &[u8]) -> Option<u64> {
+    pub(crate) fn run(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
         match *self {}
     }
 

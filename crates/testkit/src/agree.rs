@@ -70,7 +70,7 @@ fn pure_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64
         let options = Options { rotation, ..Options::default() };
         let Some(code) = Pure::compile(program, options) else { return };
         let data = scene.packet.get(scene.layout.data as usize..).unwrap_or_default();
-        if let Some(r0) = code.run(data, &scene.context) {
+        if let Some(r0) = code.run(data, &scene.context, scene.budget) {
             assert_eq!(
                 &Ok(r0),
                 expected,

@@ -16,6 +16,8 @@ pub(crate) struct Admitted {
     pub(crate) reached: Box<[bool]>,
     /// How many ways lead to each instruction.
     pub(crate) ways: Box<[u32]>,
+    /// Whether one of them leads back to it.
+    pub(crate) heads: Box<[bool]>,
     /// The registers whose values matter before each instruction.
     pub(crate) live: Box<[RegSet]>,
 }
@@ -32,29 +34,28 @@ pub(crate) fn admit(program: &Program) -> Option<Admitted> {
         pointers: pointers(insns),
         reached: vec![false; insns.len()].into(),
         ways: vec![0; insns.len()].into(),
+        heads: vec![false; insns.len()].into(),
         live: vec![RegSet::EMPTY; insns.len()].into(),
     };
     admitted.reached[0] = true;
     admitted.ways[0] = 1;
-    for (index, insn) in insns.iter().enumerate() {
-        if !admitted.reached[index] {
-            continue;
-        }
+    let mut waiting = vec![0];
+    while let Some(index) = waiting.pop() {
+        let insn = &insns[index];
         admitted.take(index, insn)?;
-        for to in next(Pc(index as u32), insn) {
-            if to.index() <= index || to.index() >= insns.len() {
+        for to in next(Pc(index as u32), insn).map(Pc::index) {
+            if to >= insns.len() {
                 return None;
             }
-            admitted.reached[to.index()] = true;
-            admitted.ways[to.index()] += 1;
+            admitted.ways[to] += 1;
+            admitted.heads[to] |= to <= index;
+            if !admitted.reached[to] {
+                admitted.reached[to] = true;
+                waiting.push(to);
+            }
         }
     }
-    for (index, insn) in insns.iter().enumerate().rev() {
-        let after = next(Pc(index as u32), insn);
-        let after = after.filter_map(|to| admitted.live.get(to.index()));
-        let after = after.fold(RegSet::EMPTY, |live, &more| live.union(more));
-        admitted.live[index] = after.without(insn.writes()).union(values(insn));
-    }
+    while admitted.flow_back(insns) {}
     Some(admitted)
 }
 
@@ -85,6 +86,24 @@ fn pointers(insns: &[Insn]) -> RegSet {
 }
 
 impl Admitted {
+    /// Whether the program has a loop.
+    pub(crate) fn loops(&self) -> bool {
+        self.heads.contains(&true)
+    }
+
+    /// Finds what is live from the end to the start; whether that must be done again, for a loop had not known its end.
+    fn flow_back(&mut self, insns: &[Insn]) -> bool {
+        let mut again = false;
+        for (index, insn) in insns.iter().enumerate().rev() {
+            let after = next(Pc(index as u32), insn).filter_map(|to| self.live.get(to.index()));
+            let after = after.fold(RegSet::EMPTY, |live, &more| live.union(more));
+            let live = after.without(insn.writes()).union(values(insn));
+            again |= self.heads[index] && live != self.live[index];
+            self.live[index] = live;
+        }
+        again
+    }
+
     /// Looks at one instruction; `None` if it does what is not for such programs.
     fn take(&mut self, index: usize, insn: &Insn) -> Option<()> {
         let addresses = self.pointers.union(RegSet::of(Reg::R10));

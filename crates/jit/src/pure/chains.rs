@@ -52,6 +52,8 @@ fn test(insns: &[Insn], pc: Pc) -> Option<(Reg, Width, u64, Pc, Pc)> {
         Width::W64 => imm as i64 as u64,
     };
     match cond {
+        // A jump back is paid for, which a search does not do.
+        _ if to <= pc => None,
         Cond::Eq => Some((lhs, width, number, to, after)),
         Cond::Ne => Some((lhs, width, number, after, to)),
         _ => None,
@@ -78,7 +80,7 @@ pub(crate) fn find(program: &Program, admitted: &Admitted) -> Chains {
                 }
                 Some(_) => break,
                 None => match insns[otherwise.index()] {
-                    Insn::Jump { to, .. } => {
+                    Insn::Jump { to, .. } if to > otherwise => {
                         members.push(otherwise);
                         otherwise = to;
                     }

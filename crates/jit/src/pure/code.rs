@@ -3,7 +3,7 @@
 //! # Contract
 //!
 //! The bytes come from [`emit`](super::emit) and nowhere else. They are copied into memory that is then made executable
-//! and is never writable again. They follow the `sysv64` convention with the three arguments of [`Entry`]; they read
+//! and is never writable again. They follow the `sysv64` convention with the four arguments of [`Entry`]; they read
 //! the packet's bytes after comparing with its length, the first `context` bytes of the context, and words of their own
 //! stack that they wrote; they write nothing but that stack.
 
@@ -25,8 +25,8 @@ use crate::Options;
 /// let program = sandbpf_isa::parse("r0 = *(u16 *)skb[12]\nexit")?;
 /// let code = sandbpf_jit::Pure::compile(&program, Default::default()).expect("it only reads");
 /// let frame = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0];
-/// assert_eq!(code.run(&frame, &[]), Some(0x0800));
-/// assert_eq!(code.run(&frame[..13], &[]), Some(0));
+/// assert_eq!(code.run(&frame, &[], 0), Some(0x0800));
+/// assert_eq!(code.run(&frame[..13], &[], 0), Some(0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Pure {
@@ -43,7 +43,8 @@ struct Answer {
     declined: u64,
 }
 
-type Entry = unsafe extern "sysv64" fn(packet: *const u8, len: usize, context: *const u8) -> Answer;
+type Entry =
+    unsafe extern "sysv64" fn(packet: *const u8, len: usize, context: *const u8, budget: u64) -> Answer;
 
 impl Pure {
     /// Compiles a program if it only reads, and memory for the code can be had. Takes time in proportion to its length, but
@@ -65,16 +66,17 @@ impl Pure {
     }
 
     /// What the program answers on this packet and context; `None` if it cannot tell by itself (the context is shorter than
-    /// [`Pure::context`], or a load addresses a header), and must be run in another way.
+    /// [`Pure::context`], a load addresses a header, or jumps back use up the budget of instructions), and must be run in another
+    /// way.
     #[inline]
-    pub fn run(&self, packet: &[u8], context: &[u8]) -> Option<u64> {
+    pub fn run(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
         if context.len() < self.context {
             return None;
         }
         // SAFETY: the buffer starts with the entry, which has this type (the contract above).
         let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
         // SAFETY: the code reads the packet up to its length and as much of the context as was just looked for.
-        let answer = unsafe { entry(packet.as_ptr(), packet.len(), context.as_ptr()) };
+        let answer = unsafe { entry(packet.as_ptr(), packet.len(), context.as_ptr(), budget) };
         (answer.declined == 0).then_some(answer.r0)
     }
 

@@ -4,7 +4,7 @@
 //!   rdi rsi rdx   the packet, its length, the context
 //!   r9 r10 r11    for an instruction or two
 //!   the rest      registers of the program, as many as it has; r0 in rax
-//!   below rsp     its stack
+//!   below rsp     its stack, and the budget of a program with loops, which came in rcx
 //! ```
 
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -28,6 +28,8 @@ const RED_ZONE: u32 = 128;
 /// The bytes of the code.
 pub(crate) fn emit(program: &Program, admitted: &Admitted, options: Options) -> Vec<u8> {
     let (map, kept) = assign(program, admitted, options);
+    let words = admitted.frame.div_ceil(8) + u32::from(admitted.loops());
+    let stack = 8 * words;
     let mut out = Out {
         e: Emitter::with_map(program, options, map),
         admitted,
@@ -35,10 +37,11 @@ pub(crate) fn emit(program: &Program, admitted: &Admitted, options: Options) -> 
         ceilings: ranges::of_indices(program, admitted),
         chains: chains::find(program, admitted),
         kept,
-        below: if admitted.frame > RED_ZONE { admitted.frame.next_multiple_of(16) } else { 0 },
+        below: if stack > RED_ZONE { stack.next_multiple_of(16) } else { 0 },
+        budget: -(stack as i32),
         declines: false,
     };
-    out.declines = (0..program.len()).any(|index| out.may_decline(index));
+    out.declines = admitted.loops() || (0..program.len()).any(|index| out.may_decline(index));
     out.enter();
     for index in 0..program.len() {
         if admitted.reached[index] && !out.chains.absorbed[index] {
@@ -76,6 +79,8 @@ struct Out<'p> {
     kept: Vec<u8>,
     /// How far the stack pointer is moved for the program's stack.
     below: u32,
+    /// Where, from there, a program with loops keeps what is left of its budget.
+    budget: i32,
     /// Whether it may have to say that it cannot answer.
     declines: bool,
 }
@@ -87,6 +92,10 @@ impl Out<'_> {
         }
         if self.below != 0 {
             dynasm!(self.e.asm ; .arch x64 ; sub rsp, self.below as i32);
+        }
+        if self.admitted.loops() {
+            let at = self.below as i32 + self.budget;
+            dynasm!(self.e.asm ; .arch x64 ; mov [rsp + at], rcx);
         }
         for at in (1..=self.admitted.frame.div_ceil(8)).map(|word| self.below as i32 - 8 * word as i32) {
             dynasm!(self.e.asm ; .arch x64 ; mov QWORD [rsp + at], 0);
@@ -147,8 +156,17 @@ impl Out<'_> {
             Insn::LoadPacket { size, index: None, off } => self.packet(pc, size, off),
             Insn::LoadPacket { size, index: Some(index), off } => self.indexed(pc, size, index, off),
             Insn::Jump { to, .. } => self.go(pc, to),
-            Insn::Branch { cond, width, lhs, rhs, to } => {
+            Insn::Branch { cond, width, lhs, rhs, to } if to > pc => {
                 branch::branch(&mut self.e, pc, cond, width, lhs, rhs, to);
+                self.go(pc, Pc(pc.0 + 1));
+            }
+            Insn::Branch { cond, width, lhs, rhs, to } => {
+                let (taken, over) = (self.e.asm.new_dynamic_label(), self.e.asm.new_dynamic_label());
+                branch::compare(&mut self.e, cond, width, lhs, rhs);
+                branch::jump_if(&mut self.e, cond, taken);
+                dynasm!(self.e.asm ; .arch x64 ; jmp =>over ; =>taken);
+                self.go(pc, to);
+                dynasm!(self.e.asm ; .arch x64 ; =>over);
                 self.go(pc, Pc(pc.0 + 1));
             }
             Insn::Exit => self.answer(),
@@ -158,8 +176,14 @@ impl Out<'_> {
         }
     }
 
-    /// Goes to another instruction, unless it comes next.
+    /// Goes to another instruction, unless it comes next. Who goes back pays.
     fn go(&mut self, from: Pc, to: Pc) {
+        if to <= from {
+            let (target, at) = (self.e.label(to), self.below as i32 + self.budget);
+            let cost = (from.0 - to.0 + 1) as i32;
+            dynasm!(self.e.asm ; .arch x64 ; sub QWORD [rsp + at], cost ; jb ->decline ; jmp =>target);
+            return;
+        }
         let skipped = |index: usize| !self.admitted.reached[index] || self.chains.absorbed[index];
         if !(from.index() + 1..to.index()).all(skipped) {
             let target = self.e.label(to);

@@ -14,7 +14,8 @@ const NEVER: u64 = u64::MAX;
 pub(crate) fn tests(program: &Program, admitted: &Admitted) -> Vec<Option<u64>> {
     let insns = program.insns();
     let needed = needed(insns, admitted);
-    let mut known = vec![NEVER; insns.len()];
+    // Of a way back nothing is known.
+    let mut known: Vec<u64> = admitted.heads.iter().map(|&head| if head { 0 } else { NEVER }).collect();
     known[0] = 0;
     let mut tests = vec![None; insns.len()];
     for (index, insn) in insns.iter().enumerate() {
@@ -43,7 +44,8 @@ fn needed(insns: &[Insn], admitted: &Admitted) -> Vec<u64> {
         if !admitted.reached[index] {
             continue;
         }
-        let after = next(Pc(index as u32), insn).map(|to| needed[to.index()]).min();
+        let after = |to: Pc| if to.index() > index { needed[to.index()] } else { 0 };
+        let after = next(Pc(index as u32), insn).map(after).min();
         needed[index] = match insn {
             Insn::Alu { op: AluOp::Mov, dst: Reg::R0, src: Operand::Imm(0), .. }
                 if insns.get(index + 1) == Some(&Insn::Exit) =>

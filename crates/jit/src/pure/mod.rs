@@ -1,9 +1,9 @@
 //! Programs that only read: a packet and a context in, a number out.
 //!
-//! Most filters are of this kind: they jump forward, call nothing, write nothing but words of their own stack. Such a
-//! program cannot trap and pays nothing from a budget, so it needs no [`Machine`](sandbpf_runtime::Machine) at all: its
+//! Most filters are of this kind: they call nothing and write nothing but words of their own stack. Such a program cannot
+//! trap but for its budget, if it has loops, so it needs no [`Machine`](sandbpf_runtime::Machine) at all: its
 //! code is a function of a packet. What it cannot answer by itself (a load at a negative offset, which addresses a
-//! header) it declines, and whoever asked runs the program in another way: nothing has happened yet.
+//! header; a loop that runs on) it declines, and whoever asked runs the program in another way: nothing has happened yet.
 //!
 //! ```text
 //!   admit    which programs these are, and what they read

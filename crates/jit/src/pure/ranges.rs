@@ -13,7 +13,9 @@ pub(crate) fn of_indices(program: &Program, admitted: &Admitted) -> Vec<u64> {
     if !insns.iter().any(|insn| matches!(insn, Insn::LoadPacket { index: Some(_), .. })) {
         return vec![u64::MAX; insns.len()];
     }
-    let mut before: Vec<Ceilings> = vec![[0; Reg::COUNT]; insns.len()];
+    // Of a way back nothing is known.
+    let start = |&head: &bool| if head { [u64::MAX; Reg::COUNT] } else { [0; Reg::COUNT] };
+    let mut before: Vec<Ceilings> = admitted.heads.iter().map(start).collect();
     let mut found = vec![u64::MAX; insns.len()];
     // What a register holds where a run starts is 0, but for addresses, which nobody computes with.
     for (index, insn) in insns.iter().enumerate() {

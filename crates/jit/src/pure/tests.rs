@@ -20,7 +20,6 @@ fn tests(text: &str) -> Vec<Option<u64>> {
 fn what_does_more_is_not_taken() {
     for text in [
         "call 7\nexit",
-        "r0 = 0\ngoto -2",
         "r2 = r10\nr0 = 0\nexit",
         "r0 = r1\nexit",
         "*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit",
@@ -94,7 +93,7 @@ fn equal_tests_become_items() {
             1000 => 4,
             other => u64::from(other),
         };
-        assert_eq!(code.run(&number.to_be_bytes(), &[]), Some(expected), "{number}");
+        assert_eq!(code.run(&number.to_be_bytes(), &[], 0), Some(expected), "{number}");
     }
 }
 
@@ -103,18 +102,30 @@ fn a_context_that_is_too_short_is_declined() {
     let code = Pure::compile(&program("r6 = r1\nr0 = *(u32 *)(r6 + 4)\nexit"), Options::default());
     let Some(code) = code else { return };
     assert_eq!(code.context(), 8);
-    assert_eq!(code.run(&[], &[1, 0, 0, 0, 2, 0, 0, 0]), Some(2));
-    assert_eq!(code.run(&[], &[1, 0, 0, 0, 2, 0, 0]), None);
+    assert_eq!(code.run(&[], &[1, 0, 0, 0, 2, 0, 0, 0], 0), Some(2));
+    assert_eq!(code.run(&[], &[1, 0, 0, 0, 2, 0, 0], 0), None);
 }
 
 #[test]
 fn negative_offsets_are_declined() {
     let code = Pure::compile(&program("r0 = *(u8 *)skb[-4096]\nexit"), Options::default());
     let Some(code) = code else { return };
-    assert_eq!(code.run(&[1, 2], &[]), None);
+    assert_eq!(code.run(&[1, 2], &[], 0), None);
     let text = "r0 = *(u32 *)skb[0]\nr7 = r0\nr0 = *(u8 *)skb[r7 + 2]\nexit";
     let code = Pure::compile(&program(text), Options::default()).expect("it only reads");
-    assert_eq!(code.run(&[0, 0, 0, 3, 4, 5], &[]), Some(5));
-    assert_eq!(code.run(&[0, 0, 0, 4, 4, 5], &[]), Some(0));
-    assert_eq!(code.run(&[0x80, 0, 0, 4, 4, 5], &[]), None);
+    assert_eq!(code.run(&[0, 0, 0, 3, 4, 5], &[], 0), Some(5));
+    assert_eq!(code.run(&[0, 0, 0, 4, 4, 5], &[], 0), Some(0));
+    assert_eq!(code.run(&[0x80, 0, 0, 4, 4, 5], &[], 0), None);
+}
+
+#[test]
+fn loops_pay_and_are_declined_when_they_cannot() {
+    let text = "r7 = 3
+        r0 += 5
+        r7 += -1
+        if r7 != 0 goto -3
+        exit";
+    let Some(code) = Pure::compile(&program(text), Options::default()) else { return };
+    assert_eq!(code.run(&[], &[], 6), Some(15));
+    assert_eq!(code.run(&[], &[], 5), None, "two jumps back over three instructions");
 }

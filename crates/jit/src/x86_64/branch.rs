@@ -37,6 +37,20 @@ pub(crate) fn may_goto(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
 
 /// `if lhs cond rhs goto to`
 pub(crate) fn branch(e: &mut Emitter<'_>, pc: Pc, cond: Cond, width: Width, lhs: Reg, rhs: Operand, to: Pc) {
+    compare(e, cond, width, lhs, rhs);
+    if to > pc {
+        let target = e.label(to);
+        return jump_if(e, cond, target);
+    }
+    let (taken, over) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
+    jump_if(e, cond, taken);
+    dynasm!(e.asm ; .arch x64 ; jmp =>over ; =>taken);
+    jump(e, pc, to);
+    dynasm!(e.asm ; .arch x64 ; =>over);
+}
+
+/// Sets the flags by which [`jump_if`] decides.
+pub(crate) fn compare(e: &mut Emitter<'_>, cond: Cond, width: Width, lhs: Reg, rhs: Operand) {
     let lhs = e.host(lhs);
     let test = cond == Cond::Set;
     match (width, rhs) {
@@ -63,18 +77,10 @@ pub(crate) fn branch(e: &mut Emitter<'_>, pc: Pc, cond: Cond, width: Width, lhs:
             false => dynasm!(e.asm ; .arch x64 ; cmp Rd(lhs), DWORD imm),
         },
     }
-    if to > pc {
-        let target = e.label(to);
-        return jump_if(e, cond, target);
-    }
-    let (taken, over) = (e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
-    jump_if(e, cond, taken);
-    dynasm!(e.asm ; .arch x64 ; jmp =>over ; =>taken);
-    jump(e, pc, to);
-    dynasm!(e.asm ; .arch x64 ; =>over);
 }
 
-fn jump_if(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
+/// Jumps if what was compared is so.
+pub(crate) fn jump_if(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
     match cond {
         Cond::Eq => dynasm!(e.asm ; .arch x64 ; je =>target),
         Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; jne =>target),

@@ -189,10 +189,13 @@ impl Kind for SocketFilter {
             return None;
         }
         match pure.context() {
-            0 => pure.run(data, &[]),
+            0 => pure.run(data, &[], image.limits.instructions),
             // Most of those that look at the context look at the length only.
-            1..=4 => pure.run(data, &length(image, data, wire_len).to_le_bytes()),
-            _ => pure.run(data, &meta.context(length(image, data, wire_len), wire_len).to_bytes()),
+            1..=4 => pure.run(data, &length(image, data, wire_len).to_le_bytes(), image.limits.instructions),
+            _ => {
+                let context = meta.context(length(image, data, wire_len), wire_len).to_bytes();
+                pure.run(data, &context, image.limits.instructions)
+            }
         }
     }
 

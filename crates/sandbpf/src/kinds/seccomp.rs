@@ -29,7 +29,7 @@ impl Kind for Seccomp {
 
     #[inline]
     fn answer(image: &Image, call: &&SyscallData) -> Option<u64> {
-        image.pure.as_ref()?.run(&[], &call.to_bytes())
+        image.pure.as_ref()?.run(&[], &call.to_bytes(), image.limits.instructions)
     }
 
     #[inline]
