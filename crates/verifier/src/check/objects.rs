@@ -244,16 +244,19 @@ impl Verifier<'_> {
             return Ok(());
         }
         let flags = if nullable { reg.flags.without(Flags::MAYBE_NULL) } else { reg.flags };
-        let fits = matches!(reg.kind, Kind::Btf(_)) && (flags == Flags::TRUSTED || flags == Flags::NONE);
-        if !fits {
+        let Kind::Btf(held) = reg.kind else {
+            refuse!(Acces, "{} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", Name(number), names::of(reg));
+        };
+        if ![Flags::NONE, Flags::TRUSTED, Flags::RCU].contains(&flags) {
             refuse!(Acces, "{} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", Name(number), names::of(reg));
         }
-        let Kind::Btf(held) = reg.kind else { return Ok(()) };
-        let types = self.env.types;
-        if types.is_some_and(|types| !types.embeds(held, reg.off as u32, target)) {
-            refuse!(Acces, "{} is of another type than expected", Name(number));
+        if let Some(types) = self.env.types
+            && !types.embeds(held, reg.off as u32, target)
+        {
+            let (is, wanted) = (types.name(held), types.name(target));
+            refuse!(Acces, "{} is of type {is} but {wanted} is expected", Name(number));
         }
-        Ok(())
+        self.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything)
     }
 }
 
