@@ -142,7 +142,7 @@ impl Types for BtfTypes {
                     None => Some(Variable::Memory(btf.size_of(id)?.try_into().ok()?)),
                 }
             }
-            Kind::Func { .. } => Some(Variable::Memory(0)),
+            Kind::Func { .. } => Some(Variable::Function),
             _ => None,
         }
     }

@@ -3,8 +3,9 @@
 use sandbpf_abi::{ProgramType, Sleeping};
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Program};
 
-use crate::environment::{Environment, FieldKind, MapShape, map_type as m};
+use crate::environment::{Environment, FieldKind, MapShape, TypeRef, map_type as m};
 use crate::error::{Check, refuse};
+use crate::types::Variable;
 
 /// Checks its type, its length, and the rights of its loader.
 pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
@@ -34,6 +35,9 @@ pub(crate) fn maps(program: &Program, env: &Environment<'_>) -> Check {
             refuse!(Inval, "unknown opcode 8d");
         }
         let Insn::LoadImm { value, .. } = *insn else { continue };
+        if let Imm64::Variable { id, module } = value {
+            variable(env, id, module)?;
+        }
         let (Imm64::Map(map) | Imm64::MapValue(map, _)) = value else { continue };
         let Some(at) = (env.map_of)(map) else {
             missing(map)?;
@@ -57,6 +61,26 @@ pub(crate) fn maps(program: &Program, env: &Environment<'_>) -> Check {
         if let Imm64::MapValue(_, offset) = value {
             direct_value(&env.maps[at], offset)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether a variable or function of the kernel is there, and its address known (`check_pseudo_btf_id`).
+fn variable(env: &Environment<'_>, id: i32, module: i32) -> Check {
+    let Some(types) = env.types else {
+        refuse!(Inval, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
+    };
+    if id == 0 {
+        // Number 0 is `void`.
+        refuse!(Inval, "pseudo btf_id 0 in ldimm64 isn't KIND_VAR or KIND_FUNC.");
+    }
+    let of = TypeRef::kernel_or_module(id as u32, module);
+    let Some(variable) = types.variable(of) else {
+        refuse!(NoEnt, "ldimm64 insn specifies invalid btf_id {id}.");
+    };
+    if !env.data_symbols && variable != Variable::Function {
+        let name = types.name(of);
+        refuse!(NoEnt, "ldimm64 failed to find the address for kernel symbol '{name}'.");
     }
     Ok(())
 }

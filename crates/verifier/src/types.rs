@@ -123,6 +123,8 @@ pub enum Variable {
     Object(TypeRef),
     /// So many bytes that may be read.
     Memory(u32),
+    /// A function: its text is nobody's to read.
+    Function,
 }
 
 /// What a program is attached to: whose arguments are its context.

@@ -86,6 +86,7 @@ pub struct Verifier {
     #[cfg(feature = "object")]
     program: Option<Arc<sandbpf_elf::Btf>>,
     processors: u32,
+    data_symbols: bool,
     log_level: u32,
 }
 
@@ -115,6 +116,7 @@ impl Verifier {
             #[cfg(feature = "object")]
             program: None,
             processors: 2,
+            data_symbols: true,
             log_level: 0,
         }
     }
@@ -196,6 +198,12 @@ impl Verifier {
         Verifier { processors, ..self }
     }
 
+    /// Chooses whether the kernel knows the addresses of its variables, as with `CONFIG_KALLSYMS_ALL`: without, programs
+    /// that name one are not loaded.
+    pub fn data_symbols(self, data_symbols: bool) -> Self {
+        Verifier { data_symbols, ..self }
+    }
+
     /// Chooses what is written down: the sum of 1 (the path that fails) or 2 (all paths), and 4 (figures).
     pub fn log_level(self, log_level: u32) -> Self {
         Verifier { log_level, ..self }
@@ -260,6 +268,7 @@ impl Verifier {
             target: target.as_ref(),
             flags: LoadFlags::from_bits(self.flags),
             processors: self.processors,
+            data_symbols: self.data_symbols,
             log_level: self.log_level,
             ..Environment::new(described)
         };
