@@ -13,6 +13,8 @@ pub enum Member {
         target: TypeRef,
         /// The tag of the pointed-to type or of the member: `rcu`, `user`, `percpu`.
         tag: PointerTag,
+        /// Whether it is read from a union, and may be another member.
+        ambiguous: bool,
         /// Whether the kernel lists it as trusted where the struct is (`__safe_trusted`).
         trusted: bool,
         /// Whether the kernel lists it as protected by RCU (`__safe_rcu`).

@@ -87,9 +87,12 @@ impl Verifier<'_> {
             _ if size != 8 => return None,
             _ if tagged("buf") => Reg::pointer(Kind::Buf, rdonly.and(maybe_null)),
             Shape::Struct { target, name, .. } => {
-                let function = &env.target?.name;
-                let id = target.id;
-                self.log.write(&format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n"));
+                if maybe_null == Flags::NONE {
+                    let function = &env.target?.name;
+                    let id = target.id;
+                    let line = format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n");
+                    self.log.write(&line);
+                }
                 let trusted = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
                 Reg::pointer(Kind::Btf(*target), trusted.and(maybe_null))
             }
