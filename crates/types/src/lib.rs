@@ -90,6 +90,22 @@ impl Types for BtfTypes {
             && self.btf(whole).is_some_and(|btf| walk::embeds(btf, whole.id, offset, part.id))
     }
 
+    fn candidates(&self, of: TypeRef) -> Vec<TypeRef> {
+        let (Some(own), Some(kernel)) = (self.btf(of), self.kernel.as_deref()) else { return Vec::new() };
+        own.candidates_in(kernel, of.id).into_iter().map(TypeRef::kernel).collect()
+    }
+
+    fn exception_callbacks(&self, of: TypeRef) -> Vec<String> {
+        let Some(btf) = self.btf(of) else { return Vec::new() };
+        let named = btf.iter().filter_map(|(id, tag)| match tag.kind {
+            Kind::DeclTag { ty, component: -1 } if ty == of.id => {
+                btf.name(id).strip_prefix("exception_callback:").map(str::to_owned)
+            }
+            _ => None,
+        });
+        named.collect()
+    }
+
     fn kernel_struct(&self, name: &str) -> Option<TypeRef> {
         let found = self.kernel.as_deref()?.find(name, |kind| kind.composite().is_some())?;
         Some(TypeRef::kernel(found))
@@ -126,7 +142,7 @@ impl Types for BtfTypes {
                     None => Some(Variable::Memory(btf.size_of(id)?.try_into().ok()?)),
                 }
             }
-            Kind::Func { .. } => Some(Variable::Memory(0)),
+            Kind::Func { .. } => Some(Variable::Function),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Functions by their types.
 
 use sandbpf_elf::{Btf, Kind, Param};
-use sandbpf_verifier::{Parameter, Prototype, Shape, TypeRef};
+use sandbpf_verifier::{Parameter, Pointee, Prototype, Shape, TypeRef};
 
 use crate::walk::is_scalar_struct;
 
@@ -31,12 +31,59 @@ pub(crate) fn of_proto(btf: &Btf, of: TypeRef, proto: u32) -> Option<Prototype> 
         name: btf.param_name(param).to_owned(),
         shape: shape(btf, of, param.ty),
         tags: Vec::new(),
+        kind: btf.strip(param.ty).map_or("UNKNOWN", |(_, kind)| word(kind)),
+        pointee: pointee(btf, of, param.ty),
     };
     Some(Prototype {
         name: String::new(),
         params: params.iter().map(param).collect(),
         result: shape(btf, of, *returns),
     })
+}
+
+/// What a parameter points to.
+fn pointee(btf: &Btf, of: TypeRef, param: u32) -> Option<Pointee> {
+    let (_, Kind::Ptr(to)) = btf.strip(param)? else { return None };
+    let mut declared = *to;
+    while let Some(kind) = btf.kind(declared)
+        && !matches!(kind, Kind::Typedef(_))
+        && let Some(behind) = kind.behind()
+    {
+        declared = behind;
+    }
+    let alias = matches!(btf.kind(declared), Some(Kind::Typedef(_))).then(|| btf.name(declared).to_owned());
+    let (id, kind) = btf.strip(*to)?;
+    let is_sized =
+        !matches!(kind, Kind::Void | Kind::Fwd { .. } | Kind::Func { .. } | Kind::FuncProto { .. });
+    let size = btf.size_of(id).and_then(|size| size.try_into().ok()).filter(|_| is_sized);
+    Some(Pointee { of: TypeRef { id, ..of }, kind: word(kind), name: btf.name(id).to_owned(), alias, size })
+}
+
+/// What the kernel's messages call a kind (`btf_type_str`).
+fn word(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Void => "UNKNOWN",
+        Kind::Int(_) => "INT",
+        Kind::Ptr(_) => "PTR",
+        Kind::Array(_) => "ARRAY",
+        Kind::Struct(_) => "STRUCT",
+        Kind::Union(_) => "UNION",
+        Kind::Enum(_) => "ENUM",
+        Kind::Fwd { .. } => "FWD",
+        Kind::Typedef(_) => "TYPEDEF",
+        Kind::Volatile(_) => "VOLATILE",
+        Kind::Const(_) => "CONST",
+        Kind::Restrict(_) => "RESTRICT",
+        Kind::Func { .. } => "FUNC",
+        Kind::FuncProto { .. } => "FUNC_PROTO",
+        Kind::Var { .. } => "VAR",
+        Kind::DataSec { .. } => "DATASEC",
+        Kind::Float(_) => "FLOAT",
+        Kind::DeclTag { .. } => "DECL_TAG",
+        Kind::TypeTag(_) => "TYPE_TAG",
+        Kind::Enum64(_) => "ENUM64",
+        _ => "UNKNOWN",
+    }
 }
 
 /// A type as a parameter's.

@@ -1,46 +1,31 @@
 //! What the kernel's verifier knows of single structs: which members are trusted, which may be written.
 
 use sandbpf_abi::ProgramType;
-use sandbpf_elf::Btf;
+use sandbpf_elf::{Btf, Kind};
 
-/// Members that are as trusted as the struct they are read from (`BTF_TYPE_SAFE_TRUSTED`).
-const TRUSTED: &[(&str, &[&str])] = &[
-    ("bpf_iter_meta", &["seq"]),
-    ("bpf_iter__task", &["meta", "task"]),
-    ("linux_binprm", &["file"]),
-    ("file", &["f_inode"]),
-];
-/// The same, or null (`BTF_TYPE_SAFE_TRUSTED_OR_NULL`).
-const TRUSTED_OR_NULL: &[(&str, &[&str])] =
-    &[("socket", &["sk"]), ("dentry", &["d_inode"]), ("vm_area_struct", &["vm_mm", "vm_file"])];
-/// Members that live until the end of a read section (`BTF_TYPE_SAFE_RCU`).
-const RCU: &[(&str, &[&str])] = &[
-    ("task_struct", &["cpus_ptr", "cgroups", "real_parent", "group_leader"]),
-    ("cgroup", &["kn"]),
-    ("css_set", &["dfl_cgrp"]),
-    ("cgroup_subsys_state", &["cgroup"]),
-];
-/// The same, or null (`BTF_TYPE_SAFE_RCU_OR_NULL`).
-const RCU_OR_NULL: &[(&str, &[&str])] =
-    &[("mm_struct", &["exe_file"]), ("sk_buff", &["sk"]), ("request_sock", &["sk"])];
-
-/// Whether a member is trusted, whether it is protected by RCU, and whether it may be null then.
-pub(crate) fn member(name: &str, field: &str) -> (bool, bool, bool) {
-    let lists =
-        |table: &[(&str, &[&str])]| table.iter().any(|(of, fields)| *of == name && fields.contains(&field));
-    if lists(TRUSTED) {
-        return (true, false, false);
+/// Whether a member that points to this type is trusted, whether it is protected by RCU, and whether it may be null then.
+/// The kernel's types say it: `STRUCT__safe_trusted` has the trusted members of `STRUCT` (`btf_nested_type_is_trusted`).
+pub(crate) fn member(btf: &Btf, of: u32, field: &str, target: u32) -> (bool, bool, bool) {
+    let name = btf.strip(of).map_or("", |(id, _)| btf.name(id));
+    let listed = |suffix: &str| {
+        let list = btf.find(&format!("{name}{suffix}"), |kind| kind.composite().is_some());
+        let member = list.and_then(|list| btf.member(list, field));
+        let pointee = member.and_then(|(_, member)| match btf.kind(member.ty) {
+            Some(Kind::Ptr(to)) => btf.strip(*to).map(|(id, _)| id),
+            _ => None,
+        });
+        pointee == Some(target)
+    };
+    if listed("__safe_trusted") {
+        (true, false, false)
+    } else if listed("__safe_trusted_or_null") {
+        (true, false, true)
+    } else if listed("__safe_rcu") {
+        (false, true, false)
+    } else {
+        let or_null = listed("__safe_rcu_or_null");
+        (false, or_null, or_null)
     }
-    if lists(TRUSTED_OR_NULL) {
-        return (true, false, true);
-    }
-    if lists(RCU) {
-        return (false, true, false);
-    }
-    if lists(RCU_OR_NULL) {
-        return (false, true, true);
-    }
-    (false, false, false)
 }
 
 /// Members that congestion control may write, from one to another (`bpf_tcp_ca_btf_struct_access`).

@@ -43,8 +43,9 @@ pub fn target(kernel: &Btf, program: &Program<'_>, attach: Attach<'_>) -> Option
             let (_, member) = kernel.member(id, member)?;
             let (_, Kind::Ptr(proto)) = kernel.strip(member.ty)? else { return None };
             let mut prototype = prototype::of_proto(kernel, TypeRef::kernel(0), *proto)?;
-            if table == "tcp_congestion_ops" {
-                promote(kernel, &mut prototype);
+            match table {
+                "tcp_congestion_ops" => promote(kernel, &mut prototype),
+                _ => stub(kernel, &name, &mut prototype),
             }
             Some(Target { name, prototype, returns: None })
         }
@@ -84,6 +85,14 @@ fn promote(kernel: &Btf, prototype: &mut sandbpf_verifier::Prototype) {
             *name = "tcp_sock".into();
             *size = bytes;
         }
+    }
+}
+
+/// What a table's function that does nothing calls its parameters, which says more of them (`prepare_arg_info`).
+fn stub(kernel: &Btf, name: &str, prototype: &mut sandbpf_verifier::Prototype) {
+    let Some(stub) = function(kernel, &name.replace('.', "__")) else { return };
+    for (param, known) in prototype.params.iter_mut().zip(stub.prototype.params) {
+        param.name = known.name;
     }
 }
 

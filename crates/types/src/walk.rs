@@ -9,17 +9,30 @@ use crate::safe;
 const DEEPEST: u32 = 32;
 
 /// One step: to a struct inside, or to what is read.
-enum Found {
-    Inside { id: u32, offset: u32 },
-    Read(Member),
+enum Found<'b> {
+    Inside {
+        id: u32,
+        offset: u32,
+    },
+    Scalar,
+    /// A pointer to this type, and the name of the member.
+    Pointer {
+        to: u32,
+        field: &'b str,
+    },
 }
 
 /// What a read of so many bytes gives.
 pub(crate) fn member(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Member, String> {
     let (mut id, mut offset) = (of.id, offset);
+    // Which member of a union holds something nobody knows.
+    let mut ambiguous = false;
     for _ in 0..DEEPEST {
-        match step(btf, TypeRef { id, ..of }, offset, size)? {
-            Found::Read(member) => return Ok(member),
+        let union = matches!(btf.strip(id), Some((_, Kind::Union(union))) if union.members.len() != 1);
+        ambiguous |= union;
+        match step(btf, id, offset, size, ambiguous)? {
+            Found::Scalar => return Ok(Member::Scalar),
+            Found::Pointer { to, field } => return Ok(pointer(btf, of, field, to, ambiguous)),
             Found::Inside { id: inner, offset: rest } => (id, offset) = (inner, rest),
         }
     }
@@ -34,7 +47,7 @@ pub(crate) fn embeds(btf: &Btf, whole: u32, offset: u32, part: u32) -> bool {
         if offset == 0 && same(id) {
             return true;
         }
-        match step(btf, TypeRef { btf: 0, id }, offset, 1) {
+        match step(btf, id, offset, 1, false) {
             Ok(Found::Inside { id: inner, offset: rest }) => (id, offset) = (inner, rest),
             _ => return false,
         }
@@ -42,8 +55,8 @@ pub(crate) fn embeds(btf: &Btf, whole: u32, offset: u32, part: u32) -> bool {
     false
 }
 
-fn step(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String> {
-    let Some((id, kind)) = btf.strip(of.id) else { return Err("not a type".into()) };
+fn step(btf: &Btf, of: u32, offset: u32, size: u32, ambiguous: bool) -> Result<Found<'_>, String> {
+    let Some((id, kind)) = btf.strip(of) else { return Err("not a type".into()) };
     let Some(composite) = kind.composite() else {
         return Err(format!("Type '{}' is not a struct", btf.name(id)));
     };
@@ -53,14 +66,18 @@ fn step(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String>
     }
     for member in &composite.members {
         let start = member.bit_offset / 8;
+        if offset + size <= start {
+            break;
+        }
         if member.bits != 0 {
             let end = (member.bit_offset + u32::from(member.bits)).div_ceil(8);
-            if offset >= end || offset + size <= start {
-                continue;
+            if offset <= start && end <= offset + size {
+                return Ok(Found::Scalar);
             }
-            return Ok(Found::Read(Member::Scalar));
+            continue;
         }
-        if offset + size <= start {
+        // In a hole.
+        if offset < start {
             break;
         }
         let Some((mut target, mut kind)) = btf.strip(member.ty) else { continue };
@@ -91,22 +108,22 @@ fn step(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String>
                     "cannot access ptr member {field} with moff {start} in struct {name} with off {offset} size {size}"
                 ));
             }
-            return Ok(Found::Read(pointer(btf, of, name, field, *to)));
+            return Ok(Found::Pointer { to: *to, field });
         }
-        if offset + size > end {
+        if offset + size > end && !ambiguous {
             let field = btf.member_name(member);
             return Err(format!(
                 "access beyond the end of member {field} (mend:{end}) in struct {name} with off {offset} size {size}"
             ));
         }
-        return Ok(Found::Read(Member::Scalar));
+        return Ok(Found::Scalar);
     }
     Err(format!("struct {name} doesn't have field at offset {offset}"))
 }
 
 /// An array without a length at the end of a struct may be read beyond it.
-fn past_the_end(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found, String> {
-    let Some((id, kind)) = btf.strip(of.id) else { return Err("not a type".into()) };
+fn past_the_end(btf: &Btf, of: u32, offset: u32, size: u32) -> Result<Found<'_>, String> {
+    let Some((id, kind)) = btf.strip(of) else { return Err("not a type".into()) };
     let error = || Err(format!("access beyond struct {} at off {offset} size {size}", btf.name(id)));
     let Some(last) = kind.composite().and_then(|composite| composite.members.last()) else { return error() };
     let Some((_, Kind::Array(array))) = btf.strip(last.ty) else { return error() };
@@ -120,13 +137,14 @@ fn past_the_end(btf: &Btf, of: TypeRef, offset: u32, size: u32) -> Result<Found,
         return error();
     }
     match kind {
-        Kind::Int(_) => Ok(Found::Read(Member::Scalar)),
+        Kind::Int(_) => Ok(Found::Scalar),
         _ if kind.composite().is_some() => Ok(Found::Inside { id: element, offset: (offset - start) % each }),
         _ => error(),
     }
 }
 
-fn pointer(btf: &Btf, of: TypeRef, name: &str, field: &str, to: u32) -> Member {
+/// A pointer that is read from a member: of the struct that was asked for, however deep in it.
+fn pointer(btf: &Btf, of: TypeRef, field: &str, to: u32, ambiguous: bool) -> Member {
     let tag = match btf.kind(to) {
         Some(Kind::TypeTag(_)) => match btf.name(to) {
             "user" => PointerTag::User,
@@ -140,8 +158,8 @@ fn pointer(btf: &Btf, of: TypeRef, name: &str, field: &str, to: u32) -> Member {
     if kind.composite().is_none() {
         return Member::Memory;
     }
-    let (trusted, rcu, or_null) = safe::member(name, field);
-    Member::Pointer { target: TypeRef { id: target, ..of }, tag, trusted, rcu, or_null }
+    let (trusted, rcu, or_null) = safe::member(btf, of.id, field, target);
+    Member::Pointer { target: TypeRef { id: target, ..of }, tag, ambiguous, trusted, rcu, or_null }
 }
 
 /// Whether a struct holds nothing but numbers.

@@ -3,18 +3,16 @@
 use sandbpf_abi::{ProgramType, Sleeping};
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Program};
 
-use crate::environment::{Environment, FieldKind, MapShape, map_type as m};
+use crate::environment::{Environment, FieldKind, MapShape, TypeRef, map_type as m};
 use crate::error::{Check, refuse};
+use crate::types::Variable;
 
-/// Checks type, rights and maps.
+/// Checks its type, its length, and the rights of its loader.
 pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
     let slots = program.slot_count() as usize;
     let most = if env.program.powers.bpf { env.limits.insns } else { 4096 };
     if slots > most {
         refuse!(TooBig, "too many instructions: {slots}");
-    }
-    if program.functions().len() > env.limits.functions {
-        refuse!(TooBig, "too many subprograms");
     }
     rights(env)?;
     let calls_kernel = |insn: &Insn| matches!(insn, Insn::Call { callee: Callee::Kfunc { .. } });
@@ -25,10 +23,21 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
             "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
         );
     }
-    sleeping(env)?;
+    Ok(())
+}
+
+/// Checks the maps that it names (`resolve_pseudo_ldimm64`).
+pub(crate) fn maps(program: &Program, env: &Environment<'_>) -> Check {
     let mut used: Vec<usize> = Vec::new();
     for insn in program.insns() {
+        // What decoding lets through and Linux does not.
+        if matches!(insn, Insn::Call { callee: Callee::Register(_) }) {
+            refuse!(Inval, "unknown opcode 8d");
+        }
         let Insn::LoadImm { value, .. } = *insn else { continue };
+        if let Imm64::Variable { id, module } = value {
+            variable(env, id, module)?;
+        }
         let (Imm64::Map(map) | Imm64::MapValue(map, _)) = value else { continue };
         let Some(at) = (env.map_of)(map) else {
             missing(map)?;
@@ -53,7 +62,27 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
             direct_value(&env.maps[at], offset)?;
         }
     }
-    callx(program)
+    Ok(())
+}
+
+/// Whether a variable or function of the kernel is there, and its address known (`check_pseudo_btf_id`).
+fn variable(env: &Environment<'_>, id: i32, module: i32) -> Check {
+    let Some(types) = env.types else {
+        refuse!(Inval, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
+    };
+    if id == 0 {
+        // Number 0 is `void`.
+        refuse!(Inval, "pseudo btf_id 0 in ldimm64 isn't KIND_VAR or KIND_FUNC.");
+    }
+    let of = TypeRef::kernel_or_module(id as u32, module);
+    let Some(variable) = types.variable(of) else {
+        refuse!(NoEnt, "ldimm64 insn specifies invalid btf_id {id}.");
+    };
+    if !env.data_symbols && variable != Variable::Function {
+        let name = types.name(of);
+        refuse!(NoEnt, "ldimm64 failed to find the address for kernel symbol '{name}'.");
+    }
+    Ok(())
 }
 
 fn missing(map: MapRef) -> Check {
@@ -61,16 +90,6 @@ fn missing(map: MapRef) -> Check {
         MapRef::Fd(fd) => refuse!(BadF, "fd {fd} is not pointing to valid bpf_map"),
         MapRef::Index(_) => refuse!(Proto, "fd_idx without fd_array is invalid"),
     }
-}
-
-/// What decoding lets through and Linux does not.
-fn callx(program: &Program) -> Check {
-    for insn in program.insns() {
-        if matches!(insn, Insn::Call { callee: Callee::Register(_) }) {
-            refuse!(Inval, "unknown opcode 8d");
-        }
-    }
-    Ok(())
 }
 
 /// Which program types need which rights (`is_net_admin_prog_type`, `is_perfmon_prog_type`).
@@ -123,7 +142,8 @@ fn rights(env: &Environment<'_>) -> Check {
     Ok(())
 }
 
-fn sleeping(env: &Environment<'_>) -> Check {
+/// Whether it may sleep, if it wants to (`check_attach_btf_id`).
+pub(crate) fn sleeping(env: &Environment<'_>) -> Check {
     let program = &env.program;
     let row = program.program_type.row();
     if !program.sleepable {

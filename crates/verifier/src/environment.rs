@@ -177,6 +177,11 @@ impl TypeRef {
         TypeRef { btf: 0, id }
     }
 
+    /// A type of the kernel, or of a module if that has a number.
+    pub const fn kernel_or_module(id: u32, module: i32) -> Self {
+        TypeRef { btf: if module == 0 { 0 } else { 2 }, id }
+    }
+
     /// A type of the program.
     pub const fn program(id: u32) -> Self {
         TypeRef { btf: 1, id }
@@ -233,6 +238,8 @@ pub struct Environment<'e> {
     pub limits: Limits,
     /// How many processors the machine has.
     pub processors: u32,
+    /// Whether the kernel knows the addresses of its variables (`CONFIG_KALLSYMS_ALL`), and not of functions alone.
+    pub data_symbols: bool,
     /// How much is written down: the kernel's log levels 0, 1, 2 and 4.
     pub log_level: u32,
 }
@@ -294,6 +301,7 @@ impl<'e> Environment<'e> {
             flags: LoadFlags::default(),
             limits: REFERENCE.limits,
             processors: 2,
+            data_symbols: true,
             log_level: 0,
         }
     }

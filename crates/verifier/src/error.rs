@@ -38,6 +38,10 @@ pub enum Errno {
     Proto,
     /// Not supported by this protocol.
     ProtoNoSupport,
+    /// There is one already.
+    Exist,
+    /// Several would do (`ESRCH`).
+    NoMatch,
 }
 
 impl Errno {
@@ -59,6 +63,8 @@ impl Errno {
             Errno::NoLink => "ENOLINK",
             Errno::Proto => "EPROTO",
             Errno::ProtoNoSupport => "EPROTONOSUPPORT",
+            Errno::Exist => "EEXIST",
+            Errno::NoMatch => "ESRCH",
         }
     }
 }

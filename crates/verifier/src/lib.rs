@@ -22,10 +22,12 @@ pub mod domain;
 mod environment;
 mod error;
 mod explore;
+mod functions;
 mod log;
 mod print;
 mod stack_depth;
 pub mod state;
+mod struct_ops;
 mod types;
 mod undecodable;
 
@@ -35,7 +37,7 @@ pub use environment::{
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
-pub use types::{Member, Parameter, PointerTag, Prototype, Shape, Target, Types, Variable};
+pub use types::{Member, Parameter, Pointee, PointerTag, Prototype, Shape, Target, Types, Variable};
 
 pub use undecodable::undecodable;
 
@@ -117,7 +119,11 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
         Box::new(Rejected { rejection, log, ..Rejected::default() })
     };
     compatible::check(program, env).map_err(early)?;
+    functions::check(program, env).map_err(early)?;
+    compatible::maps(program, env).map_err(early)?;
     let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
+    struct_ops::check(env).map_err(early)?;
+    compatible::sleeping(env).map_err(early)?;
     let mut verifier = Verifier::new(program, env, graph);
     verifier.log_graph();
     let done = verifier.verify_all();

@@ -1,6 +1,6 @@
 //! How much stack all frames together need, along the deepest chain of calls (`check_max_stack_depth`).
 
-use sandbpf_abi::ProgramType;
+use sandbpf_abi::{AttachType, ProgramType, kfuncs};
 use sandbpf_isa::{Callee, Imm64, Insn, Pc};
 
 use crate::error::{Check, refuse};
@@ -10,11 +10,16 @@ use crate::explore::Verifier;
 const PRIVATE_FROM: i32 = 64;
 
 /// Checks every chain of calls, from the entry and from every function that runs later.
+///
+/// Those that run later come first: a function that they call too has its frame on the stack of the kernel, whoever
+/// calls it.
 pub(crate) fn check(verifier: &Verifier<'_>) -> Check {
     let functions = verifier.program.functions().len();
-    for function in 0..functions {
-        if function == 0 || verifier.known.runs_later[function] {
-            walk(verifier, function)?;
+    let mut chains = Chains { verifier, stacks: vec![Stack::Unknown; functions] };
+    let private = has_private_stacks(verifier);
+    for start in (0..functions).rev() {
+        if start == 0 || verifier.known.runs_later[start] {
+            chains.walk(start, private && start == 0)?;
         }
     }
     Ok(())
@@ -23,18 +28,27 @@ pub(crate) fn check(verifier: &Verifier<'_>) -> Check {
 /// Whether programs of this type may have stacks of their own (`bpf_enable_priv_stack`).
 fn has_private_stacks(verifier: &Verifier<'_>) -> bool {
     use ProgramType as T;
-    if verifier.program.functions().iter().enumerate().any(|(at, _)| verifier.graph.functions[at].tail_call) {
+    if verifier.graph.functions.iter().any(|function| function.tail_call) {
         return false;
     }
-    matches!(
-        verifier.env.program.program_type,
-        T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint | T::Tracing | T::Lsm
-    )
+    let program = &verifier.env.program;
+    match program.program_type {
+        T::Kprobe | T::Tracepoint | T::PerfEvent | T::RawTracepoint => true,
+        // Iterators cannot be entered again while they run.
+        T::Tracing => program.attach_type != AttachType::TRACE_ITER,
+        _ => false,
+    }
 }
 
-fn rounded(verifier: &Verifier<'_>, function: usize) -> i32 {
-    // Machine code keeps its stack in steps of 16 bytes.
-    (verifier.known.stack_depth[function] + 15) / 16 * 16
+/// Where the frame of a function is (`priv_stack_mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stack {
+    /// Not decided yet.
+    Unknown,
+    /// On the stack of the kernel.
+    Kernels,
+    /// On a stack of its own.
+    Private,
 }
 
 struct Frame {
@@ -43,17 +57,74 @@ struct Frame {
     depth: i32,
 }
 
-fn walk(verifier: &Verifier<'_>, start: usize) -> Check {
-    let program = verifier.program;
-    let private = has_private_stacks(verifier);
-    let limit = verifier.env.limits.stack;
-    let mut stack: Vec<Frame> = Vec::new();
-    let enter = |stack: &mut Vec<Frame>, function: usize| -> Check {
-        let before = stack.last().map_or(0, |frame| frame.depth);
+struct Chains<'c> {
+    verifier: &'c Verifier<'c>,
+    stacks: Vec<Stack>,
+}
+
+impl Chains<'_> {
+    /// Follows every call from this function on (`check_max_stack_depth_subprog`).
+    fn walk(&mut self, start: usize, private: bool) -> Check {
+        let verifier = self.verifier;
+        let program = verifier.program;
+        let mut frames: Vec<Frame> = Vec::new();
+        self.enter(&mut frames, start, private)?;
+        let mut tail_call_reachable = false;
+        while let Some(frame) = frames.last_mut() {
+            let pc = frame.next;
+            if pc >= program.functions()[frame.function].end {
+                frames.pop();
+                if tail_call_reachable
+                    && frames.iter().any(|frame| verifier.exception_callback() == Some(frame.function))
+                {
+                    refuse!(Inval, "cannot tail call within exception cb");
+                }
+                continue;
+            }
+            frame.next = Pc(pc.0 + 1);
+            let (to, by_call) = match program.insns()[pc.index()] {
+                Insn::Call { callee: Callee::Local(to) } => (to, true),
+                Insn::LoadImm { value: Imm64::Function(to), .. } => (to, false),
+                Insn::Call { callee: Callee::Kfunc { id, .. } } if throws(id) => {
+                    if frames.iter().any(|frame| verifier.known.is_callback[frame.function]) {
+                        let at = frames.last().map_or(0, |frame| frame.function);
+                        let pc = verifier.slot(pc);
+                        refuse!(
+                            Inval,
+                            "bpf_throw kfunc (insn {pc}) cannot be called from callback subprog {at}"
+                        );
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            let Some(callee) = verifier.function_at(to).map(|at| at as usize) else { continue };
+            if verifier.known.runs_later[callee] {
+                // What runs later has a stack of its own, unless it is called as well.
+                if !by_call {
+                    continue;
+                }
+                if verifier.exception_callback() == Some(callee) {
+                    refuse!(Inval, "insn {} cannot call exception cb directly", verifier.slot(pc));
+                }
+            }
+            tail_call_reachable |= verifier.graph.functions[callee].tail_call;
+            if frames.len() >= verifier.env.limits.frames {
+                refuse!(TooBig, "the call stack of {} frames is too deep !", frames.len());
+            }
+            self.enter(&mut frames, callee, private)?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, frames: &mut Vec<Frame>, function: usize, private: bool) -> Check {
+        let verifier = self.verifier;
+        let limit = verifier.env.limits.stack;
+        let before = frames.last().map_or(0, |frame| frame.depth);
         let marks = &verifier.graph.functions[function];
-        if function > 0
-            && marks.packet_load
-            && stack.iter().any(|frame| verifier.known.is_callback[frame.function])
+        let is_callback = |at: usize| verifier.known.is_callback[at];
+        if marks.packet_load
+            && (is_callback(function) || frames.iter().any(|frame| is_callback(frame.function)))
         {
             refuse!(Inval, "cannot use BPF_LD_[ABS|IND] within callback");
         }
@@ -63,44 +134,29 @@ fn walk(verifier: &Verifier<'_>, start: usize) -> Check {
                 "tail_calls are not allowed when call stack of previous frames is {before} bytes. Too large"
             );
         }
-        let own = rounded(verifier, function);
-        let depth = if private && own >= PRIVATE_FROM {
-            if own > limit {
+        // Machine code keeps its stack in steps of 16 bytes.
+        let own = (verifier.known.stack_depth[function] + 15) / 16 * 16;
+        let stack = &mut self.stacks[function];
+        if !private {
+            *stack = Stack::Kernels;
+        } else if *stack == Stack::Unknown && own >= PRIVATE_FROM {
+            *stack = Stack::Private;
+        }
+        let depth = match stack {
+            Stack::Private if own > limit => {
                 refuse!(Acces, "stack size of subprog {function} is {own}. Too large");
             }
-            before
-        } else {
-            before + own
+            Stack::Private => before,
+            Stack::Unknown | Stack::Kernels => before + own,
         };
         if depth > limit {
-            refuse!(Acces, "combined stack size of {} calls is {depth}. Too large", stack.len() + 1);
+            refuse!(Acces, "combined stack size of {} calls is {depth}. Too large", frames.len() + 1);
         }
-        stack.push(Frame { function, next: program.functions()[function].entry, depth });
+        frames.push(Frame { function, next: verifier.program.functions()[function].entry, depth });
         Ok(())
-    };
-    enter(&mut stack, start)?;
-    while let Some(frame) = stack.last_mut() {
-        let end = program.functions()[frame.function].end;
-        if frame.next >= end {
-            stack.pop();
-            continue;
-        }
-        let insn = &program.insns()[frame.next.index()];
-        frame.next = Pc(frame.next.0 + 1);
-        let (to, by_call) = match *insn {
-            Insn::Call { callee: Callee::Local(to) } => (to, true),
-            Insn::LoadImm { value: Imm64::Function(to), .. } => (to, false),
-            _ => continue,
-        };
-        let at = program.functions().binary_search_by_key(&to, |function| function.entry);
-        let Ok(callee) = at else { continue };
-        if verifier.known.runs_later[callee] && !by_call {
-            continue;
-        }
-        if stack.len() >= verifier.env.limits.frames {
-            refuse!(TooBig, "the call stack of {} frames is too deep !", stack.len());
-        }
-        enter(&mut stack, callee)?;
     }
-    Ok(())
+}
+
+fn throws(id: i32) -> bool {
+    kfuncs::numbered(id).is_some_and(|kfunc| kfunc.name == "bpf_throw")
 }

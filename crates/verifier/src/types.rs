@@ -13,6 +13,8 @@ pub enum Member {
         target: TypeRef,
         /// The tag of the pointed-to type or of the member: `rcu`, `user`, `percpu`.
         tag: PointerTag,
+        /// Whether it is read from a union, and may be another member.
+        ambiguous: bool,
         /// Whether the kernel lists it as trusted where the struct is (`__safe_trusted`).
         trusted: bool,
         /// Whether the kernel lists it as protected by RCU (`__safe_rcu`).
@@ -46,6 +48,25 @@ pub struct Parameter {
     pub shape: Shape,
     /// What the declaration's tags say (`arg:ctx`, `arg:nonnull`, …).
     pub tags: Vec<String>,
+    /// The kind of its type, as messages have it: `INT`, `PTR`, `STRUCT`.
+    pub kind: &'static str,
+    /// What it points to, if it is a pointer.
+    pub pointee: Option<Pointee>,
+}
+
+/// What a pointer points to, without qualifiers and other names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointee {
+    /// The type.
+    pub of: TypeRef,
+    /// Its kind, as messages have it: `UNKNOWN` is nothing in particular.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The name that the declaration gives it, if that is a type definition.
+    pub alias: Option<String>,
+    /// Its size in bytes, if it has one.
+    pub size: Option<u32>,
 }
 
 /// A type as a parameter's.
@@ -104,6 +125,8 @@ pub enum Variable {
     Object(TypeRef),
     /// So many bytes that may be read.
     Memory(u32),
+    /// A function: its text is nobody's to read.
+    Function,
 }
 
 /// What a program is attached to: whose arguments are its context.
@@ -127,6 +150,10 @@ pub trait Types {
     fn member(&self, of: TypeRef, offset: u32, size: u32) -> Result<Member, String>;
     /// Whether a pointer to the one can be used for the other: the same, or embedded at this offset.
     fn embeds(&self, whole: TypeRef, offset: u32, part: TypeRef) -> bool;
+    /// The types of the kernel that a type of a program may stand for: of the same kind and name.
+    fn candidates(&self, of: TypeRef) -> Vec<TypeRef>;
+    /// The functions that are named to catch what a function throws (`exception_callback:`).
+    fn exception_callbacks(&self, of: TypeRef) -> Vec<String>;
     /// The struct of the kernel with this name.
     fn kernel_struct(&self, name: &str) -> Option<TypeRef>;
     /// The function with this type number.

@@ -142,6 +142,14 @@ impl Btf {
         })
     }
 
+    /// The types of a kernel that this type may stand for: of the same kind and name, whatever its flavour.
+    pub fn candidates_in(&self, kernel: &Btf, id: TypeId) -> Vec<TypeId> {
+        let Some(own) = self.get(id) else { return Vec::new() };
+        let name = self.bytes_at(own.name).unwrap_or_default();
+        let is_same = |&id: &TypeId| kernel.kind(id).is_some_and(|kind| kind.number() == own.kind.number());
+        kernel.named(essential_name(name)).filter(is_same).collect()
+    }
+
     /// The first type of this name whose kind satisfies `is`.
     pub fn find(&self, name: &str, is: impl Fn(&Kind) -> bool) -> Option<TypeId> {
         let mut candidates = self.named(essential_name(name.as_bytes()));

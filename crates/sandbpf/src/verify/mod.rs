@@ -86,6 +86,7 @@ pub struct Verifier {
     #[cfg(feature = "object")]
     program: Option<Arc<sandbpf_elf::Btf>>,
     processors: u32,
+    data_symbols: bool,
     log_level: u32,
 }
 
@@ -115,6 +116,7 @@ impl Verifier {
             #[cfg(feature = "object")]
             program: None,
             processors: 2,
+            data_symbols: true,
             log_level: 0,
         }
     }
@@ -196,6 +198,12 @@ impl Verifier {
         Verifier { processors, ..self }
     }
 
+    /// Chooses whether the kernel knows the addresses of its variables, as with `CONFIG_KALLSYMS_ALL`: without, programs
+    /// that name one are not loaded.
+    pub fn data_symbols(self, data_symbols: bool) -> Self {
+        Verifier { data_symbols, ..self }
+    }
+
     /// Chooses what is written down: the sum of 1 (the path that fails) or 2 (all paths), and 4 (figures).
     pub fn log_level(self, log_level: u32) -> Self {
         Verifier { log_level, ..self }
@@ -260,6 +268,7 @@ impl Verifier {
             target: target.as_ref(),
             flags: LoadFlags::from_bits(self.flags),
             processors: self.processors,
+            data_symbols: self.data_symbols,
             log_level: self.log_level,
             ..Environment::new(described)
         };
@@ -331,12 +340,14 @@ pub(crate) const fn number(errno: Errno) -> i32 {
     match errno {
         Errno::Perm => 1,
         Errno::NoEnt => 2,
+        Errno::NoMatch => 3,
         Errno::TooBig => 7,
         Errno::BadF => 9,
         Errno::NoMem => 12,
         Errno::Acces => 13,
         Errno::Fault => 14,
         Errno::Busy => 16,
+        Errno::Exist => 17,
         Errno::Inval => 22,
         Errno::Range => 34,
         Errno::Proto => 71,

@@ -17,19 +17,31 @@ const RDONLY_PROG: u32 = 1 << 7;
 
 /// The verifier that the record's program met.
 pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malformed> {
+    on_terms(record, library, true)
+}
+
+/// The same, had the program been loaded without its types.
+pub(crate) fn untyped(record: &Record, library: &Library) -> Result<Verifier, Malformed> {
+    on_terms(record, library, false)
+}
+
+fn on_terms(record: &Record, library: &Library, typed: bool) -> Result<Verifier, Malformed> {
     let value = record.value();
     let name = record.str("prog_type")?;
     let program_type = ProgramType::from_name(name).ok_or(Malformed::field("prog_type"))?;
     let attach = number(value, "expected_attach_type").or(number(value, "attach_type")).unwrap_or(0);
     let object = value["object"].as_str().and_then(|name| library.object(name));
-    let program = object.as_deref().and_then(|object| linked(object, record));
+    let program = object.as_deref().filter(|_| typed).and_then(|object| linked(object, record));
     let mut verifier = match (&object, &program) {
         (Some(object), Some(program)) => Verifier::of_object_as(object, program, Some(program_type)),
         _ => None,
     }
     .unwrap_or_else(|| Verifier::new(program_type));
-    verifier = verifier.attached(AttachType(attach));
-    if object.is_none() {
+    // The kernel that was asked is built without `CONFIG_KALLSYMS_ALL`.
+    verifier = verifier.attached(AttachType(attach)).data_symbols(false);
+    if !typed {
+        verifier = verifier.typed(library.kernel().cloned(), None);
+    } else if object.is_none() {
         let own = bytes(&value["btf"]).and_then(|types| Btf::parse(&types).ok()).map(Arc::new);
         verifier = verifier.typed(library.kernel().cloned(), own).functions(functions(value));
         if let Some(target) = value["attach_btf_name"].as_str() {
@@ -38,7 +50,8 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
     }
     if let Some(flags) = number(value, "prog_flags") {
         // What a loader takes from the section, the record does not repeat.
-        let section = value["section"].as_str().map(|section| section.trim_start_matches('?'));
+        let section =
+            value["section"].as_str().filter(|_| typed).map(|section| section.trim_start_matches('?'));
         let by_section = section.and_then(SectionKind::of).map_or(0, |kind| kind.program_flags());
         verifier = verifier.flags(flags | by_section);
     }
@@ -53,7 +66,7 @@ pub(crate) fn of(record: &Record, library: &Library) -> Result<Verifier, Malform
         let def = object
             .as_deref()
             .and_then(|object| object.maps().iter().find(|def| def.name == name || def.kernel_name == name));
-        let shape = Described { map, def }.shape(&verifier, library, &mut shapes)?;
+        let shape = Described { map, def, typed }.shape(&verifier, library, &mut shapes)?;
         shapes[at] = shape;
     }
     Ok(verifier.shapes(shapes, described.len()))
@@ -110,6 +123,7 @@ fn functions(value: &Value) -> Vec<FunctionInfo> {
 struct Described<'d> {
     map: &'d Value,
     def: Option<&'d MapDef>,
+    typed: bool,
 }
 
 impl Described<'_> {
@@ -145,14 +159,15 @@ impl Described<'_> {
         if matches!(shape.map_type, 12 | 13) {
             let inner = match (map["inner"].is_object(), self.def.and_then(|def| def.inner.as_deref())) {
                 (true, _) => {
-                    let inner = Described { map: &map["inner"], def: None };
+                    let inner = Described { map: &map["inner"], def: None, typed: self.typed };
                     inner.shape(verifier, library, shapes)?
                 }
                 (false, Some(def)) => {
                     let map = json!({"type": def.map_type.0, "key_size": def.key_size,
                         "value_size": def.value_size, "max_entries": def.max_entries,
                         "map_flags": def.flags, "btf_value_type_id": def.value_type});
-                    Described { map: &map, def: Some(def) }.shape(verifier, library, shapes)?
+                    Described { map: &map, def: Some(def), typed: self.typed }
+                        .shape(verifier, library, shapes)?
                 }
                 (false, None) => MapShape {
                     map_type: 2,
@@ -165,7 +180,7 @@ impl Described<'_> {
             shapes.push(inner);
             shape.inner = Some(shapes.len() - 1);
         }
-        let value_type = field("btf_value_type_id");
+        let value_type = if self.typed { field("btf_value_type_id") } else { 0 };
         let own = bytes(&map["btf"]).and_then(|types| Btf::parse(&types).ok()).map(Arc::new);
         if value_type != 0 {
             let of_map = own.map(|own| verifier.clone().typed(library.kernel().cloned(), Some(own)));

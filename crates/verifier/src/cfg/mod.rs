@@ -101,7 +101,6 @@ pub(crate) fn helper_effects(program: &abi::Program<'_>, id: i32) -> CallEffects
 
 /// Finds what there is to know of the program's shape, or why it has none that is accepted.
 pub(crate) fn graph(program: &Program, env: &Environment<'_>, calls: &dyn Calls) -> Check<Graph> {
-    functions_are_closed(program)?;
     let mut function_of = vec![0; program.len()];
     for (index, function) in program.functions().iter().enumerate() {
         function_of[function.entry.index()..function.end.index()].fill(index as u32);
@@ -120,26 +119,6 @@ pub(crate) fn graph(program: &Program, env: &Environment<'_>, calls: &dyn Calls)
     Ok(graph)
 }
 
-/// Jumps stay in their function, and no function runs into the next (`check_subprogs`).
-fn functions_are_closed(program: &Program) -> Check {
-    for function in program.functions() {
-        for index in function.entry.0..function.end.0 {
-            let pc = Pc(index);
-            let insn = &program.insns()[pc.index()];
-            if let Some(to) = insn.target()
-                && (to < function.entry || to >= function.end)
-            {
-                refuse!(Inval, "jump out of range from insn {} to {}", program.slot(pc), program.slot(to));
-            }
-            let last = index + 1 == function.end.0;
-            if last && !matches!(insn, Insn::Exit | Insn::Jump { .. }) {
-                refuse!(Inval, "last insn is not an exit or jmp");
-            }
-        }
-    }
-    Ok(())
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Seen {
     No,
@@ -154,7 +133,19 @@ fn walk(program: &Program, env: &Environment<'_>, calls: &dyn Calls, graph: &mut
     // An instruction, and how many of its edges were followed.
     let mut stack: Vec<(Pc, u8)> = vec![(Pc(0), 0)];
     seen[0] = Seen::Open;
-    while let Some(&(pc, edge)) = stack.last() {
+    // The function that catches what is thrown is called by no instruction.
+    let mut catches = env.exception_callback;
+    loop {
+        let Some(&(pc, edge)) = stack.last() else {
+            match catches.take() {
+                Some(entry) if seen.get(entry.index()) == Some(&Seen::No) => {
+                    seen[entry.index()] = Seen::Open;
+                    stack.push((entry, 0));
+                    continue;
+                }
+                _ => break,
+            }
+        };
         let insn = &insns[pc.index()];
         if edge == 0 {
             mark_insn(insn, pc, calls, graph);

@@ -191,18 +191,27 @@ impl Verifier<'_> {
             }
             return self.check_unmoved(reg, number, false);
         }
-        match reg.kind {
+        // With any other flag a pointer is used as it was given.
+        let owned = Flags::ALLOC.and(Flags::NON_OWN_REF);
+        let plain: &[Flags] = match reg.kind {
             Kind::Stack
             | Kind::Packet
             | Kind::PacketMeta
             | Kind::MapKey(_)
             | Kind::MapValue(_)
-            | Kind::Mem(_)
-            | Kind::Buf
             | Kind::Arena
-            | Kind::Scalar => Ok(()),
-            Kind::Btf(_) => self.check_unmoved(reg, number, true),
-            _ => self.check_unmoved(reg, number, false),
+            | Kind::Scalar => &[Flags::NONE],
+            Kind::Mem(_) => &[Flags::NONE, Flags::RDONLY, Flags::RINGBUF],
+            Kind::Buf => &[Flags::NONE, Flags::RDONLY],
+            Kind::Btf(_) => {
+                &[Flags::NONE, Flags::ALLOC, Flags::TRUSTED, Flags::RCU, owned, owned.and(Flags::RCU)]
+            }
+            _ => &[],
+        };
+        match (plain.contains(&reg.flags), reg.kind) {
+            (true, Kind::Btf(_)) => self.check_unmoved(reg, number, true),
+            (true, _) => Ok(()),
+            (false, _) => self.check_unmoved(reg, number, false),
         }
     }
 

@@ -87,9 +87,12 @@ impl Verifier<'_> {
             _ if size != 8 => return None,
             _ if tagged("buf") => Reg::pointer(Kind::Buf, rdonly.and(maybe_null)),
             Shape::Struct { target, name, .. } => {
-                let function = &env.target?.name;
-                let id = target.id;
-                self.log.write(&format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n"));
+                if maybe_null == Flags::NONE {
+                    let function = &env.target?.name;
+                    let id = target.id;
+                    let line = format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n");
+                    self.log.write(&line);
+                }
                 let trusted = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
                 Reg::pointer(Kind::Btf(*target), trusted.and(maybe_null))
             }
@@ -125,9 +128,14 @@ impl Verifier<'_> {
         self.env.target?.returns
     }
 
+    /// What the function returns that the program is attached to.
+    pub(super) fn target_result(&self) -> Option<&Shape> {
+        self.env.target.map(|target| &target.prototype.result)
+    }
+
     /// Whether what the program is attached to returns nothing.
     pub(super) fn target_is_void(&self) -> bool {
-        self.env.target.is_some_and(|target| target.prototype.result == Shape::Void)
+        self.target_result() == Some(&Shape::Void)
     }
 
     /// Whether the context of this type is memory like any other: nobody rewrites accesses to it.
@@ -143,29 +151,46 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Whether a global function's parameter of this type is the context.
+    /// Whether a pointer to a struct of this name is the context: the one that programs see, or the kernel's own of it
+    /// (`btf_is_projection_of`).
     pub(crate) fn is_context_name(&self, name: &str) -> bool {
-        context_names(self.env.program.program_type).contains(&name)
+        match context_name(self.env.program.program_type) {
+            Some("__sk_buff") => matches!(name, "__sk_buff" | "sk_buff"),
+            Some("xdp_md") => matches!(name, "xdp_md" | "xdp_buff"),
+            Some("pt_regs") => matches!(name, "pt_regs" | "bpf_user_pt_regs_t"),
+            known => known == Some(name),
+        }
     }
 }
 
-/// What the context's type is called in programs.
-fn context_names(of: ProgramType) -> &'static [&'static str] {
-    match of {
-        ProgramType::Xdp => &["xdp_md"],
-        ProgramType::SkMsg => &["sk_msg_md"],
-        ProgramType::SkLookup => &["bpf_sk_lookup"],
-        ProgramType::SkReuseport => &["sk_reuseport_md"],
-        ProgramType::SockOps => &["bpf_sock_ops"],
-        ProgramType::CgroupSock => &["bpf_sock"],
-        ProgramType::CgroupSockAddr => &["bpf_sock_addr"],
-        ProgramType::CgroupDevice => &["bpf_cgroup_dev_ctx"],
-        ProgramType::CgroupSysctl => &["bpf_sysctl"],
-        ProgramType::CgroupSockopt => &["bpf_sockopt"],
-        ProgramType::Kprobe => &["pt_regs", "bpf_user_pt_regs_t"],
-        ProgramType::PerfEvent => &["bpf_perf_event_data"],
-        ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => &["bpf_raw_tracepoint_args"],
-        ProgramType::Netfilter => &["bpf_nf_ctx"],
-        _ => &["__sk_buff"],
-    }
+/// What the struct of the context is called in programs; none where it has no struct (`find_canonical_prog_ctx_type`).
+pub(super) fn context_name(of: ProgramType) -> Option<&'static str> {
+    use ProgramType as T;
+    Some(match of {
+        T::Xdp => "xdp_md",
+        T::SkMsg => "sk_msg_md",
+        T::SkLookup => "bpf_sk_lookup",
+        T::SkReuseport => "sk_reuseport_md",
+        T::SockOps => "bpf_sock_ops",
+        T::CgroupSock => "bpf_sock",
+        T::CgroupSockAddr => "bpf_sock_addr",
+        T::CgroupDevice => "bpf_cgroup_dev_ctx",
+        T::CgroupSysctl => "bpf_sysctl",
+        T::CgroupSockopt => "bpf_sockopt",
+        T::Kprobe => "pt_regs",
+        T::PerfEvent => "bpf_perf_event_data",
+        T::RawTracepoint | T::RawTracepointWritable => "bpf_raw_tracepoint_args",
+        T::Netfilter => "bpf_nf_ctx",
+        T::SocketFilter
+        | T::SchedCls
+        | T::SchedAct
+        | T::CgroupSkb
+        | T::LwtIn
+        | T::LwtOut
+        | T::LwtXmit
+        | T::LwtSeg6local
+        | T::SkSkb
+        | T::FlowDissector => "__sk_buff",
+        _ => return None,
+    })
 }

@@ -4,18 +4,22 @@ use std::rc::Rc;
 
 use sandbpf_isa::{Pc, Reg as R};
 
-use super::Name;
 use crate::environment::Signature;
 use crate::error::{Check, refuse};
 use crate::explore::{Go, Verifier};
 use crate::state::{Frame, Kind, Reg};
-use crate::types::{Prototype, Shape};
+use crate::types::Prototype;
 
 impl Verifier<'_> {
     /// The function that starts there, by index.
-    pub(super) fn function_at(&self, entry: Pc) -> Option<u32> {
+    pub(crate) fn function_at(&self, entry: Pc) -> Option<u32> {
         let at = self.program.functions().binary_search_by_key(&entry, |function| function.entry);
         at.ok().map(|at| at as u32)
+    }
+
+    /// The function that catches what is thrown, by index.
+    pub(crate) fn exception_callback(&self) -> Option<usize> {
+        self.function_at(self.env.exception_callback?).filter(|&at| at > 0).map(|at| at as usize)
     }
 
     pub(crate) fn signature(&self, entry: Pc) -> Option<&Signature> {
@@ -26,8 +30,9 @@ impl Verifier<'_> {
         let Some(function) = self.function_at(to) else {
             refuse!(Fault, "verifier bug. No program starts at insn {}", self.slot(to));
         };
+        let arguments = self.check_call_arguments(function as usize);
         if self.known.global[function as usize] {
-            return self.check_global_call(function, to);
+            return self.check_global_call(function, to, arguments);
         }
         let frames = self.cur.frames.len();
         if frames >= self.env.limits.frames {
@@ -44,12 +49,15 @@ impl Verifier<'_> {
     }
 
     /// A function that is verified by itself is taken at its signature's word.
-    fn check_global_call(&mut self, function: u32, to: Pc) -> Check<Go> {
+    fn check_global_call(&mut self, function: u32, to: Pc, arguments: Check) -> Check<Go> {
         let name = self.signature(to).map(|signature| signature.name.clone()).unwrap_or_default();
+        // What is wrong with the arguments is said first, whatever else is.
+        let said =
+            arguments.as_ref().err().map(|refusal| format!("{}\n", refusal.message)).unwrap_or_default();
         if self.cur.locks > 0 {
             refuse!(
                 Inval,
-                "global function calls are not allowed while holding a lock,\nuse static function instead"
+                "{said}global function calls are not allowed while holding a lock,\nuse static function instead"
             );
         }
         let sleeps = self.graph.functions[function as usize].might_sleep;
@@ -58,12 +66,14 @@ impl Verifier<'_> {
         {
             refuse!(
                 Inval,
-                "global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context"
+                "{said}global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context"
             );
         }
-        if let Err(refusal) = self.check_global_arguments(to) {
-            refuse!(Inval, "{}\nCaller passes invalid args into func#{function} ('{name}')", refusal.message);
+        if let Err(mut refusal) = arguments {
+            refusal.message = format!("{said}Caller passes invalid args into func#{function} ('{name}')");
+            return Err(refusal);
         }
+        self.log.write(&format!("Func#{function} ('{name}') is global and assumed valid.\n"));
         if self.graph.functions[function as usize].changes_packet {
             self.forget_packet();
         }
@@ -73,16 +83,6 @@ impl Verifier<'_> {
         caller.regs[..6].fill(Reg::UNINIT);
         caller.regs[0] = unknown;
         Ok(Go::Next)
-    }
-
-    fn check_global_arguments(&mut self, to: Pc) -> Check {
-        let Some(prototype) = self.prototype_of(to) else { return Ok(()) };
-        for (at, param) in prototype.params.iter().enumerate().take(5) {
-            let number = super::arguments::register(at);
-            let reg = *self.reg(number);
-            self.check_global_argument(&reg, number, at, param)?;
-        }
-        Ok(())
     }
 
     pub(crate) fn prototype_of(&self, entry: Pc) -> Option<Prototype> {
@@ -129,58 +129,6 @@ impl Verifier<'_> {
             self.cur = state;
         }
         Ok(Go::To(callsite))
-    }
-
-    /// What a global function's parameter asks of an argument.
-    fn check_global_argument(
-        &mut self,
-        reg: &Reg,
-        number: R,
-        at: usize,
-        param: &crate::types::Parameter,
-    ) -> Check {
-        let tagged = |tag: &str| param.tags.iter().any(|known| known == tag);
-        let offset = |this: &Self| this.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything);
-        if tagged("ctx") || matches!(&param.shape, Shape::Struct { name, .. } if self.is_context_name(name)) {
-            offset(self)?;
-            if reg.kind != Kind::Context {
-                refuse!(Inval, "arg#{at} expects pointer to ctx");
-            }
-            return Ok(());
-        }
-        if tagged("arena") {
-            if !matches!(reg.kind, Kind::Arena | Kind::Scalar) {
-                refuse!(Inval, "{} is not a pointer to arena or scalar.", Name(number));
-            }
-            return Ok(());
-        }
-        let size = match &param.shape {
-            Shape::Number { .. } => {
-                if !reg.is_scalar() {
-                    refuse!(Inval, "{} is not a scalar", Name(number));
-                }
-                return Ok(());
-            }
-            Shape::Struct { name, .. } if name == "bpf_dynptr" => {
-                self.check_offset(reg, number, sandbpf_abi::ArgSpec::Dynptr)?;
-                return self.check_dynptr_argument(number);
-            }
-            Shape::Struct { target, .. } if tagged("trusted") => {
-                return self.check_trusted_argument(reg, number, *target, tagged("nullable"));
-            }
-            Shape::Struct { size, .. } | Shape::NumberPointer { size } => *size,
-            _ if tagged("untrusted") => return Ok(()),
-            _ => return Ok(()),
-        };
-        if tagged("untrusted") {
-            return Ok(());
-        }
-        offset(self)?;
-        self.check_whole_memory(number, size)?;
-        if tagged("nonnull") && reg.may_be_null() {
-            refuse!(Inval, "arg#{at} is expected to be non-NULL");
-        }
-        Ok(())
     }
 
     /// So many bytes that may be read and written, or null (`check_mem_reg`).

@@ -6,6 +6,7 @@ use crate::environment::{TypeRef, map_type};
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
 use crate::state::{Flags, Kind, Reg};
+use crate::types::Variable;
 
 impl Verifier<'_> {
     pub(super) fn check_load_imm(&mut self, dst: R, value: Imm64) -> Check {
@@ -56,18 +57,15 @@ impl Verifier<'_> {
                 "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig."
             );
         };
-        if id == 0 {
-            // Number 0 is `void`.
-            refuse!(Inval, "pseudo btf_id 0 in ldimm64 isn't KIND_VAR or KIND_FUNC");
-        }
-        let btf = if module == 0 { 0 } else { 2 };
-        let Some(variable) = types.variable(TypeRef { btf, id: id as u32 }) else {
+        let of = TypeRef::kernel_or_module(id as u32, module);
+        let Some(variable) = types.variable(of) else {
             refuse!(NoEnt, "ldimm64 insn specifies invalid btf_id {id}.");
         };
         Ok(match variable {
-            crate::types::Variable::Percpu(target) => Reg::pointer(Kind::Btf(target), Flags::PERCPU),
-            crate::types::Variable::Object(target) => Reg::pointer(Kind::Btf(target), Flags::NONE),
-            crate::types::Variable::Memory(size) => Reg::pointer(Kind::Mem(size), Flags::RDONLY),
+            Variable::Percpu(target) => Reg::pointer(Kind::Btf(target), Flags::PERCPU),
+            Variable::Object(target) => Reg::pointer(Kind::Btf(target), Flags::NONE),
+            Variable::Memory(size) => Reg::pointer(Kind::Mem(size), Flags::RDONLY),
+            Variable::Function => Reg::pointer(Kind::Mem(0), Flags::RDONLY),
         })
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod names;
 pub(crate) mod null;
 pub(crate) mod objects;
 pub(crate) mod packet_load;
+pub(crate) mod parameters;
 pub(crate) mod pointer;
 pub(crate) mod range;
 pub(crate) mod references;

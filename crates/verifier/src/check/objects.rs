@@ -154,42 +154,41 @@ impl Verifier<'_> {
     }
 
     fn loaded_member(&mut self, from: &Reg, member: Member) -> Reg {
-        let (target, tag, trusted, rcu, or_null) = match member {
-            Member::Pointer { target, tag, trusted, rcu, or_null } => (target, tag, trusted, rcu, or_null),
-            Member::Memory => return Reg::pointer(Kind::Mem(0), Flags::RDONLY.and(Flags::UNTRUSTED)),
-            Member::Scalar => return self.unknown(),
+        let Member::Pointer { target, tag, ambiguous, trusted, rcu, or_null } = member else {
+            return match member {
+                Member::Memory => Reg::pointer(Kind::Mem(0), Flags::RDONLY.and(Flags::UNTRUSTED)),
+                _ => self.unknown(),
+            };
         };
+        // What the program allocated holds no pointers that it could follow.
+        if from.flags.has(Flags::ALLOC) {
+            return self.unknown();
+        }
         let tagged = match tag {
             PointerTag::None => Flags::NONE,
             PointerTag::User => Flags::USER,
             PointerTag::Percpu => Flags::PERCPU,
             PointerTag::Rcu => Flags::RCU,
         };
-        let is_trusted = from.ref_id != 0
-            || (from.flags.has(Flags::TRUSTED.and(Flags::RCU).and(Flags::ALLOC))
-                && !from.flags.has(Flags::UNTRUSTED));
+        let found = if ambiguous { tagged.and(Flags::UNTRUSTED) } else { tagged };
         let flags = if from.flags.has(Flags::UNTRUSTED) {
             Flags::UNTRUSTED
-        } else if is_trusted || from.flags.has(Flags::RCU) {
-            if trusted && or_null {
-                tagged.and(Flags::TRUSTED).and(Flags::MAYBE_NULL)
-            } else if trusted {
-                tagged.and(Flags::TRUSTED)
-            } else if self.in_rcu_section() && !from.may_be_null() {
-                if rcu && !or_null {
-                    tagged.and(Flags::RCU)
-                } else if tagged.has(Flags::RCU) || rcu {
-                    tagged.and(Flags::RCU).and(Flags::MAYBE_NULL)
-                } else if tagged.has(Flags::USER.and(Flags::PERCPU)) {
-                    tagged
-                } else {
-                    Flags::NONE
-                }
-            } else {
-                Flags::UNTRUSTED
-            }
+        } else if !is_trusted(from) && !from.flags.has(Flags::RCU) {
+            found.without(Flags::RCU)
+        } else if trusted {
+            let null = if or_null { Flags::MAYBE_NULL } else { Flags::NONE };
+            found.and(Flags::TRUSTED).and(null)
+        } else if !self.in_rcu_section() || from.may_be_null() {
+            // Outside of a section it may be gone by now.
+            Flags::UNTRUSTED
+        } else if rcu && !or_null {
+            found.and(Flags::RCU)
+        } else if rcu {
+            found.without(Flags::UNTRUSTED).and(Flags::RCU).and(Flags::MAYBE_NULL)
+        } else if tagged == Flags::RCU {
+            found.and(Flags::MAYBE_NULL)
         } else {
-            tagged.without(Flags::RCU)
+            found
         };
         let mut loaded = Reg::pointer(Kind::Btf(target), flags);
         if flags.has(Flags::MAYBE_NULL) {
@@ -244,17 +243,26 @@ impl Verifier<'_> {
             return Ok(());
         }
         let flags = if nullable { reg.flags.without(Flags::MAYBE_NULL) } else { reg.flags };
-        let fits = matches!(reg.kind, Kind::Btf(_)) && (flags == Flags::TRUSTED || flags == Flags::NONE);
-        if !fits {
+        let Kind::Btf(held) = reg.kind else {
+            refuse!(Acces, "{} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", Name(number), names::of(reg));
+        };
+        if ![Flags::NONE, Flags::TRUSTED, Flags::RCU].contains(&flags) {
             refuse!(Acces, "{} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", Name(number), names::of(reg));
         }
-        let Kind::Btf(held) = reg.kind else { return Ok(()) };
-        let types = self.env.types;
-        if types.is_some_and(|types| !types.embeds(held, reg.off as u32, target)) {
-            refuse!(Acces, "{} is of another type than expected", Name(number));
+        if let Some(types) = self.env.types
+            && !types.embeds(held, reg.off as u32, target)
+        {
+            let (is, wanted) = (types.name(held), types.name(target));
+            refuse!(Acces, "{} is of type {is} but {wanted} is expected", Name(number));
         }
-        Ok(())
+        self.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything)
     }
+}
+
+/// Whether a pointer is trusted, and nothing else is to be said of it (`is_trusted_reg`).
+fn is_trusted(reg: &Reg) -> bool {
+    let trusted = Flags::ALLOC.and(Flags::TRUSTED).and(Flags::NON_OWN_REF);
+    reg.ref_id != 0 || (reg.flags.has(trusted) && reg.flags.without(trusted) == Flags::NONE)
 }
 
 /// The kernel's struct for maps of this type; what all have in common, `struct bpf_map`, is its first member

@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use super::{Verifier, entry_state};
 use crate::check::known::TailMap;
-use crate::environment::TypeRef;
-use crate::error::{Check, Rejection, refuse};
-use crate::state::{Dynptr, Flags, Kind, Reg};
-use crate::types::{Parameter, Shape};
+use crate::check::parameters::Takes;
+use crate::error::{Check, Refusal, Rejection, refuse};
+use crate::state::{Flags, Kind, Reg};
 
 impl Verifier<'_> {
     /// Verifies the program, then its global functions that are called, then what all of them need of the stack.
@@ -15,6 +14,13 @@ impl Verifier<'_> {
         for (at, function) in self.program.functions().iter().enumerate() {
             self.known.global[at] =
                 at > 0 && self.signature(function.entry).is_some_and(|signature| signature.global);
+        }
+        if let Some(catches) = self.exception_callback() {
+            // It is called when something is thrown, whoever throws it.
+            self.known.global[catches] = true;
+            self.known.called[catches] = true;
+            self.known.is_callback[catches] = true;
+            self.known.runs_later[catches] = true;
         }
         self.explore_function(0)?;
         // A function that is called by another that is called is called.
@@ -50,73 +56,56 @@ impl Verifier<'_> {
         self.pc = entry;
         let mut state = entry_state(entry, function as u32);
         state.in_sleepable = self.env.program.sleepable;
-        let prototype = self.prototype_of(entry);
+        let arguments = match self.arguments(function) {
+            Ok(arguments) => arguments,
+            Err(refusal) => return Err(self.refused_at(entry, *refusal)),
+        };
         let frame = Rc::make_mut(&mut state.frames[0]);
-        match prototype.filter(|_| function > 0) {
-            Some(prototype) => {
-                for (at, param) in prototype.params.iter().enumerate().take(5) {
-                    let reg = self.parameter(param, at);
-                    match reg {
-                        Ok(reg) => frame.regs[at + 1] = reg,
-                        Err(message) => {
-                            return Err(Box::new(Rejection {
-                                errno: crate::Errno::Inval,
-                                pc: Some(entry),
-                                message,
-                                path: Vec::new(),
-                            }));
-                        }
-                    }
-                }
-            }
-            None => frame.regs[1] = Reg::pointer(Kind::Context, Flags::NONE),
-        }
+        frame.in_exception = self.exception_callback() == Some(function);
+        frame.regs[1..=arguments.len()].copy_from_slice(&arguments);
         self.cur = state;
-        self.explore(entry)
+        self.explore(entry)?;
+        if function > 0 {
+            let name = self.function_name(function);
+            let line = format!("Func#{function} ('{name}') is safe for any args that match its prototype\n");
+            self.log.write(&line);
+        }
+        Ok(())
     }
 
-    /// What a global function may assume of a parameter (`btf_prepare_func_args`).
-    fn parameter(&mut self, param: &Parameter, at: usize) -> Result<Reg, String> {
-        let tagged = |tag: &str| param.tags.iter().any(|known| known == tag);
-        if tagged("ctx") {
-            return Ok(Reg::pointer(Kind::Context, Flags::NONE));
+    fn refused_at(&self, entry: sandbpf_isa::Pc, refusal: Refusal) -> Box<Rejection> {
+        Box::new(Rejection {
+            errno: refusal.errno,
+            pc: Some(entry),
+            message: refusal.message,
+            path: Vec::new(),
+        })
+    }
+
+    fn function_name(&self, function: usize) -> String {
+        let entry = self.program.functions()[function].entry;
+        self.signature(entry).map(|signature| signature.name.clone()).unwrap_or_default()
+    }
+
+    /// What a function that is verified for itself finds in its registers (`do_check_common`).
+    fn arguments(&mut self, function: usize) -> Check<Vec<Reg>> {
+        if function == 0 {
+            // The signature of the program itself means nothing, but is looked at.
+            if let Err(refusal) = self.takes(0)
+                && self.is_declared_global(0)
+            {
+                self.log.write(&format!("{}\n", refusal.message));
+            }
+            return Ok(vec![Reg::pointer(Kind::Context, Flags::NONE)]);
         }
-        if tagged("arena") {
-            return Ok(Reg { kind: Kind::Arena, ..self.unknown() });
+        let name = self.function_name(function);
+        self.log.write(&format!("Validating {name}() func#{function}...\n"));
+        let catches = self.exception_callback() == Some(function);
+        // Without a type it must be the one that catches, which takes what was thrown.
+        let takes = self.takes(function)?.unwrap_or(vec![Takes::Number]);
+        if catches && takes != [Takes::Number] {
+            refuse!(Inval, "exception cb only supports single integer argument");
         }
-        let nullable = if tagged("nonnull") { Flags::NONE } else { Flags::MAYBE_NULL };
-        let memory = |this: &mut Self, size: u32| {
-            let id = if nullable == Flags::NONE { 0 } else { this.fresh_id() };
-            Reg { id, ..Reg::pointer(Kind::Mem(size), nullable) }
-        };
-        match &param.shape {
-            Shape::Number { .. } => Ok(self.unknown()),
-            Shape::Struct { name, .. } if self.is_context_name(name) => {
-                Ok(Reg::pointer(Kind::Context, Flags::NONE))
-            }
-            Shape::Struct { name, .. } if name == "bpf_dynptr" => {
-                let id = self.fresh_id();
-                Ok(Reg { id, ..Reg::pointer(Kind::Dynptr { of: Dynptr::Local, first: true }, Flags::NONE) })
-            }
-            Shape::Struct { target, .. } if tagged("trusted") => {
-                let mut flags = Flags::TRUSTED;
-                let mut id = 0;
-                if tagged("nullable") {
-                    flags = flags.and(Flags::MAYBE_NULL);
-                    id = self.fresh_id();
-                }
-                Ok(Reg { id, ..Reg::pointer(Kind::Btf(*target), flags) })
-            }
-            Shape::Struct { target, .. } if tagged("untrusted") => {
-                let kernel = self.env.types.and_then(|types| types.kernel_struct(types.name(*target)));
-                Ok(Reg::pointer(Kind::Btf(kernel.unwrap_or(TypeRef::kernel(0))), Flags::UNTRUSTED))
-            }
-            _ if tagged("untrusted") => Ok(Reg::pointer(Kind::Mem(0), Flags::UNTRUSTED.and(Flags::RDONLY))),
-            Shape::Struct { size: 0, name, .. } => {
-                Err(format!("arg#{at} reference type('UNKNOWN {name}') size cannot be determined: -22"))
-            }
-            Shape::Struct { size, .. } | Shape::NumberPointer { size } => Ok(memory(self, *size)),
-            other => Err(format!("Arg#{at} type {other:?} in function is not supported yet.")),
-        }
+        Ok(takes.into_iter().map(|takes| self.assumed(takes)).collect())
     }
 }

@@ -9,15 +9,22 @@ use crate::vectors::judge::{Agreement, Judged};
 use crate::vectors::record::{Malformed, Record};
 use crate::vectors::{Context, maps, verifier};
 
-/// Judges the verdicts of a record: of a loader with all rights and, where there is one, of a loader with `CAP_BPF`.
+/// Judges the verdicts of a record: of a loader with all rights and, where there are any, of a loader with `CAP_BPF` and
+/// on the program without its types.
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     let value = record.value();
     let kernel = &value["kernel"];
     let mut code = maps::code(record)?;
     verifier::complete(record, context.library, &mut code);
     let by = verifier::of(record, context.library)?;
-    if verifier::lacks_object(record, context.library) && needs_types(record) {
-        judged.leave_out("the verdict depends on an object file that is not at hand");
+    let untyped = &value["kernel_no_btf"];
+    if untyped.is_object() && !calls_kernel(record) {
+        compare(record, untyped, &verifier::untyped(record, context.library)?, &code, judged);
+    }
+    if verifier::lacks_object(record, context.library) {
+        if !untyped.is_object() || needs_types(record) {
+            judged.leave_out("the verdict depends on an object file that is not at hand");
+        }
         return Ok(());
     }
     if context.library.kernel().is_none() && needs_types(record) {
@@ -159,14 +166,20 @@ fn detail(record: &Record, kernel: &Value, ours: &Result<Proof, VerifyError>) ->
         "ours": found, "kernel": recorded, "features": record.value()["features"]})
 }
 
+/// Whether the program names functions or variables of the kernel.
+fn calls_kernel(record: &Record) -> bool {
+    let value = record.value();
+    let kfuncs = value["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty());
+    kfuncs || value["fixups"].as_array().into_iter().flatten().any(|fixup| fixup["kind"] != "map")
+}
+
 /// Whether the verdict depends on more than instructions and maps.
 pub(super) fn needs_types(record: &Record) -> bool {
     let value = record.value();
-    let kfuncs = value["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty());
-    let other = value["fixups"].as_array().into_iter().flatten().any(|fixup| fixup["kind"] != "map");
+    let other = calls_kernel(record);
     let by_type = matches!(value["prog_type"].as_str(), Some("tracing" | "lsm" | "struct_ops" | "ext"));
     let differs = value["kernel_no_btf"].is_object() && value["kernel_no_btf"]["same"] == false;
-    kfuncs || other || by_type || differs
+    other || by_type || differs
 }
 
 #[cfg(test)]
