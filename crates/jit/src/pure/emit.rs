@@ -260,8 +260,8 @@ impl Out<'_> {
     fn may_decline(&self, index: usize) -> bool {
         match self.e.program.insns()[index] {
             Insn::LoadPacket { size, index: Some(_), off } if self.admitted.reached[index] => {
-                let end = self.ceilings[index].saturating_add(off as u64 + u64::from(size.bytes()));
-                off < 0 || end > i32::MAX as u64
+                let end = |off: u64| self.ceilings[index].saturating_add(off + u64::from(size.bytes()));
+                !u64::try_from(off).is_ok_and(|off| end(off) <= i32::MAX as u64)
             }
             Insn::LoadPacket { index: None, off, .. } => off < 0,
             _ => false,
