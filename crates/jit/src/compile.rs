@@ -4,6 +4,7 @@ use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, StackUse};
 
 use crate::Options;
 use crate::layout::status;
+use crate::proved::Proved;
 use crate::x86_64::{Emitter, alu, atomic, branch, call, frame, memory, muldiv, packet};
 
 /// Machine code that lies nowhere yet.
@@ -14,7 +15,7 @@ pub(crate) struct Compiled {
 }
 
 /// Compiles a program.
-pub(crate) fn compile(program: &Program, options: Options) -> Compiled {
+pub(crate) fn compile(program: &Program, options: Options, proved: Option<&Proved>) -> Compiled {
     let mut e = Emitter::new(program, options);
     frame::enter(&mut e);
     let mut starts = Vec::with_capacity(program.len());
@@ -22,6 +23,13 @@ pub(crate) fn compile(program: &Program, options: Options) -> Compiled {
         let pc = Pc(index as u32);
         e.place(pc);
         starts.push(e.offset());
+        if proved.is_some_and(|proved| !proved.reached(pc)) {
+            // Never run; but what jumps here without being run either wants a place.
+            unreached(&mut e, pc, proved);
+            continue;
+        }
+        e.region = proved.and_then(|proved| proved.region(pc));
+        e.divides = proved.is_some_and(|proved| proved.divisor_nonzero(pc));
         instruction(&mut e, pc, insn);
     }
     let last = Pc(program.len() as u32 - 1);
@@ -30,6 +38,15 @@ pub(crate) fn compile(program: &Program, options: Options) -> Compiled {
     frame::leave(&mut e);
     memory::stubs(&mut e);
     Compiled { bytes: e.finish(), starts: starts.into() }
+}
+
+/// The first of several instructions that no run comes to stands for them all.
+fn unreached(e: &mut Emitter<'_>, pc: Pc, proved: Option<&Proved>) {
+    let after = Pc(pc.0 + 1);
+    let last = after.index() == e.program.len() || proved.is_none_or(|proved| proved.reached(after));
+    if last {
+        e.trap(status::UNRESOLVED, pc);
+    }
 }
 
 fn instruction(e: &mut Emitter<'_>, pc: Pc, insn: &Insn) {

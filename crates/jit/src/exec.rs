@@ -5,21 +5,24 @@
 //! The bytes come from [`compile`](crate::compile) and nowhere else. They are copied into memory that is then made
 //! executable and is never writable again. They follow the `sysv64` convention with one argument, the address of a
 //! [`State`]; they touch that state, the regions whose pointers and lengths stand in it, and their own stack, and
-//! nothing else: every access is checked against those lengths.
+//! nothing else: every access is checked against those lengths, or proved to lie within them ([`proved`](crate::proved)).
 
 use std::fmt;
 use std::mem::transmute;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use sandbpf_isa::{MAY_GOTO_LIMIT, Pc, Program, Reg};
+use sandbpf_runtime::address::CONTEXT;
 use sandbpf_runtime::memory::view::{REGIONS, RegionView};
 use sandbpf_runtime::{Execute, Machine, Trap};
+use sandbpf_verifier::Facts;
 
 use crate::callbacks::STACK_REGION;
 use crate::compile::{self, Compiled};
 use crate::layout::{State, status};
+use crate::proved::{Needs, Proved};
 use crate::{MAX_INSNS, Options, Unsupported};
 
 /// A program as machine code.
@@ -36,6 +39,10 @@ pub struct Code {
     /// For every function: where its code is, and its cost.
     functions: Box<[[u64; 2]]>,
     options: Options,
+    /// What must be so when a run starts, for code that leaves checks out.
+    needs: Option<Needs>,
+    /// Code with all checks, where it is not so.
+    checked: OnceLock<Option<Box<Code>>>,
 }
 
 type Entry = unsafe extern "sysv64" fn(*mut State) -> u64;
@@ -48,11 +55,37 @@ impl Code {
 
     /// Compiles a program, with options.
     pub fn compile_with(program: impl Into<Arc<Program>>, options: Options) -> Result<Self, Unsupported> {
+        Code::make(program.into(), options, None)
+    }
+
+    /// Compiles a program of which something was proved: the code leaves out what the facts say is not needed. Facts about
+    /// another program say nothing.
+    ///
+    /// ```
+    /// use sandbpf_abi::{Program, ProgramType};
+    /// use sandbpf_verifier::{Environment, verify};
+    /// # if !sandbpf_jit::SUPPORTED { return Ok(()) }
+    /// let program = sandbpf_isa::parse("r0 = r10\nr0 += -8\n*(u64 *)(r0 + 0) = 7\nr0 = *(u64 *)(r0 + 0)\nexit")?;
+    /// let proof = verify(&program, &Environment::new(Program::new(ProgramType::Xdp)))?;
+    /// let (checked, proved) = (sandbpf_jit::Code::compile(program.clone())?, sandbpf_jit::Code::compile_proved(program, Default::default(), &proof.facts)?);
+    /// assert!(proved.machine_code().len() < checked.machine_code().len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compile_proved(
+        program: impl Into<Arc<Program>>,
+        options: Options,
+        facts: &Facts,
+    ) -> Result<Self, Unsupported> {
         let program = program.into();
+        let proved = Proved::new(&program, facts);
+        Code::make(program, options, proved)
+    }
+
+    fn make(program: Arc<Program>, options: Options, proved: Option<Proved>) -> Result<Self, Unsupported> {
         if program.len() > MAX_INSNS {
             return Err(Unsupported::TooLarge { insns: program.len() });
         }
-        let Compiled { bytes, starts } = compile::compile(&program, options);
+        let Compiled { bytes, starts } = compile::compile(&program, options, proved.as_ref());
         let mut buffer = MutableBuffer::new(bytes.len())?;
         buffer.set_len(bytes.len());
         buffer.copy_from_slice(&bytes);
@@ -61,7 +94,17 @@ impl Code {
         let function =
             |f: &sandbpf_isa::Function| [base + u64::from(starts[f.entry.index()]), u64::from(f.cost)];
         let functions = program.functions().iter().map(function).collect();
-        Ok(Code { memory, base, len: bytes.len(), starts, functions, options, program })
+        Ok(Code {
+            memory,
+            base,
+            len: bytes.len(),
+            starts,
+            functions,
+            options,
+            program,
+            needs: proved.map(|proved| proved.needs()),
+            checked: OnceLock::new(),
+        })
     }
 
     /// The code.
@@ -99,6 +142,7 @@ impl Code {
         let base = self.base;
         let mut state = State {
             regions: [RegionView::ABSENT; REGIONS],
+            biases: [0; 3],
             packet: std::ptr::null(),
             packet_len: 0,
             budget: machine.budget,
@@ -123,6 +167,13 @@ impl Code {
             panic: None,
         };
         state.look(machine);
+        if let Some(needs) = &self.needs {
+            let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
+            let argument = (first == Pc(0)).then(|| machine.registers[Reg::R1.index()]);
+            if !needs.met(argument, &state.regions, field) {
+                return self.checked(machine, first);
+            }
+        }
         // SAFETY: the buffer starts with the entry, which has this type (the contract above).
         let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
         // SAFETY: the state is whole, its pointers hold until this function returns, and nobody else uses them.
@@ -140,6 +191,18 @@ impl Code {
             machine.registers = state.registers;
         }
         Ok(r0)
+    }
+}
+
+impl Code {
+    /// The same with all checks: memory is not what the proof takes it to be.
+    #[cold]
+    fn checked(&self, machine: &mut Machine<'_>, first: Pc) -> Result<u64, Trap> {
+        let make = || Code::make(Arc::clone(&self.program), self.options, None).ok().map(Box::new);
+        match self.checked.get_or_init(make) {
+            Some(code) => code.from(machine, first),
+            None => Err(Trap::NoMemory { pc: first }),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use core::any::Any;
 
 use sandbpf_isa::Pc;
+use sandbpf_runtime::address::{CONTEXT, PACKET, REGION_BITS, STACK};
 use sandbpf_runtime::memory::view::View;
 use sandbpf_runtime::{Machine, Registers, Trap};
 
@@ -14,6 +15,8 @@ use sandbpf_runtime::{Machine, Registers, Trap};
 pub(crate) struct State {
     /// The regions of guest memory.
     pub(crate) regions: View,
+    /// For stack, context and packet: the address of the host less the guest's.
+    pub(crate) biases: [u64; 3],
     /// The first byte of the packet's data …
     pub(crate) packet: *const u8,
     /// … and how many there are.
@@ -86,6 +89,9 @@ impl State {
     /// Looks where memory is.
     pub(crate) fn look(&mut self, machine: &mut Machine<'_>) {
         machine.memory.view_into(&mut self.regions);
+        let bias =
+            |start: u64| (self.regions[(start >> REGION_BITS) as usize].start as u64).wrapping_sub(start);
+        self.biases = [STACK, CONTEXT, PACKET].map(bias);
         let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
         (self.packet, self.packet_len) = (data.as_ptr(), data.len() as u64);
     }

@@ -1,8 +1,9 @@
 //! Programs to x86-64 machine code.
 //!
-//! Every instruction that the interpreter runs, on programs that nobody has verified: every access is checked
+//! Every instruction that the interpreter runs. On programs that nobody has verified every access is checked
 //! against the regions of guest memory, every jump back pays from the budget, and what goes wrong unwinds to
-//! where the run began and becomes the same [`Trap`](sandbpf_runtime::Trap) that the interpreter gives.
+//! where the run began and becomes the same [`Trap`](sandbpf_runtime::Trap) that the interpreter gives. Of programs
+//! that were, the [facts](sandbpf_verifier::facts) leave checks out.
 //!
 //! ```text
 //!   r12   the state of the run: regions, packet, budget, frames, the trap
@@ -36,6 +37,8 @@ mod compile;
 mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod proved;
 // The assembler's macro, as below.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 #[cfg(all(target_arch = "x86_64", unix))]

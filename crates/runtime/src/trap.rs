@@ -71,6 +71,12 @@ pub enum Trap {
         /// The instruction.
         pc: Pc,
     },
+    /// No memory could be had for code that the run needs.
+    #[error("at {pc}: no memory could be had for machine code")]
+    NoMemory {
+        /// The instruction that would run first.
+        pc: Pc,
+    },
     /// A call of a kernel function that means nothing outside of a kernel.
     #[error("at {pc}: the kernel function `{name}` means nothing outside of a kernel")]
     NoKfunc {
@@ -127,6 +133,7 @@ impl Trap {
             | Trap::UnknownHelper { pc, .. }
             | Trap::BadCallTarget { pc, .. }
             | Trap::Unresolved { pc }
+            | Trap::NoMemory { pc }
             | Trap::NoKfunc { pc, .. }
             | Trap::UnknownType { pc, .. }
             | Trap::Deadlock { pc, .. }

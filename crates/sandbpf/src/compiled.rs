@@ -7,6 +7,8 @@ use sandbpf_interp as interp;
 use sandbpf_isa::{Pc, Program};
 use sandbpf_runtime::{Execute, Machine, Trap};
 
+use sandbpf_verifier::Facts;
+
 use crate::KindName;
 
 #[cfg(feature = "jit")]
@@ -43,12 +45,20 @@ pub(crate) struct Compiled {
 
 /// Compiles a program.
 #[cfg(feature = "jit")]
-pub(crate) fn compile(kind: KindName, program: &Arc<Program>) -> Result<Compiled, String> {
+pub(crate) fn compile(
+    kind: KindName,
+    program: &Arc<Program>,
+    facts: Option<&Facts>,
+) -> Result<Compiled, String> {
     let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
     if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
         return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure) });
     }
-    match sandbpf_jit::Code::compile(Arc::clone(program)) {
+    let code = match facts {
+        Some(facts) => sandbpf_jit::Code::compile_proved(Arc::clone(program), Default::default(), facts),
+        None => sandbpf_jit::Code::compile(Arc::clone(program)),
+    };
+    match code {
         Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None }),
         Err(error) => Err(error.to_string()),
     }
@@ -56,7 +66,11 @@ pub(crate) fn compile(kind: KindName, program: &Arc<Program>) -> Result<Compiled
 
 /// Compiles a program.
 #[cfg(not(feature = "jit"))]
-pub(crate) fn compile(_kind: KindName, _program: &Arc<Program>) -> Result<Compiled, String> {
+pub(crate) fn compile(
+    _kind: KindName,
+    _program: &Arc<Program>,
+    _facts: Option<&Facts>,
+) -> Result<Compiled, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }
 

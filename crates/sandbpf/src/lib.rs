@@ -108,7 +108,7 @@ pub use kinds::verdicts::{
     Ignored, LsmVerdict, NetfilterVerdict, Permission, Recorded, Returned, SkAction, StreamAnswer, Traced,
 };
 pub use kinds::xdp::{Xdp, XdpAction, XdpFrame, XdpInput};
-pub use loader::{Code, Engine, Limits, Loader};
+pub use loader::{Checks, Code, Engine, Limits, Loader};
 pub use map_set::{MapError, Maps};
 pub use program::Program;
 pub use runner::Runner;

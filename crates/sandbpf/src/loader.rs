@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
+use sandbpf_verifier::Facts;
 
 use crate::compiled::{Compiled, compile};
 use crate::error::LoadErrorKind;
@@ -32,6 +33,7 @@ pub struct Loader {
     reserved: Reserved,
     maps: Option<Maps>,
     verify: Verify,
+    checks: Checks,
     catch: Option<u32>,
 }
 
@@ -58,6 +60,16 @@ pub enum Engine {
     Step,
     /// Machine code, or no program.
     Jit,
+}
+
+/// Which accesses machine code checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Checks {
+    /// Those that the verifier did not prove to be in order; all where nothing was verified.
+    #[default]
+    Needed,
+    /// All, for who would not trust the verifier.
+    All,
 }
 
 /// What a run may use.
@@ -87,6 +99,7 @@ impl Default for Loader {
             reserved: Reserved::Linux,
             maps: None,
             verify: Verify::No,
+            checks: Checks::Needed,
             catch: None,
         }
     }
@@ -152,6 +165,28 @@ impl Loader {
         matches!(self.verify, Verify::Kind)
     }
 
+    /// Chooses which accesses of verified programs machine code checks.
+    ///
+    /// ```
+    /// use sandbpf::{Checks, Loader, Program, Xdp, XdpAction};
+    /// let text = "r2 = *(u32 *)(r1 + 0)
+    ///     r3 = *(u32 *)(r1 + 4)
+    ///     r4 = r2
+    ///     r4 += 14
+    ///     r0 = 1
+    ///     if r4 > r3 goto +1
+    ///     r0 = *(u8 *)(r2 + 12)
+    ///     exit";
+    /// let trusting: Program<Xdp> = Loader::new().verified(true).load(text)?;
+    /// let checking: Program<Xdp> = Loader::new().verified(true).checks(Checks::All).load(text)?;
+    /// assert_eq!(trusting.run(&[2; 60])?, XdpAction::Pass);
+    /// assert_eq!(checking.run(&[2; 60])?, XdpAction::Pass);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checks(self, checks: Checks) -> Self {
+        Loader { checks, ..self }
+    }
+
     /// Chooses the function that catches what the program throws (`bpf_throw`), by the 8-byte slot where it starts. Without
     /// one, the number that is thrown is the program's answer. Objects say it themselves.
     ///
@@ -205,7 +240,8 @@ impl Loader {
             program = program.with_numbers(|value| maps.number(value));
         }
         let program = Arc::new(program);
-        let (engine, Compiled { code, pure }) = self.compile(kind, &program)?;
+        let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);
+        let (engine, Compiled { code, pure }) = self.compile(kind, &program, facts)?;
         let image = Arc::new(Image {
             program,
             engine,
@@ -308,6 +344,7 @@ impl Loader {
         &self,
         kind: KindName,
         program: &Arc<isa::Program>,
+        facts: Option<&Facts>,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
         let only = |code| Compiled { code, pure: None };
         let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
@@ -317,11 +354,11 @@ impl Loader {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
                 Ok((Engine::Step, only(Arc::new(step))))
             }
-            Engine::Jit => match compile(kind, program) {
+            Engine::Jit => match compile(kind, program, facts) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(why) => Err(LoadErrorKind::Engine(why)),
             },
-            Engine::Auto => match compile(kind, program) {
+            Engine::Auto => match compile(kind, program, facts) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(_) => Ok((Engine::Interpreter, interpreter())),
             },

@@ -22,8 +22,10 @@ pub mod domain;
 mod environment;
 mod error;
 mod explore;
+pub mod facts;
 mod functions;
 mod log;
+mod numbers;
 mod print;
 mod stack_depth;
 pub mod state;
@@ -37,6 +39,7 @@ pub use environment::{
 };
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
+pub use facts::Facts;
 pub use types::{Member, Parameter, Pointee, PointerTag, Prototype, Shape, Target, Types, Variable};
 
 pub use undecodable::undecodable;
@@ -55,6 +58,8 @@ pub struct Verified {
     pub stack: Vec<i32>,
     /// Which instructions some path reaches.
     pub reached: Vec<bool>,
+    /// What engines may assume.
+    pub facts: Facts,
     /// What was written down on the way.
     pub log: String,
 }
@@ -134,6 +139,13 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     let log = verifier.log.take();
     match done {
         Ok(()) => Ok(Verified {
+            facts: Facts::new(
+                program,
+                &verifier.graph,
+                &verifier.known.reached,
+                &verifier.known.notes,
+                &verifier.known.stack_depth,
+            ),
             statistics: verifier.statistics,
             stack: verifier.known.stack_depth.clone(),
             reached: verifier.known.reached.clone(),

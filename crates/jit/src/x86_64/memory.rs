@@ -1,6 +1,7 @@
 //! Loads and stores.
 //!
-//! An access within the frame goes through the stack's host address. Any other calls a stub that finds the
+//! An access within the frame goes through the stack's host address, one that is proved to lie in a region through that
+//! region's. Any other calls a stub that finds the
 //! region, checks, and puts the host address into r9; if it cannot, its return address tells which instruction
 //! failed.
 //!
@@ -31,6 +32,7 @@ use super::{Emitter, field};
 use crate::callbacks::{self, STACK_REGION};
 use crate::compile::in_frame;
 use crate::layout::{State, status};
+use crate::proved::Region;
 
 /// What an access does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,11 +80,18 @@ pub(crate) fn store(e: &mut Emitter<'_>, size: Size, base: Reg, off: i16, src: O
 
 /// Makes `[r9 + disp]` the bytes at `base + off`, and gives `disp`. Leaves the program's registers alone.
 pub(crate) fn locate(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
-    if in_frame(e.program, base, off, size.bytes()) {
-        direct(e, base, off)
-    } else {
-        checked(e, access, size, base, off)
+    match e.region {
+        _ if in_frame(e.program, base, off, size.bytes()) => direct(e, base, off),
+        Some(region) => known(e, region, base, off),
+        None => checked(e, access, size, base, off),
     }
+}
+
+/// Within a region: proved, and the region is there as long as the run is, as [`proved`](crate::proved) has it.
+fn known(e: &mut Emitter<'_>, region: Region, base: Reg, off: i16) -> i32 {
+    let (base, bias) = (e.host(base), field!(biases) + 8 * region as i32);
+    dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + bias] ; add r9, Rq(base));
+    i32::from(off)
 }
 
 /// Within the frame, which the program cannot move.

@@ -17,6 +17,7 @@ use sandbpf_isa::{Callee, Imm64, Insn, Pc, Program, Reg};
 
 use crate::Options;
 use crate::layout::State;
+use crate::proved::Region;
 
 pub(crate) type Assembler = VecAssembler<X64Relocation>;
 
@@ -35,6 +36,10 @@ pub(crate) struct Emitter<'p> {
     pub(crate) asm: Assembler,
     /// The host's registers for the program's.
     map: [u8; Reg::COUNT],
+    /// Where the access of the instruction at hand goes, within what is there, if that was proved.
+    pub(crate) region: Option<Region>,
+    /// Whether its divisor was proved not to be zero.
+    pub(crate) divides: bool,
     labels: Vec<DynamicLabel>,
     cold: Vec<Cold>,
     /// Whether a function of the program can be called, by the program (the first one by itself, too) or a helper.
@@ -73,7 +78,17 @@ impl<'p> Emitter<'p> {
             )
         };
         let has_calls = program.functions().len() > 1 || program.insns().iter().any(calls);
-        Emitter { program, options, asm, map, labels, cold: Vec::new(), has_calls }
+        Emitter {
+            program,
+            options,
+            asm,
+            map,
+            region: None,
+            divides: false,
+            labels,
+            cold: Vec::new(),
+            has_calls,
+        }
     }
 
     /// The host's register for `reg`.

@@ -39,6 +39,7 @@ pub(crate) fn emit(e: &mut Emitter<'_>, op: AluOp, width: Width, dst: Reg, src: 
     let (zero, minus_one, done) =
         (e.asm.new_dynamic_label(), e.asm.new_dynamic_label(), e.asm.new_dynamic_label());
     match width {
+        _ if e.divides => {}
         Width::W64 => dynasm!(e.asm ; .arch x64 ; test r9, r9 ; jz =>zero),
         Width::W32 => dynasm!(e.asm ; .arch x64 ; test r9d, r9d ; jz =>zero),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sandbpf_isa::{self as isa, DecodeError};
-use sandbpf_verifier::{Rejected, Statistics, Verified};
+use sandbpf_verifier::{Facts, Rejected, Statistics, Verified};
 
 /// That a program was accepted, and what was found out on the way.
 #[derive(Clone, Debug)]
@@ -29,6 +29,11 @@ impl Proof {
     /// Whether some path reaches this instruction.
     pub fn reaches(&self, pc: isa::Pc) -> bool {
         self.verified.reached.get(pc.index()).copied().unwrap_or(false)
+    }
+
+    /// What machine code may assume of the program.
+    pub fn facts(&self) -> &Facts {
+        &self.verified.facts
     }
 
     /// What was written down ([`Verifier::log_level`](super::Verifier::log_level)).

@@ -69,6 +69,9 @@ impl Verifier<'_> {
             self.check_argument(helper, at, &mut found)?;
         }
         self.check_map_use(helper, &found)?;
+        if !self.cur.speculative {
+            self.known.notes.map(self.pc, found.map);
+        }
         self.overwrite(&found.raw)?;
         self.release_arguments(helper, &found)?;
         self.check_particular(helper, &found)?;

@@ -31,6 +31,7 @@ impl Verifier<'_> {
             return Ok(());
         }
         let Some(value) = access.value else { return Ok(()) };
+        self.known.notes.field(&loaded.kind, off, access.size);
         self.set(value, loaded);
         self.narrow(access);
         Ok(())

@@ -2,6 +2,7 @@
 
 use sandbpf_isa::{Pc, Program};
 
+use crate::facts::Notes;
 use crate::state::{Flags, Kind};
 
 /// What was learnt.
@@ -15,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) pointers: Vec<Option<(Kind, Flags)>>,
     /// Whether some path reached it.
     pub(crate) reached: Vec<bool>,
+    /// What accesses and calls were seen to do.
+    pub(crate) notes: Notes,
     /// How much of the stack each function uses.
     pub(crate) stack_depth: Vec<i32>,
     /// Which functions are global: verified by themselves.
@@ -71,6 +74,7 @@ impl Known {
             stops_after: vec![false; insns],
             pointers: vec![None; insns],
             reached: vec![false; insns],
+            notes: Notes::new(insns),
             stack_depth: vec![0; functions],
             global: vec![false; functions],
             called: vec![false; functions],

@@ -49,6 +49,7 @@ impl Verifier<'_> {
             extend,
         })?;
         self.same_pointer(&pointer, true)?;
+        self.note_access(&pointer, off, size, false);
         self.reg_mut(dst).num.settle();
         Ok(())
     }
@@ -73,7 +74,15 @@ impl Verifier<'_> {
             aligned: false,
             extend: Extend::Zero,
         })?;
+        self.note_access(&pointer, off, size, true);
         self.same_pointer(&pointer, false)
+    }
+
+    /// Writes down where an access went that is made for good.
+    fn note_access(&mut self, pointer: &Reg, off: i16, size: Size, write: bool) {
+        if !self.cur.speculative {
+            self.known.notes.access(self.pc, pointer, off, size, write);
+        }
     }
 
     pub(super) fn check_atomic(&mut self, op: AtomicOp, size: Size, base: R, off: i16, reg: R) -> Check {
@@ -94,6 +103,7 @@ impl Verifier<'_> {
                 let pointer = *self.reg(base);
                 self.access(access(false, Some(reg)))?;
                 self.same_pointer(&pointer, false)?;
+                self.note_access(&pointer, off, size, false);
                 // The load may have replaced the pointer itself; Linux asks what it is only now.
                 return self.atomic_target(base, "loads from");
             }
@@ -103,6 +113,7 @@ impl Verifier<'_> {
                 let pointer = *self.reg(base);
                 self.access(access(true, Some(reg)))?;
                 self.same_pointer(&pointer, false)?;
+                self.note_access(&pointer, off, size, true);
                 return self.atomic_target(base, "stores into");
             }
             _ => {}
@@ -119,6 +130,7 @@ impl Verifier<'_> {
             refuse!(Acces, "{} leaks addr into mem", Name(reg));
         }
         self.atomic_target(base, "stores into")?;
+        let place = *self.reg(base);
         let result = op.fetches(reg);
         if let Some(result) = result {
             self.writable(result)?;
@@ -132,7 +144,9 @@ impl Verifier<'_> {
         }
         let pointer = *self.reg(base);
         self.same_pointer(&pointer, false)?;
-        self.access(access(true, None))
+        self.access(access(true, None))?;
+        self.note_access(&place, off, size, true);
+        Ok(())
     }
 
     /// Asks that atomics work there (`atomic_ptr_type_ok`).
