@@ -7,11 +7,13 @@
 //! | [`agree()`], [`classic_agree`] | do they agree with each other on programs nobody would write? |
 //! | [`generate`] | where do such programs come from? |
 //! | [`subject`] | who is asked? |
+//! | [`audit`] | is everything that was proved of a program true of its runs? |
 //!
 //! Nothing here is published; the command `sandbpf vectors` is a thin skin over [`vectors::run`].
 #![cfg_attr(not(feature = "kernel"), forbid(unsafe_code))]
 
 mod agree;
+pub mod audit;
 pub mod case;
 pub mod generate;
 #[cfg(feature = "kernel")]

@@ -242,6 +242,8 @@ pub struct Environment<'e> {
     pub data_symbols: bool,
     /// How much is written down: the kernel's log levels 0, 1, 2 and 4.
     pub log_level: u32,
+    /// Whether the states that are seen are kept ([`Verified::states`](crate::Verified::states)).
+    pub keeps_states: bool,
 }
 
 /// Flags of a load (`BPF_F_*`).
@@ -303,6 +305,7 @@ impl<'e> Environment<'e> {
             processors: 2,
             data_symbols: true,
             log_level: 0,
+            keeps_states: false,
         }
     }
 

@@ -29,6 +29,7 @@ mod numbers;
 mod print;
 mod stack_depth;
 pub mod state;
+pub mod states;
 mod struct_ops;
 mod types;
 mod undecodable;
@@ -40,6 +41,7 @@ pub use environment::{
 pub use error::{Errno, Rejection};
 pub use explore::Statistics;
 pub use facts::Facts;
+pub use states::States;
 pub use types::{Member, Parameter, Pointee, PointerTag, Prototype, Shape, Target, Types, Variable};
 
 pub use undecodable::undecodable;
@@ -60,6 +62,8 @@ pub struct Verified {
     pub reached: Vec<bool>,
     /// What engines may assume.
     pub facts: Facts,
+    /// The states that were seen, if the environment says that they are kept.
+    pub states: Option<States>,
     /// What was written down on the way.
     pub log: String,
 }
@@ -146,6 +150,7 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
                 &verifier.known.notes,
                 &verifier.known.stack_depth,
             ),
+            states: verifier.states.take(),
             statistics: verifier.statistics,
             stack: verifier.known.stack_depth.clone(),
             reached: verifier.known.reached.clone(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sandbpf_isa::{self as isa, DecodeError};
-use sandbpf_verifier::{Facts, Rejected, Statistics, Verified};
+use sandbpf_verifier::{Facts, Rejected, States, Statistics, Verified};
 
 /// That a program was accepted, and what was found out on the way.
 #[derive(Clone, Debug)]
@@ -34,6 +34,11 @@ impl Proof {
     /// What machine code may assume of the program.
     pub fn facts(&self) -> &Facts {
         &self.verified.facts
+    }
+
+    /// The states that were seen, if they were kept ([`Verifier::keeping_states`](super::Verifier::keeping_states)).
+    pub fn states(&self) -> Option<&States> {
+        self.verified.states.as_ref()
     }
 
     /// What was written down ([`Verifier::log_level`](super::Verifier::log_level)).

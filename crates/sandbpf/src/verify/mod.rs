@@ -88,6 +88,7 @@ pub struct Verifier {
     processors: u32,
     data_symbols: bool,
     log_level: u32,
+    keeps_states: bool,
 }
 
 /// `BPF_F_SLEEPABLE`.
@@ -118,6 +119,7 @@ impl Verifier {
             processors: 2,
             data_symbols: true,
             log_level: 0,
+            keeps_states: false,
         }
     }
 
@@ -209,6 +211,11 @@ impl Verifier {
         Verifier { log_level, ..self }
     }
 
+    /// Chooses whether the states that are seen are kept ([`Proof::states`]), to hold runs against them. That takes memory.
+    pub fn keeping_states(self, keeps_states: bool) -> Self {
+        Verifier { keeps_states, ..self }
+    }
+
     /// The type of the programs.
     pub fn program_type(&self) -> ProgramType {
         self.program_type
@@ -270,6 +277,7 @@ impl Verifier {
             processors: self.processors,
             data_symbols: self.data_symbols,
             log_level: self.log_level,
+            keeps_states: self.keeps_states,
             ..Environment::new(described)
         };
         match sandbpf_verifier::examine(program, &env) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use sandbpf::{
     AnyError, AnyInput, AnyProgram, ClassicInsn, Code, Dialect, Engine, FrozenHost, KindName, Limits,
@@ -9,6 +10,7 @@ use sandbpf::{
 };
 
 use super::VectorsError;
+use crate::audit::Audit;
 
 /// Which engines to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -118,7 +120,7 @@ impl Engines {
     ) -> Result<Vec<Loaded>, LoadError> {
         let load = |&engine: &Engine| {
             let program = settings.loader(engine).load_any(kind, code())?;
-            Ok(Loaded { engine: label(engine), program })
+            Ok(Loaded { engine: label(engine), program, audit: None })
         };
         self.engines.iter().map(load).collect()
     }
@@ -133,7 +135,7 @@ impl Engines {
     ) -> Result<Vec<Loaded>, E> {
         let load = |&engine: &Engine| {
             let program = settings.loader(engine).maps(&maps(engine)?).load_any(kind, code())?;
-            Ok(Loaded { engine: label(engine), program })
+            Ok(Loaded { engine: label(engine), program, audit: None })
         };
         self.engines.iter().map(load).collect()
     }
@@ -143,8 +145,28 @@ impl Engines {
         &self,
         load: impl Fn(Engine) -> Result<AnyProgram, E>,
     ) -> Result<Vec<Loaded>, E> {
-        let load = |&engine: &Engine| Ok(Loaded { engine: label(engine), program: load(engine)? });
+        let load =
+            |&engine: &Engine| Ok(Loaded { engine: label(engine), program: load(engine)?, audit: None });
         self.engines.iter().map(load).collect()
+    }
+
+    /// Loads an accepted program once more as machine code that leaves out what its proof makes needless, and once to be held
+    /// against the proof at each step. `load` is given the loader, and which of the two it is for; a program that is not
+    /// accepted is not loaded, for verdicts are compared elsewhere.
+    pub(crate) fn load_proved<E>(
+        &self,
+        settings: Settings,
+        load: impl Fn(Loader, Proved) -> Result<AnyProgram, E>,
+    ) -> Vec<Loaded> {
+        let each =
+            [("jit, proved", Engine::Jit, Proved::Trusted), ("step, audited", Engine::Step, Proved::Audited)];
+        let asked = each.into_iter().filter(|(_, engine, _)| self.engines.contains(engine));
+        let loaded = asked.filter_map(|(label, engine, proved)| {
+            let program = load(settings.loader(engine), proved).ok()?;
+            let audit = (proved == Proved::Audited).then(Mutex::default);
+            Some(Loaded { engine: label, program, audit })
+        });
+        loaded.collect()
     }
 
     /// Loads a classic filter of libpcap on every engine, for many packets.
@@ -190,22 +212,56 @@ impl Settings {
     }
 }
 
+/// What a proof is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proved {
+    /// It is trusted.
+    Trusted,
+    /// It is held against the run.
+    Audited,
+}
+
+/// What audits found.
+#[derive(Clone, Debug, Default)]
+struct Audited {
+    steps: u64,
+    violations: Vec<String>,
+}
+
 /// A program on one engine.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// The engine's name.
     pub(crate) engine: &'static str,
     program: AnyProgram,
+    /// Whether runs are held against the program's proof, and what came of it.
+    audit: Option<Mutex<Audited>>,
 }
 
 impl Loaded {
     /// Runs the program. The kind is the one it was loaded as, so a trap is all that can happen.
     pub(crate) fn run(&self, input: AnyInput<'_>) -> Result<u64, Trap> {
-        match self.program.run(input) {
+        let result = match (&self.audit, Audit::of(&self.program)) {
+            (Some(audited), Some(mut audit)) => {
+                let result = self.program.run_observed(input, &mut audit);
+                let mut audited = audited.lock().unwrap_or_else(PoisonError::into_inner);
+                audited.steps += audit.steps();
+                audited.violations.extend_from_slice(audit.violations());
+                result
+            }
+            _ => self.program.run(input),
+        };
+        match result {
             Ok(r0) => Ok(r0),
             Err(AnyError::Trap(trap)) => Err(trap),
             Err(AnyError::Input(kind)) => unreachable!("a {kind} program gets the input of one"),
         }
+    }
+
+    /// How many steps were held against the proof, and where they were not as it says.
+    pub(crate) fn audited(&self) -> Option<(u64, Vec<String>)> {
+        let audited = self.audit.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((audited.steps, audited.violations.clone()))
     }
 
     /// The program.

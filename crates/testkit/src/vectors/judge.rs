@@ -15,6 +15,7 @@ pub(crate) struct Judged {
     accepts: Accepts,
     agreement: Agreement,
     details: Vec<Value>,
+    audited: u64,
 }
 
 /// How much verdicts have in common besides being equal: pairs of equal and compared.
@@ -147,6 +148,16 @@ impl Judged {
     /// What verdicts had in common so far.
     pub(crate) fn agreements(&self) -> Agreement {
         self.agreement
+    }
+
+    /// So many steps were held against a proof.
+    pub(crate) fn audited(&mut self, steps: u64) {
+        self.audited += steps;
+    }
+
+    /// How many steps were held against a proof.
+    pub(crate) fn audited_steps(&self) -> u64 {
+        self.audited
     }
 
     /// Both answers, for a report of details.

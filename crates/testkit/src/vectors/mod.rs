@@ -162,6 +162,8 @@ struct Tally {
     left_out: BTreeMap<String, u64>,
     accepts: BTreeMap<String, Accepts>,
     agreements: BTreeMap<String, Agreement>,
+    /// Steps of runs that were held against a proof.
+    audited: u64,
     detail: bool,
 }
 
@@ -170,6 +172,7 @@ impl Tally {
         if !judged.accepts().is_empty() {
             self.accepts.entry(record.kind().to_string()).or_default().add(judged.accepts());
         }
+        self.audited += judged.audited_steps();
         if !judged.agreements().is_empty() {
             self.agreements.entry(record.kind().to_string()).or_default().add(judged.agreements());
         }
@@ -206,6 +209,9 @@ impl Tally {
         }
         for (kind, accepts) in &self.accepts {
             report.line(&format!("{kind}: {accepts}"));
+        }
+        if self.audited > 0 {
+            report.line(&format!("{} steps held against proofs", self.audited));
         }
         for (kind, agreement) in &self.agreements {
             report.line(&format!("{kind}: as the kernel: {agreement}"));

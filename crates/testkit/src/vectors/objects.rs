@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sandbpf::maps::MapType;
 use sandbpf::object::{MapDef, Object, ObjectSet};
-use sandbpf::{AnyProgram, Engine, KindName};
+use sandbpf::{AnyProgram, KindName, Loader};
 
 use super::Context;
 use super::engines::{LONG, Loaded, Settings};
@@ -32,8 +32,15 @@ pub(crate) fn load(
         return None;
     }
     let settings = Settings { budget: LONG, ..Settings::default() };
-    let program = |engine| program(record, &bytes, name, kind, &settings, engine);
-    Some(context.engines.load_by(program))
+    let program = |loader: Loader, others: Loader| program(record, &bytes, name, kind, &loader, &others);
+    let plain = |engine| settings.loader(engine);
+    let loaded = context.engines.load_by(|engine| program(plain(engine), plain(engine)));
+    Some(loaded.map(|mut loaded| {
+        loaded.extend(
+            context.engines.load_proved(settings, |loader, _| program(loader.clone().verified(true), loader)),
+        );
+        loaded
+    }))
 }
 
 /// Whether a map of maps does not say what it holds: then the kernel's runner of these tests says it.
@@ -47,21 +54,20 @@ fn program(
     bytes: &[u8],
     name: &str,
     kind: KindName,
-    settings: &Settings,
-    engine: Engine,
+    loader: &Loader,
+    others: &Loader,
 ) -> Result<AnyProgram, String> {
     let object = Object::parse(bytes).map_err(|error| error.to_string())?;
     let targets: Vec<String> =
         object.maps().iter().flat_map(|map| &map.slots).map(|slot| slot.target.clone()).collect();
     let set = ObjectSet::new(object).map_err(|error| error.to_string())?;
-    let loader = settings.loader(engine);
     for target in targets.iter().filter(|target| set.object().program(target).is_ok()) {
-        set.any(target, &loader).map_err(|error| error.to_string())?;
+        set.any(target, others).map_err(|error| error.to_string())?;
     }
     if let Some((map, value)) = maps::filled_by_runner(record)
         && let Ok(map) = set.maps().named(map)
     {
         map.user().update(&[0; 4], &value, 0).map_err(|errno| errno.to_string())?;
     }
-    set.any_as(name, kind, &loader).map_err(|error| error.to_string())
+    set.any_as(name, kind, loader).map_err(|error| error.to_string())
 }

@@ -22,6 +22,7 @@ use crate::environment::{Environment, Rights};
 use crate::error::{Check, Errno, Refusal, Rejection, refuse};
 use crate::log::Log;
 use crate::state::{Frame, State, StateId, Step, Touched};
+use crate::states::States;
 use loops::{Callchain, Visit};
 use stack_life::StackLife;
 
@@ -81,6 +82,7 @@ pub(crate) struct Verifier<'v> {
     pub(crate) life: StackLife,
     pub(crate) log: Log,
     pub(crate) statistics: Statistics,
+    pub(crate) states: Option<States>,
     /// Whether the instruction at hand has an entry in the history.
     step_written: bool,
     pending: Vec<Pending>,
@@ -114,6 +116,7 @@ impl<'v> Verifier<'v> {
             life: StackLife::default(),
             log: Log::new(env.log_level),
             statistics: Statistics::default(),
+            states: env.keeps_states.then(|| States::new(insns)),
             step_written: false,
             pending: Vec::new(),
             kept: Vec::new(),
@@ -223,6 +226,9 @@ impl<'v> Verifier<'v> {
             return Ok(true);
         }
         self.life.start(self.program, &self.cur, pc);
+        if let Some(states) = self.states.as_mut().filter(|_| !self.cur.speculative) {
+            states.add(pc, &self.cur.current().regs, self.graph.marks[pc.index()].live);
+        }
         let done = self.check_insn();
         if done.is_ok() && self.log.shows_insns() {
             self.log_touched();

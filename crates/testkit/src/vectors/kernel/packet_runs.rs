@@ -9,10 +9,11 @@ use sandbpf_runtime::{Execute, address};
 use serde_json::Value;
 
 use crate::vectors::Context;
-use crate::vectors::engines::{LONG, Loaded, Settings};
+use crate::vectors::engines::{LONG, Loaded, Proved, Settings};
 use crate::vectors::judge::Judged;
 use crate::vectors::maps::{self, NoMaps};
 use crate::vectors::record::{Malformed, Record, bytes};
+use crate::vectors::verifier;
 
 pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged) -> Result<(), Malformed> {
     if let Some(helper) = record.value()["clock_or_random"].as_array().and_then(|names| names.first()) {
@@ -67,6 +68,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
             judged.equal(show(expected.clone()), show(found), about);
         }
     }
+    judge_audits(&loaded, judged);
     Ok(())
 }
 
@@ -97,11 +99,42 @@ pub(crate) fn load(
     let settings = Settings { budget: LONG, ..Settings::default() };
     let make = |_| maps::of(record, kind);
     match context.engines.load_with(kind, || Code::Bytes(&code), settings, make) {
-        Ok(loaded) => Ok(Some(loaded)),
+        Ok(mut loaded) => {
+            loaded.extend(load_proved(record, kind, &code, context, settings));
+            Ok(Some(loaded))
+        }
         Err(NoMaps::Malformed(malformed)) => Err(malformed),
         Err(NoMaps::Refused(why)) => {
             judged.fail(|| why);
             Ok(None)
+        }
+    }
+}
+
+/// The same on the strength of its proof, where it has one.
+fn load_proved(
+    record: &Record,
+    kind: KindName,
+    code: &[u8],
+    context: &Context<'_>,
+    settings: Settings,
+) -> Vec<Loaded> {
+    let Ok(verifier) = verifier::of(record, context.library) else { return Vec::new() };
+    context.engines.load_proved(settings, |loader, proved| {
+        let maps = maps::of(record, kind)?;
+        let verifier = verifier.clone().keeping_states(proved == Proved::Audited);
+        let loaded = loader.maps(&maps).verified_by(verifier).load_any(kind, Code::Bytes(code));
+        loaded.map_err(|error| NoMaps::Refused(error.to_string()))
+    })
+}
+
+/// Tells what audits of the program's runs found.
+pub(crate) fn judge_audits(loaded: &[Loaded], judged: &mut Judged) {
+    for loaded in loaded {
+        let Some((steps, violations)) = loaded.audited() else { continue };
+        judged.audited(steps);
+        for violation in violations {
+            judged.fail(|| format!("the proof does not hold: {violation}\n{}", loaded.listing()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::packet_runs::{depends_on_memory, kind, load, run};
+use super::packet_runs::{depends_on_memory, judge_audits, kind, load, run};
 use crate::vectors::Context;
 use crate::vectors::judge::Judged;
 use crate::vectors::objects;
@@ -57,6 +57,7 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
             });
         }
     }
+    judge_audits(&loaded, judged);
     Ok(())
 }
 
