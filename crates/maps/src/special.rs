@@ -1,4 +1,4 @@
-//! Operations of one type of map each: rings, storages, stacks, events, arenas, walks.
+//! Operations of one type of map each: rings, storages, stacks, events, walks.
 //!
 //! They are methods of [`Map`] that answer `EINVAL` (or nothing) on any other type.
 
@@ -242,39 +242,6 @@ impl Map {
             Body::Perf(_, records) => Ok(records.take()),
             _ => Err(Errno::EINVAL),
         }
-    }
-
-    /// `bpf_arena_alloc_pages`: `count` pages at page `first`, or anywhere; the first page's number.
-    pub fn arena_allocate(&self, first: Option<u32>, count: u32) -> Result<u32, Errno> {
-        match &self.body {
-            Body::Arena(arena) => arena.allocate(first, count),
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
-    /// `bpf_arena_free_pages`.
-    pub fn arena_free(&self, first: u32, count: u32) {
-        if let Body::Arena(arena) = &self.body {
-            arena.free(first, count);
-        }
-    }
-
-    /// How many pages of an arena exist.
-    pub fn arena_pages(&self) -> u64 {
-        match &self.body {
-            Body::Arena(arena) => arena.count(),
-            _ => 0,
-        }
-    }
-
-    /// A user touches a page of an arena: it comes to exist, unless the arena says that this is a fault.
-    pub fn arena_touch(&self, page: u32) -> Result<(), Errno> {
-        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
-        let fault = self.spec().map_flags & crate::flags::SEGV_ON_FAULT != 0;
-        if fault && arena.page(page).is_none() {
-            return Err(Errno::EFAULT);
-        }
-        arena.fault(page).map(|_| ())
     }
 
     /// Whether elements of this type of map can be walked by programs.

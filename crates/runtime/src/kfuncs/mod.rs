@@ -4,6 +4,7 @@
 //! parameters whose names end in `__ign` or `__prog`) is not looked at. A function without a body here means nothing
 //! outside of a kernel: calling it is a trap that says so.
 
+mod arenas;
 mod control;
 mod cpumasks;
 mod dynptrs;
@@ -52,6 +53,7 @@ use kfuncs;
 /// All bodies.
 fn rows() -> impl Iterator<Item = &'static Row> {
     let tables = [
+        arenas::KFUNCS,
         control::KFUNCS,
         cpumasks::KFUNCS,
         dynptrs::KFUNCS,
