@@ -227,8 +227,12 @@ impl<'run> Machine<'run> {
 
     /// Calls the kernel function with this number of the [table](sandbpf_abi::kfuncs), for the call at `pc`.
     pub fn call_kfunc(&mut self, number: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
-        let body = kfuncs::body(number).map_err(|refused| refused.at(pc))?;
-        body(self, arguments).map_err(|stop| stop.at(pc))
+        let (body, returns) = kfuncs::body(number).map_err(|refused| refused.at(pc))?;
+        let result = body(self, arguments).map_err(|stop| stop.at(pc))?;
+        Ok(match returns {
+            kfuncs::Returns::Whole => result,
+            kfuncs::Returns::Half => u64::from(result as u32),
+        })
     }
 
     /// Takes what a helper's work costs from the budget.

@@ -22,8 +22,8 @@ use crate::callbacks;
 pub(crate) fn emit(e: &mut Emitter<'_>, pc: Pc, op: AtomicOp, size: Size, base: Reg, off: i16, reg: Reg) {
     // Loads and stores are in order on this processor.
     match op {
-        // Where an arena has no page, the register keeps what it held.
-        AtomicOp::LoadAcquire if e.program.arena().is_some() => return elsewhere(e, pc),
+        // In an arena, the register may keep what it held, or its upper half.
+        AtomicOp::LoadAcquire | AtomicOp::Cmpxchg if e.program.arena().is_some() => return elsewhere(e, pc),
         AtomicOp::LoadAcquire => return load(e, size, Extend::Zero, reg, base, off),
         AtomicOp::StoreRelease => return store(e, size, base, off, Operand::Reg(reg)),
         _ => {}

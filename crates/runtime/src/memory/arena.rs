@@ -98,24 +98,24 @@ impl Memory<'_> {
     pub(super) fn arena_atomic(&self, op: AtomicOp, place: u64, size: Size, operand: u64, r0: u64) -> u64 {
         let bytes = usize::from(size.bytes());
         if !self.arena_exists(place, bytes) {
-            return match op {
-                // Of 32 bits, the verifier makes the lower half whole again.
-                AtomicOp::Cmpxchg => size.truncate(r0),
-                _ => operand,
-            };
+            return if op == AtomicOp::Cmpxchg { r0 } else { operand };
         }
         if op == AtomicOp::LoadAcquire {
             return self.arena_load(place, bytes);
         }
+        let whole = r0;
         let (operand, r0) = (size.truncate(operand), size.truncate(r0));
+        // On x86-64, a `cmpxchg` of 32 bits that finds what it expects leaves the upper half of the register alone. Where
+        // pages are ordinary memory the verifier adds an instruction that clears it; here it does not.
+        let register = |old: u64| if op == AtomicOp::Cmpxchg && old == r0 { whole } else { old };
         if let Some(piece) = self.arena_whole(place, bytes)
             && let Some(old) = piece.bytes.update(piece.at, bytes, |m| op.eval(m, operand, r0))
         {
-            return old;
+            return register(old);
         }
         let old = self.arena_load(place, bytes);
         self.arena_store(place, bytes, op.eval(old, operand, r0));
-        old
+        register(old)
     }
 
     /// Where machine code finds the bytes of an access.
