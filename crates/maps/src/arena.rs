@@ -201,6 +201,16 @@ impl Map {
         }
     }
 
+    /// Writes the first bytes of an arena, as its loader does with variables: their pages come to exist, also where a
+    /// user's touch is a fault later.
+    pub fn arena_fill(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
+        for (page, bytes) in (0..).zip(bytes.chunks(PAGE_SIZE as usize)) {
+            arena.fault(page)?.write(0, bytes).ok_or(Errno::EFAULT)?;
+        }
+        Ok(())
+    }
+
     /// A user touches a page of an arena: it comes to exist, unless the arena says that this is a fault.
     pub fn arena_touch(&self, page: u32) -> Result<(), Errno> {
         let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
