@@ -160,6 +160,20 @@ impl Map {
         self.user_ring_commit(offset, false)
     }
 
+    /// Says where the samples of a user ring end, whatever stands there: users map the page with the position, so programs
+    /// must bear any.
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Errno, Map, MapSpec, MapType};
+    /// let ring = Map::create(MapSpec::new(MapType::UserRingbuf, 0, 0, 4096), &Environment::default())?;
+    /// ring.user_ring_set_producer(4)?;
+    /// assert_eq!(ring.user_ring_drain()?.peek(), Err(Errno::EINVAL), "no multiple of 8");
+    /// # Ok::<(), sandbpf_maps::Errno>(())
+    /// ```
+    pub fn user_ring_set_producer(&self, position: u64) -> Result<(), Errno> {
+        self.user_ring().map(|ring| ring.set_producer(position))
+    }
+
     /// `bpf_user_ringbuf_drain`: takes samples one by one; `EBUSY` if somebody else does.
     ///
     /// ```
@@ -260,6 +274,11 @@ impl Drain<'_> {
     /// none, other numbers if the user wrote nonsense.
     pub fn peek(&self) -> Result<(u64, u32), Errno> {
         self.0.peek_user()
+    }
+
+    /// Ends: with the helper's flags, and how many samples it looked at, who waits for room is woken or not.
+    pub fn finish(self, flags: u64, samples: u32) {
+        self.0.drained(flags, samples);
     }
 
     /// Gives the sample's room back.
