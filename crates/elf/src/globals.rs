@@ -3,10 +3,10 @@
 use crate::ObjectError;
 use crate::btf::{Kind, TypeId};
 use crate::maps::MapKind;
-use crate::object::Object;
+use crate::object::{Object, OwnSymbol};
 
 /// Largest section of zeros that is written out because a variable in it is set.
-const MAX_BYTES: u32 = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// A global variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,10 @@ impl Object {
                 _ => None,
             }
         });
-        let symbol =
-            self.symbols.iter().find(|symbol| symbol.is_data && !symbol.is_section && symbol.name == name);
+        let is_variable = |symbol: &&OwnSymbol| {
+            self.data_at.contains_key(&symbol.section) && !symbol.is_section && symbol.name == name
+        };
+        let symbol = self.symbols.iter().find(is_variable);
         let (map, offset, size) = match symbol {
             Some(symbol) => {
                 let map = *self.data_at.get(&symbol.section)?;
@@ -52,7 +54,7 @@ impl Object {
             }
         };
         let end = offset.checked_add(size)?;
-        let inside = end <= self.maps()[map].value_size as usize;
+        let inside = end <= self.maps()[map].data_size();
         inside.then_some(Global { map, offset, size, ty: typed.map(|(_, ty, _)| ty) })
     }
 
@@ -82,10 +84,10 @@ impl Object {
             return fail(format!("expected {} bytes, found {}", global.size, bytes.len()));
         }
         let map = &mut self.maps_mut()[global.map];
-        if map.initial.is_none() && map.value_size > MAX_BYTES {
-            return fail(format!("its section has {} bytes, more than {MAX_BYTES}", map.value_size));
+        let size = map.data_size();
+        if map.initial.is_none() && size > MAX_BYTES {
+            return fail(format!("its section has {size} bytes, more than {MAX_BYTES}"));
         }
-        let size = map.value_size as usize;
         let value = map.initial.get_or_insert_with(|| vec![0; size]);
         match value.get_mut(global.offset..global.offset + global.size) {
             Some(place) => place.copy_from_slice(bytes),

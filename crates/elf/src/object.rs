@@ -8,6 +8,7 @@ use crate::btf::{Btf, Kind, TypeId};
 use crate::externs::{self, Extern};
 use crate::file::{File, Relocation, Symbol};
 use crate::functions::Functions;
+use crate::maps::arena;
 use crate::maps::{self, MapDef, MapKind, data, declared, legacy};
 use crate::options::Options;
 use crate::program::{ObjectProgram, ProgramEntry};
@@ -39,10 +40,9 @@ pub struct Object {
     pub(crate) functions: Functions,
     entries: Vec<ProgramEntry>,
     maps: Vec<MapDef>,
-    /// Maps by their place, and maps of data by their section.
+    /// Maps by their place, and maps of data (an arena, too) by their section.
     pub(crate) map_at: HashMap<(usize, u64), usize>,
     pub(crate) data_at: HashMap<usize, usize>,
-    pub(crate) arena: Option<Arena>,
     pub(crate) jump_tables: Option<usize>,
     pub(crate) externs: Vec<Extern>,
     /// The extern of each symbol that is one.
@@ -71,17 +71,8 @@ pub(crate) struct OwnSymbol {
     pub(crate) value: u64,
     pub(crate) size: u64,
     pub(crate) is_section: bool,
-    pub(crate) is_data: bool,
 }
 
-/// Variables in an arena: their section and the map they are in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arena {
-    pub(crate) section: usize,
-    pub(crate) map: usize,
-}
-
-const ARENA_SECTION: &str = ".addr_space.1";
 const JUMP_TABLES_SECTION: &str = ".jumptables";
 
 impl Object {
@@ -107,17 +98,13 @@ impl Object {
         let target = options.target.as_deref();
         let mut maps = declared::collect(&file, btf.as_ref())?;
         maps.extend(legacy::collect(&file)?);
-        let arena = maps.iter().position(|map| map.map_type == crate::MapType::Arena);
+        let arena_data = arena::place(&file, &mut maps)?;
         maps.extend(data::collect(&file, btf.as_ref(), &options.name, kconfig.as_deref())?);
         maps.extend(maps::struct_ops::collect(&file, btf.as_ref(), target, &functions)?);
         declared::fill_slots(&file, &functions, &mut maps)?;
         for map in &mut maps {
             map.adjust(options.processors);
         }
-        let arena = match (file.section(ARENA_SECTION), arena) {
-            (Some((section, _)), Some(map)) => Some(Arena { section, map }),
-            _ => None,
-        };
         let jump_tables = file.section(JUMP_TABLES_SECTION).map(|(index, _)| index);
         let mut sections = Vec::with_capacity(file.sections.len());
         for (index, section) in file.sections.iter().enumerate() {
@@ -142,12 +129,13 @@ impl Object {
                 data_at.entry(map.place.section).or_insert(index);
             }
         }
+        data_at.extend(arena_data);
         let core = core_records(&ext.core, &functions, by_name);
         Ok(Self {
             license: text(&file, "license"),
             version: number(&file, "version"),
             entries: entries(&file, &functions),
-            symbols: file.symbols.iter().map(|symbol| own_symbol(&file, symbol)).collect(),
+            symbols: file.symbols.iter().map(|symbol| own_symbol(symbol)).collect(),
             extern_of: externs.iter().enumerate().map(|(n, entry)| (entry.symbol, n)).collect(),
             lines: by_section(ext.lines, by_name, |line| line.offset),
             func_info: by_section(ext.functions, by_name, |info| info.offset),
@@ -158,7 +146,6 @@ impl Object {
             maps,
             map_at,
             data_at,
-            arena,
             jump_tables,
             externs,
             core,
@@ -274,14 +261,13 @@ fn entries(file: &File<'_>, functions: &Functions) -> Vec<ProgramEntry> {
     .collect()
 }
 
-fn own_symbol(file: &File<'_>, symbol: &Symbol<'_>) -> OwnSymbol {
+fn own_symbol(symbol: &Symbol<'_>) -> OwnSymbol {
     OwnSymbol {
         name: symbol.name.to_owned(),
         section: symbol.section,
         value: symbol.value,
         size: symbol.size,
         is_section: symbol.is_section(),
-        is_data: file.sections.get(symbol.section).is_some_and(|section| data::kind(section).is_some()),
     }
 }
 

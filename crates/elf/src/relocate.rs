@@ -70,9 +70,7 @@ impl Linker<'_> {
                         -mcpu=v3, or with -fno-jump-tables"
                 .into());
         }
-        let arena = object.arena.filter(|arena| arena.section == symbol.section).map(|arena| arena.map);
-        let data = object.data_at.get(&symbol.section).copied();
-        let (map, kind) = if let Some(map) = arena.or(data) {
+        let (map, kind) = if let Some(&map) = object.data_at.get(&symbol.section) {
             let offset = offset(slot.imm);
             second.imm = offset as i32;
             slot.src = pseudo::MAP_VALUE;

@@ -4,10 +4,10 @@
 //! inside. Codes count up: arithmetic first, then conditions, then the rest.
 
 use sandbpf_isa::{
-    AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Operand, Pc, Program, Reg, Size, UnaryOp, Width,
+    AddressSpace, AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Operand, Pc, Program, Reg, Size, UnaryOp, Width,
     for_each_alu_op, for_each_cond, for_each_unary_op,
 };
-use sandbpf_runtime::address;
+use sandbpf_runtime::{address, arena};
 
 /// One flat operation.
 ///
@@ -110,6 +110,8 @@ pub(crate) mod codes {
     /// Would write the frame pointer.
     pub(crate) const FRAME_POINTER: u8 = REST + 32;
     pub(crate) const CALL_KFUNC: u8 = REST + 33;
+    pub(crate) const CAST_KERNEL: u8 = REST + 34;
+    pub(crate) const CAST_USER: u8 = REST + 35;
 }
 
 /// The position of `value` in a table.
@@ -237,7 +239,13 @@ fn flat(program: &Program, insn: &Insn) -> Op {
     match *insn {
         Insn::Alu { op: alu, width, dst, src } => op(alu_code(alu, width, src.reg().is_some()), dst, src, 0),
         Insn::Unary { op: unary, dst } => op(unary_code(unary), dst, none, 0),
-        Insn::Cast { dst, src, to: _ } => op(codes::LOW_HALF, dst, src.into(), 0),
+        Insn::Cast { dst, src, to } => match (program.arena(), to) {
+            (Some(_), AddressSpace::Kernel) => op(codes::CAST_KERNEL, dst, src.into(), 0),
+            (Some(arena), AddressSpace::User) if arena.converts => {
+                op(codes::CAST_USER, dst, src.into(), (arena::upper(arena) >> 32) as u32)
+            }
+            _ => op(codes::LOW_HALF, dst, src.into(), 0),
+        },
         Insn::LoadImm { dst, value } => {
             let wide =
                 |value: u64| op(codes::LOAD_IMM, dst, Operand::Imm(value as i32), (value >> 32) as u32);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sandbpf_isa::{FRAME_SIZE, MAY_GOTO_LIMIT, Pc, Program, Reg, Size};
-use sandbpf_runtime::TAIL_CALL;
+use sandbpf_runtime::{TAIL_CALL, arena};
 use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap};
 
 use crate::code::{self, File, Op, codes};
@@ -153,6 +153,14 @@ impl Code {
                 }
                 LOAD_IMM => r[op.dst()] = u64::from(op.imm as u32) | u64::from(op.to) << 32,
                 LOW_HALF => r[op.dst()] = u64::from(r[op.src()] as u32),
+                CAST_KERNEL => {
+                    let low = r[op.src()] as u32;
+                    r[op.dst()] = if arena::is_taken(low) { arena::ALIAS } else { 0 } + u64::from(low);
+                }
+                CAST_USER => {
+                    let low = r[op.src()] as u32;
+                    r[op.dst()] = if low == 0 { 0 } else { u64::from(op.to) << 32 | u64::from(low) };
+                }
                 JUMP => jump!(op.to),
                 MAY_GOTO => {
                     if may_goto == 0 {

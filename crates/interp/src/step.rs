@@ -5,7 +5,7 @@
 
 use sandbpf_isa::{Callee, FRAME_SIZE, Imm64, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg};
 use sandbpf_runtime::TAIL_CALL;
-use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap, address};
+use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap, address, arena};
 
 use crate::{Observer, Unobserved};
 
@@ -93,8 +93,9 @@ impl Walk<'_, '_> {
                 self.set(dst, value);
             }
             Insn::Unary { op, dst } => self.set(dst, op.eval(self.get(dst))),
-            // Without an arena both views are the low 32 bits.
-            Insn::Cast { dst, src, to: _ } => self.set(dst, self.get(src) as u32 as u64),
+            Insn::Cast { dst, src, to } => {
+                self.set(dst, arena::cast(self.program.arena(), self.get(src), to));
+            }
             Insn::LoadImm { dst, value } => {
                 let value = match value {
                     Imm64::Number(number) => number,

@@ -29,6 +29,7 @@ extern crate alloc;
 
 #[cfg(feature = "proptest")]
 pub mod arbitrary;
+mod arena;
 mod decode;
 pub mod effects;
 mod encode;
@@ -40,6 +41,7 @@ mod reference;
 mod reg;
 mod text;
 
+pub use arena::Arena;
 pub use decode::{Reserved, decode, decode_with};
 pub use error::{DecodeError, DecodeErrorKind, ProgramError, ProgramErrorKind};
 pub use insn::{AddressSpace, Callee, Extend, Imm64, Insn, MapRef, Operand, Pc, Reach};

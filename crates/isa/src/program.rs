@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use crate::{Callee, Imm64, Insn, Pc, ProgramError, ProgramErrorKind, Reg, effects::Flow};
+use crate::{Arena, Callee, Imm64, Insn, Pc, ProgramError, ProgramErrorKind, Reg, effects::Flow};
 
 /// Instructions whose targets exist and whose operands fit their operations.
 ///
@@ -27,6 +27,7 @@ pub struct Program {
     /// Slot of every instruction, and the number of slots at the end.
     slots: Box<[u32]>,
     stack: StackUse,
+    arena: Option<Arena>,
 }
 
 /// A function of a program: where it starts and how far straight-line execution can get.
@@ -81,7 +82,7 @@ impl Program {
         slots.push(slot);
         let functions = functions(&insns, &[]);
         let stack = stack_use(&insns);
-        Ok(Program { insns, functions, slots: slots.into(), stack })
+        Ok(Program { insns, functions, slots: slots.into(), stack, arena: None })
     }
 
     /// The same program with the numbers that a loader puts where it names maps and variables; what `number` does not
@@ -103,6 +104,26 @@ impl Program {
             }
         }
         self
+    }
+
+    /// The same program with an arena: what its casts and its pointers are about.
+    ///
+    /// ```
+    /// use sandbpf_isa::{Arena, parse};
+    /// let arena = Arena { map: 0, start: 1 << 44, converts: true };
+    /// let program = parse("r1 = addr_space_cast(r1, 0, 1)\nexit")?.with_arena(Some(arena));
+    /// assert_eq!(program.arena(), Some(arena));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_arena(mut self, arena: Option<Arena>) -> Program {
+        self.arena = arena;
+        self
+    }
+
+    /// The arena that the program's pointers are into, if somebody said so.
+    #[inline]
+    pub fn arena(&self) -> Option<Arena> {
+        self.arena
     }
 
     /// The same program with a function that starts at `entry`, which nothing in it names: one that somebody else calls.

@@ -132,6 +132,7 @@ unsafe fn enter(
     let program = unsafe { &*state.program };
     machine.memory.set_active_stack(state.regions[STACK_REGION].readable as usize);
     machine.budget = state.budget;
+    machine.memory.settle();
     let result = catch_unwind(AssertUnwindSafe(|| body(state, machine, program)));
     state.budget = machine.budget;
     state.status = match result {

@@ -59,7 +59,7 @@ fn instruction(e: &mut Emitter<'_>, pc: Pc, insn: &Insn) {
             false => alu::emit(e, op, width, dst, src),
         },
         Insn::Unary { op, dst } => alu::unary(e, op, dst),
-        Insn::Cast { dst, src, to: _ } => alu::low_half(e, dst, src),
+        Insn::Cast { dst, src, to } => alu::cast(e, dst, src, to),
         Insn::LoadImm { dst, value } => alu::load_imm(e, pc, dst, value),
         Insn::Load { size, extend, dst, base, off } => memory::load(e, size, extend, dst, base, off),
         Insn::Store { size, base, off, src } => memory::store(e, size, base, off, src),

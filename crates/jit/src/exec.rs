@@ -179,6 +179,7 @@ impl Code {
         // SAFETY: the state is whole, its pointers hold until this function returns, and nobody else uses them.
         let r0 = unsafe { entry(&raw mut state) };
         machine.budget = state.budget;
+        machine.memory.settle();
         machine.memory.set_active_stack(state.regions[STACK_REGION].readable as usize);
         if let Some(panic) = state.panic.take() {
             std::panic::resume_unwind(panic);

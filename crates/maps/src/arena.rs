@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::Map;
+use crate::body::Body;
 use crate::errno::Errno;
 use crate::paged::Paged;
 use crate::ranges::Ranges;
@@ -81,6 +83,19 @@ impl Arena {
         }
     }
 
+    /// Keeps pages, of which none may exist or be kept already, from being allocated.
+    pub(crate) fn reserve(&self, first: u32, count: u32) -> Result<(), Errno> {
+        if u64::from(first) + u64::from(count) > self.len.into() {
+            return Err(Errno::EINVAL);
+        }
+        let mut free = self.free.lock();
+        if !free.ranges.has(first, count) {
+            return Err(Errno::EBUSY);
+        }
+        free.ranges.take(first, count);
+        Ok(())
+    }
+
     /// The page, if it exists.
     pub(crate) fn page(&self, page: u32) -> Option<&SharedBytes> {
         self.pages.get(page.into()).filter(|page| page.exists.load(Ordering::Acquire)).map(|page| &page.bytes)
@@ -98,6 +113,112 @@ impl Arena {
     /// How many pages exist.
     pub(crate) fn count(&self) -> u64 {
         self.free.lock().used
+    }
+}
+
+/// Where users have an arena that does not say so itself (`map_extra`): Linux leaves it to `mmap(2)`.
+const USER: u64 = 0x7f00_0000_0000;
+
+impl Map {
+    /// The user's address of an arena's first page. Its lower half is not 0, as far as the arena is smaller than what a
+    /// half can say: pages that programs see at 0 look like null to them.
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Map, MapSpec, MapType, flags};
+    /// let spec = MapSpec::new(MapType::Arena, 0, 0, 16).with_flags(flags::MMAPABLE);
+    /// let arena = Map::create(spec, &Environment::default())?;
+    /// let page = arena.arena_allocate_at(0, 1)?;
+    /// assert_eq!((arena.arena_start(), page), (0x7f00_8000_0000, 0x7f00_8000_0000));
+    /// # Ok::<(), sandbpf_maps::Errno>(())
+    /// ```
+    pub fn arena_start(&self) -> u64 {
+        let bytes = self.arena_bytes();
+        match self.spec().map_extra {
+            0 if bytes > 1 << 31 => USER + ((1 << 32) - bytes),
+            0 => USER + (1 << 31),
+            start => start,
+        }
+    }
+
+    /// How many bytes an arena has; 0 for other maps.
+    pub fn arena_bytes(&self) -> u64 {
+        match self.body {
+            Body::Arena(_) => u64::from(self.spec().max_entries) * u64::from(PAGE_SIZE),
+            _ => 0,
+        }
+    }
+
+    /// The page at an address, of which only the lower half counts; one behind the arena's if the address is elsewhere.
+    fn arena_page(&self, address: u64) -> u32 {
+        (address as u32).wrapping_sub(self.arena_start() as u32) / PAGE_SIZE
+    }
+
+    /// `bpf_arena_alloc_pages`: `count` pages at a user's address, or anywhere if that is 0; the first page's address.
+    pub fn arena_allocate_at(&self, address: u64, count: u32) -> Result<u64, Errno> {
+        if !address.is_multiple_of(PAGE_SIZE.into()) {
+            return Err(Errno::EINVAL);
+        }
+        let first = self.arena_allocate((address != 0).then(|| self.arena_page(address)), count)?;
+        Ok(self.arena_start() + u64::from(first) * u64::from(PAGE_SIZE))
+    }
+
+    /// `bpf_arena_free_pages`: those from a user's address on.
+    pub fn arena_free_at(&self, address: u64, count: u32) {
+        let (start, low) = (self.arena_start(), u64::from(address as u32 / PAGE_SIZE * PAGE_SIZE));
+        let Some(at) = ((start >> 32 << 32) | low).checked_sub(start) else { return };
+        self.arena_free((at / u64::from(PAGE_SIZE)) as u32, count);
+    }
+
+    /// `bpf_arena_reserve_pages`: programs get none of these pages: `EBUSY` if one is taken, `EINVAL` beyond the arena.
+    pub fn arena_reserve_at(&self, address: u64, count: u32) -> Result<(), Errno> {
+        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
+        if count == 0 || !address.is_multiple_of(PAGE_SIZE.into()) {
+            return Ok(());
+        }
+        arena.reserve(self.arena_page(address), count)
+    }
+
+    /// `bpf_arena_alloc_pages`: `count` pages at page `first`, or anywhere; the first page's number.
+    pub fn arena_allocate(&self, first: Option<u32>, count: u32) -> Result<u32, Errno> {
+        match &self.body {
+            Body::Arena(arena) => arena.allocate(first, count),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `bpf_arena_free_pages`.
+    pub fn arena_free(&self, first: u32, count: u32) {
+        if let Body::Arena(arena) = &self.body {
+            arena.free(first, count);
+        }
+    }
+
+    /// How many pages of an arena exist.
+    pub fn arena_pages(&self) -> u64 {
+        match &self.body {
+            Body::Arena(arena) => arena.count(),
+            _ => 0,
+        }
+    }
+
+    /// Writes the first bytes of an arena, as its loader does with variables: their pages come to exist, also where a
+    /// user's touch is a fault later.
+    pub fn arena_fill(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
+        for (page, bytes) in (0..).zip(bytes.chunks(PAGE_SIZE as usize)) {
+            arena.fault(page)?.write(0, bytes).ok_or(Errno::EFAULT)?;
+        }
+        Ok(())
+    }
+
+    /// A user touches a page of an arena: it comes to exist, unless the arena says that this is a fault.
+    pub fn arena_touch(&self, page: u32) -> Result<(), Errno> {
+        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
+        let fault = self.spec().map_flags & crate::flags::SEGV_ON_FAULT != 0;
+        if fault && arena.page(page).is_none() {
+            return Err(Errno::EFAULT);
+        }
+        arena.fault(page).map(|_| ())
     }
 }
 

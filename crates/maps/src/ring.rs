@@ -207,6 +207,20 @@ impl Ring {
         }
     }
 
+    /// What a user may write into the page that it maps: where its samples end.
+    pub(crate) fn set_producer(&self, position: u64) {
+        let _producer = self.pending.lock();
+        self.producer.store(position, Ordering::Release);
+    }
+
+    /// Wakes who waits for room, after samples were looked at.
+    pub(crate) fn drained(&self, flags: u64, samples: u32) {
+        let force = flags & crate::flags::RB_FORCE_WAKEUP != 0;
+        if force || (samples > 0 && flags & crate::flags::RB_NO_WAKEUP == 0) {
+            self.wakeups.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The user's side of a user ring: room for a sample, as libbpf's `user_ring_buffer__reserve`.
     pub(crate) fn user_reserve(&self, size: u32) -> Result<u64, Errno> {
         if size & (BUSY_BIT | DISCARD_BIT) != 0 {
@@ -283,6 +297,10 @@ impl Consuming<'_> {
             return Err(Errno::ENODATA);
         }
         Ok(((position & (self.ring.size - 1)) + HEADER, len))
+    }
+
+    pub(crate) fn drained(&self, flags: u64, samples: u32) {
+        self.ring.drained(flags, samples);
     }
 
     /// Gives a record's room back.

@@ -1,4 +1,4 @@
-//! Operations of one type of map each: rings, storages, stacks, events, arenas, walks.
+//! Operations of one type of map each: rings, storages, stacks, events, walks.
 //!
 //! They are methods of [`Map`] that answer `EINVAL` (or nothing) on any other type.
 
@@ -160,6 +160,20 @@ impl Map {
         self.user_ring_commit(offset, false)
     }
 
+    /// Says where the samples of a user ring end, whatever stands there: users map the page with the position, so programs
+    /// must bear any.
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Errno, Map, MapSpec, MapType};
+    /// let ring = Map::create(MapSpec::new(MapType::UserRingbuf, 0, 0, 4096), &Environment::default())?;
+    /// ring.user_ring_set_producer(4)?;
+    /// assert_eq!(ring.user_ring_drain()?.peek(), Err(Errno::EINVAL), "no multiple of 8");
+    /// # Ok::<(), sandbpf_maps::Errno>(())
+    /// ```
+    pub fn user_ring_set_producer(&self, position: u64) -> Result<(), Errno> {
+        self.user_ring().map(|ring| ring.set_producer(position))
+    }
+
     /// `bpf_user_ringbuf_drain`: takes samples one by one; `EBUSY` if somebody else does.
     ///
     /// ```
@@ -244,39 +258,6 @@ impl Map {
         }
     }
 
-    /// `bpf_arena_alloc_pages`: `count` pages at page `first`, or anywhere; the first page's number.
-    pub fn arena_allocate(&self, first: Option<u32>, count: u32) -> Result<u32, Errno> {
-        match &self.body {
-            Body::Arena(arena) => arena.allocate(first, count),
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
-    /// `bpf_arena_free_pages`.
-    pub fn arena_free(&self, first: u32, count: u32) {
-        if let Body::Arena(arena) = &self.body {
-            arena.free(first, count);
-        }
-    }
-
-    /// How many pages of an arena exist.
-    pub fn arena_pages(&self) -> u64 {
-        match &self.body {
-            Body::Arena(arena) => arena.count(),
-            _ => 0,
-        }
-    }
-
-    /// A user touches a page of an arena: it comes to exist, unless the arena says that this is a fault.
-    pub fn arena_touch(&self, page: u32) -> Result<(), Errno> {
-        let Body::Arena(arena) = &self.body else { return Err(Errno::EINVAL) };
-        let fault = self.spec().map_flags & crate::flags::SEGV_ON_FAULT != 0;
-        if fault && arena.page(page).is_none() {
-            return Err(Errno::EFAULT);
-        }
-        arena.fault(page).map(|_| ())
-    }
-
     /// Whether elements of this type of map can be walked by programs.
     pub fn can_be_walked(&self) -> bool {
         use MapType::*;
@@ -293,6 +274,11 @@ impl Drain<'_> {
     /// none, other numbers if the user wrote nonsense.
     pub fn peek(&self) -> Result<(u64, u32), Errno> {
         self.0.peek_user()
+    }
+
+    /// Ends: with the helper's flags, and how many samples it looked at, who waits for room is woken or not.
+    pub fn finish(self, flags: u64, samples: u32) {
+        self.0.drained(flags, samples);
     }
 
     /// Gives the sample's room back.

@@ -13,6 +13,7 @@
 //!   0x4000_0000   buffer: the memory of programs that have neither packet nor context
 //!   0x5000_0000   maps themselves: what a map pointer holds; a few fields of `struct bpf_map` can be read
 //!   0x6000_0000   objects: structures that helpers hand out, a socket for example
+//!   2^55         pointers into the program's arena, where they are no numbers below 2^32
 //!   2^56 + 2^40 i values of map i
 //!   from 2^57 on  objects that programs made
 //! ```

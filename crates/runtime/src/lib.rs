@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod arena;
 mod described;
 mod execute;
 mod heap;

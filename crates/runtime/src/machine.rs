@@ -134,6 +134,7 @@ impl<'run> Machine<'run> {
     /// Prepares for the first instruction of `program`. Engines call it; nobody else needs to.
     pub fn enter(&mut self, program: &Program) {
         self.memory.enter_lowest(self.frame, program.stack_use());
+        self.memory.set_arena(program.arena());
         self.registers[Reg::R10.index()] = address::FIRST_FRAME + (FRAME_SIZE * self.frame) as u64;
     }
 
@@ -196,10 +197,12 @@ impl<'run> Machine<'run> {
         run: impl FnOnce(&mut Self) -> Result<u64, Stop>,
     ) -> Result<u64, Stop> {
         let (registers, here, frames) = (self.registers, self.frame, self.memory.frames());
+        let arena = self.memory.arena();
         self.frame = frame;
         let result = run(self);
         (self.registers, self.frame) = (registers, here);
         self.memory.set_frames(frames);
+        self.memory.set_arena(arena);
         self.ended = false;
         result
     }
@@ -224,8 +227,12 @@ impl<'run> Machine<'run> {
 
     /// Calls the kernel function with this number of the [table](sandbpf_abi::kfuncs), for the call at `pc`.
     pub fn call_kfunc(&mut self, number: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
-        let body = kfuncs::body(number).map_err(|refused| refused.at(pc))?;
-        body(self, arguments).map_err(|stop| stop.at(pc))
+        let (body, returns) = kfuncs::body(number).map_err(|refused| refused.at(pc))?;
+        let result = body(self, arguments).map_err(|stop| stop.at(pc))?;
+        Ok(match returns {
+            kfuncs::Returns::Whole => result,
+            kfuncs::Returns::Half => u64::from(result as u32),
+        })
     }
 
     /// Takes what a helper's work costs from the budget.

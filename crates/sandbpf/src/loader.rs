@@ -237,7 +237,8 @@ impl Loader {
         // The verifier reads maps by their numbers, engines by their addresses.
         let proof = if traits.classic { None } else { self.prove(kind, &program)? };
         if let Some(maps) = &maps {
-            program = program.with_numbers(|value| maps.number(value));
+            let arena = maps.arena_of(&program);
+            program = program.with_numbers(|value| maps.number(value)).with_arena(arena);
         }
         let program = Arc::new(program);
         let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);

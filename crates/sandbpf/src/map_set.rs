@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use sandbpf_isa::{Imm64, MapRef};
-use sandbpf_maps::{Environment, Errno, Map, MapSpec, Object, typed};
+use sandbpf_isa::{self as isa, Imm64, MapRef};
+use sandbpf_maps::flags::NO_USER_CONV;
+use sandbpf_maps::{Environment, Errno, Map, MapSpec, MapType, Object, typed};
 use sandbpf_runtime::later::CodeId;
 use sandbpf_runtime::{World, address};
 
@@ -251,6 +252,19 @@ impl Maps {
         }
     }
 
+    /// The arena that a program's pointers are into: the first that it names, and a verified program names only one.
+    pub(crate) fn arena_of(&self, program: &isa::Program) -> Option<isa::Arena> {
+        program.insns().iter().find_map(|insn| {
+            let isa::Insn::LoadImm { value: Imm64::Map(map) | Imm64::MapValue(map, _), .. } = *insn else {
+                return None;
+            };
+            let number = self.number_of(map)?;
+            let map = self.at(number).filter(|map| map.map_type() == MapType::Arena)?;
+            let converts = map.spec().map_flags & NO_USER_CONV == 0;
+            Some(isa::Arena { map: number, start: map.arena_start(), converts })
+        })
+    }
+
     /// What a program loads where it names a map or a place in one.
     pub(crate) fn number(&self, value: Imm64) -> Option<u64> {
         let number = |map| self.number_of(map);
@@ -258,6 +272,11 @@ impl Maps {
             Imm64::Map(map) => number(map).filter(|&number| self.at(number).is_some()).map(address::map),
             Imm64::MapValue(map, at) => {
                 let number = number(map)?;
+                if let Some(arena) = self.at(number).filter(|map| map.map_type() == MapType::Arena) {
+                    // A number to the program, who casts it before it goes there (`arena_map_direct_value_addr`).
+                    let inside = u64::from(at) <= arena.arena_bytes() && at < MAX_VALUE_OFFSET;
+                    return inside.then(|| arena.arena_start() + u64::from(at));
+                }
                 let place = self.at(number)?.direct(at).ok()?;
                 Some(address::map_value(number, place))
             }
@@ -265,6 +284,9 @@ impl Maps {
         }
     }
 }
+
+/// Offsets into values are smaller (`BPF_MAX_VAR_OFF`).
+const MAX_VALUE_OFFSET: u32 = 1 << 29;
 
 /// The name as loaders give it to the kernel: 15 bytes, letters, digits, `_` and `.`.
 fn kernel_name(name: &str) -> String {

@@ -98,9 +98,14 @@ impl ObjectSet {
                 spec.max_entries = maps.processors();
             }
             let number = maps.iter().count() as u32;
+            let spec_type = spec.map_type;
             let map = maps.create(spec)?;
             if let Some(bytes) = &def.initial {
-                map.user().update(&0u32.to_ne_bytes(), bytes, 0).map_err(|errno| set_error(def, errno))?;
+                let done = match spec_type {
+                    MapType::Arena => map.arena_fill(bytes),
+                    _ => map.user().update(&0u32.to_ne_bytes(), bytes, 0),
+                };
+                done.map_err(|errno| set_error(def, errno))?;
             }
             if def.kind.is_frozen() {
                 map.user().freeze().map_err(|errno| set_error(def, errno))?;

@@ -152,6 +152,23 @@ impl KernelProgram {
 
     /// Loads these instructions as a program of another type.
     pub fn load_as(program_type: ProgramType, code: &[u8]) -> Result<KernelProgram, Errno> {
+        KernelProgram::load_with(program_type, code, None)
+    }
+
+    /// Loads a program whose functions start at these slots, described as callbacks must be.
+    pub fn load_functions(
+        program_type: ProgramType,
+        code: &[u8],
+        starts: &[u32],
+    ) -> Result<KernelProgram, Errno> {
+        KernelProgram::load_with(program_type, code, Some(&btf::Functions::load(starts)?))
+    }
+
+    fn load_with(
+        program_type: ProgramType,
+        code: &[u8],
+        functions: Option<&btf::Functions>,
+    ) -> Result<KernelProgram, Errno> {
         let (number, place, flags) = match program_type {
             ProgramType::SocketFilter => (1, 0, 0),
             ProgramType::XdpOfDevice => (6, 33, 0),
@@ -162,6 +179,11 @@ impl KernelProgram {
         let licence = *b"GPL\0";
         let attribute = Attribute::new().u32(0, number).u32(4, code.len() as u32 / 8).u32(44, flags);
         let mut attribute = attribute.input(8, code).input(16, &licence).u32(68, place);
+        if let Some(functions) = functions {
+            let count = functions.infos.len() as u32 / btf::Functions::INFO;
+            attribute = attribute.u32(72, functions.descriptor.as_raw_fd() as u32);
+            attribute = attribute.u32(76, btf::Functions::INFO).input(80, &functions.infos).u32(88, count);
+        }
         let descriptor = own(attribute.call(PROG_LOAD)?);
         let id = id(&descriptor)?;
         Ok(KernelProgram { descriptor, id })

@@ -3,6 +3,7 @@
 //! Three sources, one [`MapDef`]: definitions in types (`.maps`, [`declared`]), the structures of earlier loaders
 //! (`maps`, [`legacy`]), and sections of global data, each a map of one value ([`data`]).
 
+pub(crate) mod arena;
 pub(crate) mod data;
 pub(crate) mod declared;
 pub(crate) mod legacy;
@@ -46,10 +47,13 @@ pub struct MapDef {
     pub slots: Vec<InitialSlot>,
     /// Why it exists.
     pub kind: MapKind,
-    /// The bytes of its only value, for global data; none where they are all zero.
+    /// The bytes of its only value, for global data; none where they are all zero. The variables of an arena, at its
+    /// start.
     pub initial: Option<Vec<u8>>,
     /// A loader makes it without being asked (not so for `?.struct_ops`).
     pub autocreate: bool,
+    /// How many bytes of an arena are variables.
+    pub(crate) variables: Option<u32>,
     pub(crate) place: Place,
 }
 
@@ -165,8 +169,14 @@ impl MapDef {
             kind,
             initial: None,
             autocreate: true,
+            variables: None,
             place,
         }
+    }
+
+    /// How many bytes of variables are in it.
+    pub(crate) fn data_size(&self) -> usize {
+        self.variables.unwrap_or(self.value_size) as usize
     }
 
     /// A map of maps.

@@ -1,8 +1,8 @@
 //! Arithmetic but for multiplication and division: one instruction each, shifts by a register some more.
 
-use dynasmrt::{DynasmApi, dynasm};
-use sandbpf_isa::{AluOp, Imm64, Operand, Pc, Reg, UnaryOp, Width};
-use sandbpf_runtime::address;
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use sandbpf_isa::{AddressSpace, AluOp, Imm64, Operand, Pc, Reg, UnaryOp, Width};
+use sandbpf_runtime::{address, arena};
 
 use super::{Emitter, RCX};
 use crate::layout::status;
@@ -125,10 +125,45 @@ pub(crate) fn number(e: &mut Emitter<'_>, dst: u8, value: u64) {
     }
 }
 
-/// `dst = (u32)src`
-pub(crate) fn low_half(e: &mut Emitter<'_>, dst: Reg, src: Reg) {
+/// `dst = src` as the other address space of an arena has it: the lower half, and what else it needs.
+///
+/// ```text
+/// mov  dst, src                    to the user: mov  dst, src
+/// lea  r10d, [dst - taken]                      test dst, dst
+/// cmp  r10d, taken bytes                        jz   null
+/// jae  free                                     mov  r10, upper
+/// mov  r10, alias                               or   dst, r10
+/// or   dst, r10
+/// ```
+pub(crate) fn cast(e: &mut Emitter<'_>, dst: Reg, src: Reg, to: AddressSpace) {
     let (dst, src) = (e.host(dst), e.host(src));
     dynasm!(e.asm ; .arch x64 ; mov Rd(dst), Rd(src));
+    match (e.program.arena(), to) {
+        (Some(_), AddressSpace::Kernel) => {
+            let (first, bytes) = (arena::FIRST_TAKEN as i32, (arena::END_OF_TAKEN - arena::FIRST_TAKEN) as i32);
+            dynasm!(e.asm
+                ; .arch x64
+                ; lea r10d, [Rq(dst) - first]
+                ; cmp r10d, bytes
+                ; jae >free
+                ; mov r10, QWORD arena::ALIAS as i64
+                ; or Rq(dst), r10
+                ; free:
+            );
+        }
+        (Some(arena), AddressSpace::User) if arena.converts => {
+            let upper = arena::upper(arena) as i64;
+            dynasm!(e.asm
+                ; .arch x64
+                ; test Rd(dst), Rd(dst)
+                ; jz >null
+                ; mov r10, QWORD upper
+                ; or Rq(dst), r10
+                ; null:
+            );
+        }
+        _ => {}
+    }
 }
 
 /// `dst = value`

@@ -22,6 +22,8 @@ use crate::callbacks;
 pub(crate) fn emit(e: &mut Emitter<'_>, pc: Pc, op: AtomicOp, size: Size, base: Reg, off: i16, reg: Reg) {
     // Loads and stores are in order on this processor.
     match op {
+        // In an arena, the register may keep what it held, or its upper half.
+        AtomicOp::LoadAcquire | AtomicOp::Cmpxchg if e.program.arena().is_some() => return elsewhere(e, pc),
         AtomicOp::LoadAcquire => return load(e, size, Extend::Zero, reg, base, off),
         AtomicOp::StoreRelease => return store(e, size, base, off, Operand::Reg(reg)),
         _ => {}
@@ -38,11 +40,16 @@ pub(crate) fn emit(e: &mut Emitter<'_>, pc: Pc, op: AtomicOp, size: Size, base: 
         _ => narrow(e, op, reg),
     }
     dynasm!(e.asm ; .arch x64 ; jmp =>done ; =>misaligned);
+    elsewhere(e, pc);
+    dynasm!(e.asm ; .arch x64 ; =>done);
+}
+
+/// Leaves the operation to Rust.
+fn elsewhere(e: &mut Emitter<'_>, pc: Pc) {
     e.spill();
     dynasm!(e.asm ; .arch x64 ; mov esi, pc.0 as i32 ; xor edx, edx);
     e.callback(callbacks::atomic as *const () as usize);
     e.reload();
-    dynasm!(e.asm ; .arch x64 ; =>done);
 }
 
 /// The same for both sizes: `$R` names a register of the size.

@@ -100,6 +100,26 @@ impl Arena {
         (at..).zip(from).try_for_each(|(at, &byte)| self.map.store(at, 1, byte.into()).ok_or(Errno::EFAULT))
     }
 
+    /// The address that programs and users have for byte `at`: what stands in pointers.
+    ///
+    /// ```
+    /// use sandbpf_maps::{Environment, Map, MapSpec, MapType, flags, typed::{Arena, View}};
+    /// let mut spec = MapSpec::new(MapType::Arena, 0, 0, 2).with_flags(flags::MMAPABLE);
+    /// spec.map_extra = 1 << 44;
+    /// let arena = Arena::of(Map::create(spec, &Environment::default())?, "arena")?;
+    /// let pointer = arena.address(4096);
+    /// assert_eq!((pointer, arena.offset(pointer), arena.offset(7)), (0x1000_0000_1000, Some(4096), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn address(&self, at: u64) -> u64 {
+        self.map.arena_start().wrapping_add(at)
+    }
+
+    /// Which byte a pointer is to, if it is one into the arena.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        address.checked_sub(self.map.arena_start()).filter(|&at| at < self.map.arena_bytes())
+    }
+
     /// How many pages exist.
     pub fn pages(&self) -> u64 {
         self.map.arena_pages()

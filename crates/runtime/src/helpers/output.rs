@@ -150,13 +150,19 @@ fn drain(machine: &mut Machine<'_>, map: u64, function: u64, context: u64, flags
         Ok(drain) => drain,
         Err(errno) => return Ok(errno.to_r0()),
     };
-    let mut count = 0;
-    for _ in 0..sandbpf_maps::MAX_USER_SAMPLES {
+    let (mut count, mut looked_at) = (0, 0);
+    while looked_at < sandbpf_maps::MAX_USER_SAMPLES {
         let (place, size) = match drain.peek() {
             Ok(sample) => sample,
             Err(sandbpf_maps::Errno::ENODATA) => break,
-            Err(sandbpf_maps::Errno::EAGAIN) => continue,
-            Err(errno) => return Ok(errno.to_r0()),
+            Err(sandbpf_maps::Errno::EAGAIN) => {
+                looked_at += 1;
+                continue;
+            }
+            Err(errno) => {
+                drain.finish(flags, looked_at);
+                return Ok(errno.to_r0());
+            }
         };
         let sample = Dynptr::new(address::map_value(number, place), size.into(), Target::Local);
         let at = sample.and_then(|sample| machine.memory.add_object(&sample.to_bytes()));
@@ -164,10 +170,11 @@ fn drain(machine: &mut Machine<'_>, map: u64, function: u64, context: u64, flags
         let result = machine.call_back(function, [at, context, 0, 0, 0]);
         machine.memory.drop_object(at);
         drain.release(size);
-        count += 1;
+        (count, looked_at) = (count + 1, looked_at + 1);
         if result? != 0 {
             break;
         }
     }
+    drain.finish(flags, looked_at);
     Ok(count)
 }

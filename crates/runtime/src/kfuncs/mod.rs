@@ -4,6 +4,7 @@
 //! parameters whose names end in `__ign` or `__prog`) is not looked at. A function without a body here means nothing
 //! outside of a kernel: calling it is a trap that says so.
 
+mod arenas;
 mod control;
 mod cpumasks;
 mod dynptrs;
@@ -52,6 +53,7 @@ use kfuncs;
 /// All bodies.
 fn rows() -> impl Iterator<Item = &'static Row> {
     let tables = [
+        arenas::KFUNCS,
         control::KFUNCS,
         cpumasks::KFUNCS,
         dynptrs::KFUNCS,
@@ -66,6 +68,25 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         work::KFUNCS,
     ];
     tables.into_iter().flatten()
+}
+
+/// How much of `r0` a function writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returns {
+    /// All of it.
+    Whole,
+    /// The lower half, as C's `int` is returned: a negative number of 32 bits is a positive one of 64. Helpers are
+    /// different, for they return `u64`.
+    Half,
+}
+
+impl Returns {
+    fn of(c_type: &str) -> Returns {
+        match c_type {
+            "int" | "u32" | "__u32" | "bool" => Returns::Half,
+            _ => Returns::Whole,
+        }
+    }
 }
 
 /// Why a function is not called.
@@ -87,10 +108,10 @@ impl Refused {
 }
 
 /// The body of the function with this number.
-pub(crate) fn body(number: i32) -> Result<Body, Refused> {
-    static BODIES: LazyLock<Vec<Option<Body>>> = LazyLock::new(|| {
+pub(crate) fn body(number: i32) -> Result<(Body, Returns), Refused> {
+    static BODIES: LazyLock<Vec<Option<(Body, Returns)>>> = LazyLock::new(|| {
         let body = |name| rows().find(|row| row.0 == name).map(|row| row.1);
-        all().map(|(_, kfunc)| body(kfunc.name)).collect()
+        all().map(|(_, kfunc)| Some((body(kfunc.name)?, Returns::of(kfunc.ret)))).collect()
     });
     let place = number.checked_sub(FIRST).and_then(|place| usize::try_from(place).ok());
     match place.and_then(|place| BODIES.get(place)) {

@@ -50,6 +50,9 @@ impl Piece<'_> {
 impl Memory<'_> {
     #[cold]
     pub(super) fn read_far(&self, address: u64, size: usize) -> Result<u64, Fault> {
+        if let Some(place) = self.arena_place(address) {
+            return Ok(self.arena_load(place, size));
+        }
         let fault = Fault { address, size: size as u32, write: false };
         if address >> REGION_BITS == REGION_OF_OBJECTS {
             let at = (address - address::OBJECTS) as usize;
@@ -71,6 +74,10 @@ impl Memory<'_> {
 
     #[cold]
     pub(super) fn write_far(&self, address: u64, size: usize, value: u64) -> Result<(), Fault> {
+        if let Some(place) = self.arena_place(address) {
+            self.arena_store(place, size, value);
+            return Ok(());
+        }
         let piece = self.far.and_then(|far| far.piece(address));
         let piece = piece.filter(|piece| piece.writable && piece.holds(size));
         piece.and_then(|piece| piece.bytes.store(piece.at, size, value)).ok_or(Fault {
@@ -84,6 +91,9 @@ impl Memory<'_> {
     pub fn locate(&mut self, address: u64, size: Size, write: bool) -> Result<*mut u8, Fault> {
         let bytes = usize::from(size.bytes());
         let fault = Fault { address, size: bytes as u32, write };
+        if let Some(place) = self.arena_place(address) {
+            return Ok(self.arena_locate(place, bytes, write));
+        }
         if let Some(piece) = self.far.and_then(|far| far.piece(address)) {
             let allowed = if write { piece.writable } else { piece.readable };
             let start = piece.bytes.as_ptr().wrapping_add(piece.at);
@@ -92,7 +102,7 @@ impl Memory<'_> {
         if write {
             return Err(fault);
         }
-        self.copy = self.read_far(address, bytes)?;
-        Ok((&raw mut self.copy).cast())
+        let value = self.read_far(address, bytes)?;
+        Ok(self.copies.put(value))
     }
 }

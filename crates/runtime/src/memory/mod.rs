@@ -5,6 +5,7 @@
 //! [`View`](view::View). What lives longer than a run (the values of maps) or is not the guest's at all
 //! (memory that the host describes) lies [far](far::Far) behind them.
 
+mod arena;
 mod copy;
 pub mod far;
 pub mod frame;
@@ -124,8 +125,9 @@ pub struct Memory<'run> {
     far: Option<&'run dyn Far>,
     /// Who describes the kernel's memory, to programs that follow its pointers.
     kernel: Option<KernelMemory<'run>>,
-    /// What machine code reads of memory that has no bytes of its own here.
-    copy: u64,
+    /// Which arena the program that runs addresses.
+    arena: Option<sandbpf_isa::Arena>,
+    copies: arena::Copies,
     /// Whether a region moved since somebody asked.
     moved: bool,
 }
@@ -178,7 +180,8 @@ impl<'run> Memory<'run> {
             frames: ActiveFrames::default(),
             far: None,
             kernel: None,
-            copy: 0,
+            arena: None,
+            copies: arena::Copies::default(),
             moved: false,
         }
     }
@@ -342,6 +345,9 @@ impl<'run> Memory<'run> {
         operand: u64,
         r0: u64,
     ) -> Result<u64, Fault> {
+        if let Some(place) = self.arena_place(address) {
+            return Ok(self.arena_atomic(op, place, size, operand, r0));
+        }
         if op == AtomicOp::LoadAcquire {
             return self.load(size, address);
         }

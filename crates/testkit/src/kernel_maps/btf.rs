@@ -1,4 +1,5 @@
-//! Type information for maps of the kernel: as much as storages, spin locks and timers need.
+//! Type information for maps of the kernel: as much as storages, spin locks and timers need; and for functions of programs,
+//! as much as callbacks need.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -11,6 +12,8 @@ const BTF_LOAD: i32 = 18;
 const KIND_INT: u32 = 1;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
+const KIND_FUNC: u32 = 12;
+const KIND_FUNC_PROTO: u32 = 13;
 
 /// The types of a map's keys and values, loaded.
 #[derive(Debug)]
@@ -115,5 +118,31 @@ impl Types {
     /// The same, in the attribute of `BPF_MAP_CREATE`.
     pub(super) fn add_to(&self, attribute: Attribute) -> Attribute {
         attribute.u32(48, self.descriptor.as_raw_fd() as u32).u32(52, self.key).u32(56, self.value)
+    }
+}
+
+/// The types of a program's functions, loaded: all of them static, and `int` what they return.
+#[derive(Debug)]
+pub(super) struct Functions {
+    pub(super) descriptor: OwnedFd,
+    /// `struct bpf_func_info` of each.
+    pub(super) infos: Vec<u8>,
+}
+
+impl Functions {
+    /// Bytes of a `struct bpf_func_info`.
+    pub(super) const INFO: u32 = 8;
+
+    /// Functions that start at these slots.
+    pub(super) fn load(starts: &[u32]) -> Result<Functions, Errno> {
+        let mut builder = Builder { names: vec![0], ..Builder::default() };
+        let int = builder.int("int", 4);
+        let proto = builder.start("", KIND_FUNC_PROTO, 0, int);
+        let mut infos = Vec::new();
+        for start in starts {
+            let function = builder.start(&format!("at{start}"), KIND_FUNC, 0, proto);
+            infos.extend([*start, function].iter().flat_map(|word| word.to_ne_bytes()));
+        }
+        Ok(Functions { descriptor: builder.load()?, infos })
     }
 }

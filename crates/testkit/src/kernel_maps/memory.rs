@@ -22,9 +22,23 @@ pub struct Mapping {
 impl KernelMap {
     /// `mmap(2)` of so many bytes from the start, to read and to write.
     pub fn share(&self, len: usize) -> Result<Mapping, Errno> {
-        let (anywhere, rights) = (std::ptr::null_mut(), libc::PROT_READ | libc::PROT_WRITE);
+        self.share_at(0, len, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// The same from byte `at` on.
+    pub fn share_from(&self, at: usize, len: usize) -> Result<Mapping, Errno> {
+        self.share_at(at, len, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// `mmap(2)` of so many bytes from the start, to read only.
+    pub fn share_to_read(&self, len: usize) -> Result<Mapping, Errno> {
+        self.share_at(0, len, libc::PROT_READ)
+    }
+
+    fn share_at(&self, at: usize, len: usize, rights: i32) -> Result<Mapping, Errno> {
+        let (anywhere, at) = (std::ptr::null_mut(), at as libc::off_t);
         // SAFETY: nothing is mapped there yet; the kernel finds a place.
-        let start = unsafe { libc::mmap(anywhere, len, rights, libc::MAP_SHARED, self.descriptor(), 0) };
+        let start = unsafe { libc::mmap(anywhere, len, rights, libc::MAP_SHARED, self.descriptor(), at) };
         let failed = Errno(io::Error::last_os_error().raw_os_error().unwrap_or_default());
         match NonNull::new(start.cast::<u8>()) {
             Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Mapping { start, len }),
