@@ -7,6 +7,7 @@
 //! | [`agree()`], [`classic_agree`] | do they agree with each other on programs nobody would write? |
 //! | [`generate`] | where do such programs come from? |
 //! | [`subject`] | who is asked? |
+//! | [`proved`] | do accepted programs do what was proved of them, whoever trusts the proof? |
 //! | [`audit`] | is everything that was proved of a program true of its runs? |
 //!
 //! Nothing here is published; the command `sandbpf vectors` is a thin skin over [`vectors::run`].
@@ -18,6 +19,7 @@ pub mod case;
 pub mod generate;
 #[cfg(feature = "kernel")]
 pub mod kernel_maps;
+pub mod proved;
 mod reference;
 pub mod subject;
 pub mod vectors;

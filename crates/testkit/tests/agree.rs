@@ -56,3 +56,15 @@ fn classic_programs_are_often_accepted() {
         assert!(count >= least, "{dialect:?}: {count} of 500");
     }
 }
+
+/// `SANDBPF_PROGRAMS` says how many are tried.
+#[test]
+fn accepted_programs() {
+    let programs =
+        std::env::var("SANDBPF_PROGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500u64);
+    let mut steps = 0;
+    let accepted = (0..programs).filter_map(|seed| sandbpf_testkit::proved::agree(&random(seed)));
+    let count = accepted.inspect(|audited| steps += audited).count() as u64;
+    println!("{count} of {programs} programs accepted, {steps} steps held against their proofs");
+    assert!(count > programs / 6, "{count} of {programs} programs accepted");
+}
