@@ -17,7 +17,8 @@ pub(crate) struct MapSizes {
 }
 
 fn size(text: &str) -> Result<(String, u32), String> {
-    let (name, entries) = text.split_once('=').ok_or("expected a map's name, `=` and how many entries it has")?;
+    let (name, entries) =
+        text.split_once('=').ok_or("expected a map's name, `=` and how many entries it has")?;
     let entries = entries.parse().map_err(|_| format!("expected a number of 32 bits, found `{entries}`"))?;
     Ok((name.into(), entries))
 }
@@ -35,7 +36,9 @@ impl MapSizes {
                 let names: Vec<&str> = object.maps().iter().map(|map| map.name.as_str()).collect();
                 return Err(match names.is_empty() {
                     true => format!("--map-size {name}: the object has no maps"),
-                    false => format!("--map-size {name}: there is no such map; there are {}", names.join(", ")),
+                    false => {
+                        format!("--map-size {name}: there is no such map; there are {}", names.join(", "))
+                    }
                 });
             };
             map.set_max_entries(*entries);

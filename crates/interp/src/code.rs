@@ -4,8 +4,8 @@
 //! inside. Codes count up: arithmetic first, then conditions, then the rest.
 
 use sandbpf_isa::{
-    AddressSpace, AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Operand, Pc, Program, Reg, Size, UnaryOp, Width,
-    for_each_alu_op, for_each_cond, for_each_unary_op,
+    AddressSpace, AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Operand, Pc, Program, Reg, Size,
+    UnaryOp, Width, for_each_alu_op, for_each_cond, for_each_unary_op,
 };
 use sandbpf_runtime::{address, arena};
 

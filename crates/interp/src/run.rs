@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sandbpf_isa::{FRAME_SIZE, MAY_GOTO_LIMIT, Pc, Program, Reg, Size};
-use sandbpf_runtime::{TAIL_CALL, arena};
 use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap};
+use sandbpf_runtime::{TAIL_CALL, arena};
 
 use crate::code::{self, File, Op, codes};
 

@@ -55,7 +55,11 @@ fn users_walk_what_programs_build() {
         let arena: Arena = set.maps().get("arena").expect("the arena");
         assert_eq!(arena.pages(), 4, "{engine:?}: variables, and 256 nodes a page");
         let nodes = set.object().global("nodes").expect("a variable");
-        assert_eq!(word(&arena, nodes.offset as u64) as u32, 600, "{engine:?}: what atomic operations counted");
+        assert_eq!(
+            word(&arena, nodes.offset as u64) as u32,
+            600,
+            "{engine:?}: what atomic operations counted"
+        );
     }
 }
 

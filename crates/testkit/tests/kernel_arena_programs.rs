@@ -101,7 +101,9 @@ impl Pair {
             8 => writeln!(text, "{cast}r2 = atomic_fetch_add(({word} *)(r1 {off:+}), r2)"),
             9 if word == "u64" => writeln!(text, "{cast}r2 = xchg_64(r1 {off:+}, r2)"),
             9 => writeln!(text, "{cast}w2 = xchg32_32(r1 {off:+}, w2)"),
-            10 if word == "u64" => writeln!(text, "{cast}r0 = r2\nr0 = cmpxchg_64(r1 {off:+}, r0, r2)\nr2 = r0"),
+            10 if word == "u64" => {
+                writeln!(text, "{cast}r0 = r2\nr0 = cmpxchg_64(r1 {off:+}, r0, r2)\nr2 = r0")
+            }
             10 => writeln!(text, "{cast}r0 = r2\nw0 = cmpxchg32_32(r1 {off:+}, w0, w2)\nr2 = r0"),
             11 => writeln!(text, "{cast}r1 += {}\nr2 = addr_space_cast(r1, 1, 0)", random.below(16)),
             12 => writeln!(
@@ -143,7 +145,9 @@ impl Pair {
         let text = self.text(random);
         let program = sandbpf_isa::parse(&Self::with_functions(&text, functions));
         let program = program.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let Ok(theirs) = KernelProgram::load_as(ProgramType::Syscall, &program.to_bytes()) else { return false };
+        let Ok(theirs) = KernelProgram::load_as(ProgramType::Syscall, &program.to_bytes()) else {
+            return false;
+        };
         let numbers = FUNCTIONS.map(|name| kfuncs::named(name).expect("a function").0);
         let text = Self::with_functions(&text, numbers);
         for _ in 0..4 {

@@ -206,7 +206,8 @@ fn programs_get_the_same_samples() {
         return;
     }
     let types = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok());
-    let size = types.and_then(|types| types.find("bpf_dynptr_size", |kind| matches!(kind, Kind::Func { .. })));
+    let size =
+        types.and_then(|types| types.find("bpf_dynptr_size", |kind| matches!(kind, Kind::Func { .. })));
     let Some(size) = size else {
         println!("skipped: the kernel does not describe bpf_dynptr_size");
         return;

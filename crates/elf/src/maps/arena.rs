@@ -24,12 +24,13 @@ pub(crate) fn place(file: &File<'_>, maps: &mut [MapDef]) -> Result<Option<(usiz
     };
     let room = u64::from(arena.max_entries) * u64::from(PAGE);
     if section.size > room {
-        let what = format!("its variables have {} bytes, and the arena {} has {room}", section.size, arena.name);
+        let what =
+            format!("its variables have {} bytes, and the arena {} has {room}", section.size, arena.name);
         return Err(ObjectError::section(SECTION, what));
     }
-    arena.variables = Some(u32::try_from(section.size).map_err(|_| {
-        ObjectError::section(SECTION, "it has more than 4 GiB")
-    })?);
+    arena.variables = Some(
+        u32::try_from(section.size).map_err(|_| ObjectError::section(SECTION, "it has more than 4 GiB"))?,
+    );
     // Zeros are not in the file.
     arena.initial = (!section.data.is_empty()).then(|| section.data.to_vec());
     Ok(Some((index, map)))

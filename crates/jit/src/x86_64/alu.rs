@@ -140,7 +140,8 @@ pub(crate) fn cast(e: &mut Emitter<'_>, dst: Reg, src: Reg, to: AddressSpace) {
     dynasm!(e.asm ; .arch x64 ; mov Rd(dst), Rd(src));
     match (e.program.arena(), to) {
         (Some(_), AddressSpace::Kernel) => {
-            let (first, bytes) = (arena::FIRST_TAKEN as i32, (arena::END_OF_TAKEN - arena::FIRST_TAKEN) as i32);
+            let (first, bytes) =
+                (arena::FIRST_TAKEN as i32, (arena::END_OF_TAKEN - arena::FIRST_TAKEN) as i32);
             dynasm!(e.asm
                 ; .arch x64
                 ; lea r10d, [Rq(dst) - first]
