@@ -9,6 +9,7 @@ use sandbpf::abi::AttachType;
 use sandbpf_capture::LinkType;
 use sandbpf_testkit::vectors::EngineChoice;
 
+use crate::map_size::MapSizes;
 use crate::syscall::Call;
 
 const EXIT_CODES: &str = "Exit codes:\n  \
@@ -222,6 +223,8 @@ pub(crate) struct Run {
     /// as hex:…; may be given often
     #[arg(long, value_name = "NAME=VALUE", value_parser = global)]
     pub(crate) set_global: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) map_sizes: MapSizes,
     /// The types of the kernel that an object file is loaded for, as /sys/kernel/btf/vmlinux has them
     #[arg(long, value_name = "FILE")]
     pub(crate) btf: Option<PathBuf>,
@@ -306,6 +309,8 @@ pub(crate) struct Verify {
     /// Which program of an object file; all of them if not given
     #[arg(long = "program", id = "program-name", value_name = "NAME")]
     pub(crate) program_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) map_sizes: MapSizes,
     /// What the program is for; by its section in an object file, a socket filter elsewhere, if not given
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Option<KindName>,

@@ -14,6 +14,7 @@ mod encode;
 mod events;
 mod failure;
 mod held;
+mod map_size;
 mod object;
 mod output;
 mod profile;

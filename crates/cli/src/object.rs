@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use sandbpf::object::elf::{Btf, Kind};
 use sandbpf::object::{Object, ObjectSet, ObjectSetError, Options};
-use sandbpf::{AnyProgram, KindName, Loader, MapError, Maps};
+use sandbpf::{AnyProgram, KindName, Loader, Maps};
 use serde_json::Value;
 
 use crate::definitions::Definition;
 use crate::failure::{Failure, shown};
 use crate::held::Held;
+use crate::map_size::{self, MapSizes};
 use crate::source::read_file;
 use crate::{encode, types};
 
@@ -49,6 +50,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) program: Option<&'a str>,
     pub(crate) kind: Option<KindName>,
     pub(crate) globals: &'a [(String, String)],
+    pub(crate) map_sizes: &'a MapSizes,
     pub(crate) btf: Option<&'a Path>,
     /// The maps that it is loaded among.
     pub(crate) maps: &'a Maps,
@@ -72,6 +74,7 @@ impl Loaded {
                 .map_err(|what| failed(&format!("global `{name}`: {what}")))?;
             object.set_global(name, &bytes).map_err(|error| failed(&error))?;
         }
+        wanted.map_sizes.set(&mut object).map_err(|what| failed(&what))?;
         let names: Vec<String> = object.entries().iter().map(|entry| entry.name.clone()).collect();
         let name = match (wanted.program, names.as_slice()) {
             (Some(name), _) => {
@@ -89,10 +92,9 @@ impl Loaded {
                 held.push(definition.make(wanted.maps)?);
             }
         }
+        let missing = map_size::missing(&object);
         let set = ObjectSet::with_maps(object, wanted.maps.clone()).map_err(|error| match error {
-            ObjectSetError::Map(error @ MapError::Create { .. }) => {
-                failed(&format!("{error}; --define-maps may say another size"))
-            }
+            ObjectSetError::Map(error) => failed(&map_size::explain(&error, &missing)),
             error => failed(&error),
         })?;
         let program = match wanted.kind {

@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Verify, out: &mut impl Write) -> Result<Answer, Failure
     let source = Source::read(args.program.as_deref(), &args.code)?;
     let verdicts = match source.bytes.starts_with(object::MAGIC) {
         true => of_object(&source, args)?,
+        false if !args.map_sizes.is_empty() => {
+            return Err(Failure::usage(String::from("--map-size is for object files")));
+        }
         false => Verdicts { programs: vec![of_program(&source, args)?] },
     };
     match args.format {
@@ -106,7 +109,8 @@ fn extended(
 fn of_object(source: &Source, args: &Verify) -> Result<Verdicts, Failure> {
     let path = args.program.as_deref().unwrap_or("-".as_ref());
     let types = kernel_types(args)?;
-    let object = object::parse_for(path, &source.bytes, types)?;
+    let mut object = object::parse_for(path, &source.bytes, types)?;
+    args.map_sizes.set(&mut object).map_err(|what| source.failure(what))?;
     let named = |entry: &&ProgramEntry| match &args.program_name {
         Some(name) => entry.name == *name,
         // Loaders leave out what the object says is optional.

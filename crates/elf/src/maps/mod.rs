@@ -196,12 +196,28 @@ impl MapDef {
         }
     }
 
+    /// Gives it another size before it is made, as `bpf_map__set_max_entries` of libbpf does: entries, or bytes of a ring
+    /// buffer, which become whole pages, a power of two of them.
+    ///
+    /// ```
+    /// use sandbpf_elf::Object;
+    /// # let file = include_bytes!("../../tests/data/counter.o");
+    /// let mut object = Object::parse(file)?;
+    /// object.map_mut("events").expect("a ring buffer").set_max_entries(5000);
+    /// assert_eq!(object.map("events").unwrap().max_entries, 8192);
+    /// # Ok::<(), sandbpf_elf::ObjectError>(())
+    /// ```
+    pub fn set_max_entries(&mut self, entries: u32) {
+        self.max_entries = match self.map_type.known() {
+            Some(MapType::Ringbuf | MapType::UserRingbuf) => ring_size(entries),
+            _ => entries,
+        };
+    }
+
     /// What loaders adjust before they make the map: ring buffers get whole pages, a power of two of them; perf
     /// event arrays without a size one entry per processor.
     pub(crate) fn adjust(&mut self, processors: Option<u32>) {
-        if matches!(self.map_type.known(), Some(MapType::Ringbuf | MapType::UserRingbuf)) {
-            self.max_entries = ring_size(self.max_entries);
-        }
+        self.set_max_entries(self.max_entries);
         if self.map_type == MapType::PerfEventArray && self.max_entries == 0 {
             self.max_entries = processors.unwrap_or(0);
         }

@@ -108,6 +108,7 @@ pub(crate) fn run(args: &Run, out: &mut impl Write) -> Result<Answer, Failure> {
                 program: args.program_name.as_deref().or(named),
                 kind: args.kind,
                 globals: &args.set_global,
+                map_sizes: &args.map_sizes,
                 btf: args.btf.as_deref(),
                 maps: &maps,
                 definitions: &definitions,
@@ -270,6 +271,7 @@ fn check_object_options(args: &Run, is_object: bool, no_maps: bool) -> Result<()
     let strangers = [
         ("--program", args.program_name.is_some(), is_object),
         ("--set-global", !args.set_global.is_empty(), is_object),
+        ("--map-size", !args.map_sizes.is_empty(), is_object),
         ("--btf", args.btf.is_some(), is_object),
         ("--set-map", !args.set_map.is_empty(), !no_maps),
         ("--maps", args.maps.is_some(), is_object || !no_maps),
