@@ -13,6 +13,7 @@
 mod btf;
 pub mod memory;
 pub mod things;
+pub mod verdict;
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
