@@ -85,6 +85,9 @@ fn measure(program: &SpeedProgram, runs: usize) -> Measured {
     }
     let memory = peak().saturating_sub(before);
     live &= !theirs.is_empty();
+    if let Err(reason) = &program.kernel_code {
+        println!("the kernel is not asked: {reason}");
+    }
     let kernel = if live { median(&mut theirs) } else { program.usec as f64 };
     let ours = median(&mut ours);
     println!(

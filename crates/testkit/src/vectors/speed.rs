@@ -1,16 +1,18 @@
 //! The programs of a set of large ones, ready to be verified here and by the running kernel.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sandbpf::Verifier;
 use sandbpf::abi::ProgramType;
+use sandbpf::maps::MapType;
 use sandbpf::object::Btf;
 
 use super::library::Library;
 use super::record::{Malformed, Record, bytes};
 use super::{VectorsError, maps, verifier};
-use crate::kernel_maps::KernelMap;
+use crate::kernel_maps::{KernelMap, possible_cpus};
 use crate::kernel_maps::verdict::Load;
 
 /// A program of a set.
@@ -30,10 +32,10 @@ pub struct SpeedProgram {
     pub verifier: Verifier,
     /// The instructions, with maps by their places.
     pub code: Vec<u8>,
-    /// The instructions, with maps by descriptors, unless the kernel refused to make one of the maps.
-    pub kernel_code: Option<Vec<u8>>,
-    /// The maps, which live as long as the program may be loaded.
-    pub maps: Vec<KernelMap>,
+    /// The instructions, with maps by descriptors; or which map the kernel refused to make.
+    pub kernel_code: Result<Vec<u8>, String>,
+    /// The maps by their places, which live as long as the program may be loaded.
+    pub maps: Vec<(u64, KernelMap)>,
     program_type: u32,
     attach_type: u32,
     flags: u32,
@@ -49,7 +51,7 @@ impl SpeedProgram {
             attach_type: self.attach_type,
             flags: self.flags,
             target: self.target,
-            code: self.kernel_code.as_deref()?,
+            code: self.kernel_code.as_deref().ok()?,
             license: &self.license,
         })
     }
@@ -76,12 +78,21 @@ pub fn speed_programs(
 fn prepare(figures: &Record, library: &Library) -> Result<SpeedProgram, Malformed> {
     let corpus = figures.str("corpus")?;
     let program = library.recorded(corpus, figures.str("name")?)?;
+    if verifier::lacks_object(&program, library) && super::kernel::verdict::needs_types(&program) {
+        return Err(Malformed::Companion("object file"));
+    }
     let value = program.value();
     let mut code = maps::code(&program)?;
     verifier::complete(&program, library, &mut code);
     let number = |field: &str| value[field].as_u64().unwrap_or(0) as u32;
     let kernel_maps = kernel_maps(&program);
-    let kernel_code = kernel_maps.as_ref().map(|maps| with_descriptors(&program, maps, &code));
+    let (kernel_maps, kernel_code) = match kernel_maps {
+        Ok(maps) => {
+            let code = with_numbers(&program, &maps, library.kernel(), &code);
+            (maps, Ok(code))
+        }
+        Err(reason) => (Vec::new(), Err(reason)),
+    };
     let program_type = program.str("prog_type")?;
     let program_type = ProgramType::from_name(program_type).ok_or(Malformed::field("prog_type"))?;
     let attach_type = number("expected_attach_type");
@@ -99,7 +110,7 @@ fn prepare(figures: &Record, library: &Library) -> Result<SpeedProgram, Malforme
         verifier: verifier::of(&program, library)?,
         code,
         kernel_code,
-        maps: kernel_maps.unwrap_or_default(),
+        maps: kernel_maps,
         program_type: program_type as u32,
         attach_type,
         flags: number("prog_flags") | by_section.map_or(0, |kind| kind.program_flags()),
@@ -119,37 +130,58 @@ fn function(kernel: &Btf, name: &str) -> Option<u32> {
     kernel.find(name, |kind| matches!(kind, sandbpf::object::elf::Kind::Func { .. }))
 }
 
-/// The record's maps in the running kernel, with what is in the sections of data.
-fn kernel_maps(record: &Record) -> Option<Vec<KernelMap>> {
+/// The record's maps that the program names, in the running kernel, by their places, with what is in the sections of data.
+fn kernel_maps(record: &Record) -> Result<Vec<(u64, KernelMap)>, String> {
+    let fixups = record.value()["fixups"].as_array().into_iter().flatten();
+    let named: BTreeSet<u64> = fixups.filter_map(|fixup| fixup["map"].as_u64()).collect();
     let mut made = Vec::new();
-    for described in record.value()["maps"].as_array().into_iter().flatten() {
-        let spec = maps::spec(described)?;
+    for place in named {
+        let described = &record.value()["maps"][place as usize];
+        let mut spec = maps::spec(described).ok_or("a map of a type that is not known here")?;
+        let refused = |errno| format!("{:?} map refused with {errno}", described["name"]);
+        if spec.map_type == MapType::PerfEventArray && spec.max_entries == 0 {
+            // As libbpf does.
+            spec.max_entries = possible_cpus();
+        }
         let inner = match &spec.inner {
-            Some(inner) => Some(KernelMap::create(inner, None).ok()?),
+            Some(inner) => Some(KernelMap::create(inner, None).map_err(refused)?),
             None => None,
         };
-        let map = KernelMap::create(&spec, inner.as_ref()).ok()?;
+        let map = KernelMap::create(&spec, inner.as_ref()).map_err(refused)?;
         if let Some(mut value) = bytes(&described["init_value"]).filter(|value| !value.is_empty()) {
             value.resize(spec.value_size as usize, 0);
-            map.update(&[0; 4], &value, 0).ok()?;
+            map.update(&[0; 4], &value, 0).map_err(refused)?;
         }
         if described["freeze"] == true || (described["internal"] == true && spec.map_flags & 128 != 0) {
-            map.freeze().ok()?;
+            map.freeze().map_err(refused)?;
         }
-        made.push(map);
+        made.push((place, map));
     }
-    Some(made)
+    Ok(made)
 }
 
-fn with_descriptors(record: &Record, maps: &[KernelMap], code: &[u8]) -> Vec<u8> {
+/// The code with what the running kernel calls maps and its functions.
+fn with_numbers(
+    record: &Record,
+    maps: &[(u64, KernelMap)],
+    kernel: Option<&Arc<Btf>>,
+    code: &[u8],
+) -> Vec<u8> {
     let mut code = code.to_vec();
-    let fixups = record.value()["fixups"].as_array().into_iter().flatten();
-    let descriptors: HashMap<u64, i32> = (0..).zip(maps.iter().map(KernelMap::descriptor)).collect();
-    for fixup in fixups.filter(|fixup| fixup["kind"] == "map") {
+    for fixup in record.value()["fixups"].as_array().into_iter().flatten() {
         let at = fixup["insn"].as_u64().unwrap_or(u64::MAX).saturating_mul(8).saturating_add(4) as usize;
-        let descriptor = fixup["map"].as_u64().and_then(|map| descriptors.get(&map));
-        if let (Some(place), Some(descriptor)) = (code.get_mut(at..at.saturating_add(4)), descriptor) {
-            place.copy_from_slice(&descriptor.to_le_bytes());
+        let number = match fixup["kind"].as_str() {
+            Some("map") => {
+                maps.iter().find(|(place, _)| fixup["map"] == *place).map(|(_, map)| map.descriptor())
+            }
+            Some("kfunc") => kernel
+                .zip(fixup["name"].as_str())
+                .and_then(|(kernel, name)| function(kernel, name))
+                .map(|number| number as i32),
+            _ => None,
+        };
+        if let (Some(place), Some(number)) = (code.get_mut(at..at.saturating_add(4)), number) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
     }
     code

@@ -160,7 +160,7 @@ fn detail(record: &Record, kernel: &Value, ours: &Result<Proof, VerifyError>) ->
 }
 
 /// Whether the verdict depends on more than instructions and maps.
-pub(super) fn needs_types(record: &Record) -> bool {
+pub(in crate::vectors) fn needs_types(record: &Record) -> bool {
     let value = record.value();
     let kfuncs = value["kfuncs"].as_object().is_some_and(|kfuncs| !kfuncs.is_empty());
     let other = value["fixups"].as_array().into_iter().flatten().any(|fixup| fixup["kind"] != "map");
