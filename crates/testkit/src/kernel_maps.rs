@@ -13,6 +13,7 @@
 mod btf;
 pub mod memory;
 pub mod things;
+pub mod verdict;
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -255,7 +256,8 @@ impl KernelMap {
             None => attribute,
         };
         let name = spec.name.as_bytes();
-        let count = name.len().min(16);
+        // The last of sixteen ends it.
+        let count = name.len().min(15);
         attribute.0[28..28 + count].copy_from_slice(&name[..count]);
         let descriptor = own(attribute.call(MAP_CREATE)?);
         let value_size = spec.user_value_size(possible_cpus());

@@ -101,7 +101,7 @@ pub(crate) fn filled_by_runner(record: &Record) -> Option<(&'static str, Vec<u8>
     Some((map, words.into_iter().flat_map(u32::to_le_bytes).collect()))
 }
 
-fn spec(described: &Value) -> Option<MapSpec> {
+pub(super) fn spec(described: &Value) -> Option<MapSpec> {
     let number = |field: &str| described[field].as_u64().map_or(Some(0), |number| u32::try_from(number).ok());
     let map_type = match &described["type"] {
         Value::String(name) => MapType::from_name(name)?,

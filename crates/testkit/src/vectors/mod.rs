@@ -26,6 +26,8 @@ mod library;
 mod maps;
 mod objects;
 mod record;
+#[cfg(feature = "kernel")]
+mod speed;
 mod verifier;
 mod work;
 
@@ -34,6 +36,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use engines::{EngineChoice, UnknownEngine};
+#[cfg(feature = "kernel")]
+pub use speed::{SpeedProgram, speed_programs};
 
 use engines::Engines;
 use judge::{Accepts, Agreement, Judged, Outcome};

@@ -174,7 +174,7 @@ fn calls_kernel(record: &Record) -> bool {
 }
 
 /// Whether the verdict depends on more than instructions and maps.
-pub(super) fn needs_types(record: &Record) -> bool {
+pub(in crate::vectors) fn needs_types(record: &Record) -> bool {
     let value = record.value();
     let other = calls_kernel(record);
     let by_type = matches!(value["prog_type"].as_str(), Some("tracing" | "lsm" | "struct_ops" | "ext"));
