@@ -183,7 +183,7 @@ fn contents(maps: &Maps) -> String {
         if matches!(map.spec().map_type, MapType::Array | MapType::Hash | MapType::LruHash | MapType::LpmTrie)
         {
             let _ = write!(text, "{number}:");
-            list(&map, &mut text);
+            list(map, &mut text);
         }
     }
     text
