@@ -6,7 +6,7 @@ use super::{Graph, successors};
 
 /// Numbers the loops, from 1, and marks the instructions that are part of them.
 ///
-/// A single instruction is a loop if it jumps to itself, or calls a function that calls back: that is a loop too.
+/// A single instruction is a loop if it jumps to itself.
 pub(super) fn mark(program: &Program, graph: &mut Graph) {
     let insns = program.insns();
     let mut next_number = 1;
@@ -55,7 +55,7 @@ pub(super) fn mark(program: &Program, graph: &mut Graph) {
             let members: Vec<Pc> = stack.split_off(from);
             let alone = members.len() == 1;
             let to_itself = next.iter().flatten().any(|&to| to == pc);
-            let is_loop = !alone || to_itself || graph.marks[at].calls_callback;
+            let is_loop = !alone || to_itself;
             for member in members {
                 on_stack[member.index()] = false;
                 if is_loop {

@@ -448,7 +448,12 @@ impl Verifier<'_> {
         let wanted_type = self.kernel_type(wanted);
         // A pointer that is given back, or handed on as it is, is one to the object itself.
         let strict = trusted || kfunc.has(KfuncFlag::Release) || reg.ref_id != 0;
-        let projected = wanted == "cpumask" && types.name(held) == "bpf_cpumask" && reg.off == 0;
+        // What is the same in other words (`btf_is_projection_of`), or begins with it.
+        let projected = match (wanted, types.name(held)) {
+            ("cpumask", "bpf_cpumask") => reg.off == 0,
+            ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff") => true,
+            _ => false,
+        };
         let fits = match strict && reg.off == 0 {
             true => {
                 held == wanted_type || types.embeds(held, 0, wanted_type) && !kfunc.has(KfuncFlag::Release)

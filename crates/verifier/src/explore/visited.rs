@@ -85,7 +85,7 @@ impl Verifier<'_> {
             return Ok(Found::Covered(true));
         }
         if marks.calls_callback {
-            return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(true) } else { Found::No });
+            return Ok(if self.covers(id, Exact::RangeWithin) { Found::Covered(false) } else { Found::No });
         }
         if self.may_be_looping(id)
             && self.covers(id, Exact::Same)
