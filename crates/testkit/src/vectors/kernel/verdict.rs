@@ -21,8 +21,8 @@ pub(crate) fn judge(record: &Record, context: &Context<'_>, judged: &mut Judged)
     if untyped.is_object() && !calls_kernel(record) {
         compare(record, untyped, &verifier::untyped(record, context.library)?, &code, judged);
     }
-    if verifier::lacks_object(record, context.library) {
-        if !untyped.is_object() || needs_types(record) {
+    if verifier::lacks_object(record, context.library) && needs_types(record) {
+        if !untyped.is_object() {
             judged.leave_out("the verdict depends on an object file that is not at hand");
         }
         return Ok(());
