@@ -275,7 +275,7 @@ impl Maps {
                 if let Some(arena) = self.at(number).filter(|map| map.map_type() == MapType::Arena) {
                     // A number to the program, who casts it before it goes there (`arena_map_direct_value_addr`).
                     let inside = u64::from(at) <= arena.arena_bytes() && at < MAX_VALUE_OFFSET;
-                    return inside.then(|| arena.arena_start() + u64::from(at));
+                    return inside.then(|| arena.arena_start().wrapping_add(at.into()));
                 }
                 let place = self.at(number)?.direct(at).ok()?;
                 Some(address::map_value(number, place))

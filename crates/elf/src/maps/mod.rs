@@ -201,10 +201,10 @@ impl MapDef {
     ///
     /// ```
     /// use sandbpf_elf::Object;
-    /// # let file = include_bytes!("../../tests/data/counter.o");
+    /// # let file = include_bytes!("../../tests/data/maps.o");
     /// let mut object = Object::parse(file)?;
-    /// object.map_mut("events").expect("a ring buffer").set_max_entries(5000);
-    /// assert_eq!(object.map("events").unwrap().max_entries, 8192);
+    /// object.map_mut("ring").expect("a ring buffer").set_max_entries(5000);
+    /// assert_eq!(object.map("ring").unwrap().max_entries, 8192);
     /// # Ok::<(), sandbpf_elf::ObjectError>(())
     /// ```
     pub fn set_max_entries(&mut self, entries: u32) {
