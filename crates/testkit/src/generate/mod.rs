@@ -7,6 +7,7 @@
 pub mod classic;
 pub mod extended;
 mod source;
+pub mod verifiable;
 
 pub use source::Source;
 
