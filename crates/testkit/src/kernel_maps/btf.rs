@@ -7,7 +7,7 @@ use sandbpf_maps::{Errno, FieldKind, MapSpec};
 
 use super::{Attribute, own};
 
-const BTF_LOAD: i32 = 18;
+pub(super) const BTF_LOAD: i32 = 18;
 
 const KIND_INT: u32 = 1;
 const KIND_ARRAY: u32 = 3;

@@ -3,6 +3,11 @@
 //! The program is loaded, its log read, and its descriptor closed again; nothing is attached. At log level 4 the
 //! log has nothing but the message of a rejection and the figures, which costs nothing that could be measured.
 
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use sandbpf_maps::Errno;
+
+use super::btf::BTF_LOAD;
 use super::{Attribute, PROG_LOAD, own};
 
 /// A program as `BPF_PROG_LOAD` takes it.
@@ -20,6 +25,20 @@ pub struct Load<'l> {
     pub code: &'l [u8],
     /// Its license.
     pub license: &'l str,
+    /// Its types, and for each function its first slot and type.
+    pub types: Option<(&'l KernelTypes, &'l [(u32, u32)])>,
+}
+
+/// Types (BTF) that the kernel knows.
+#[derive(Debug)]
+pub struct KernelTypes(OwnedFd);
+
+impl KernelTypes {
+    /// `BPF_BTF_LOAD`.
+    pub fn load(types: &[u8]) -> Result<KernelTypes, Errno> {
+        let attribute = Attribute::new().input(0, types);
+        attribute.u32(16, types.len() as u32).call(BTF_LOAD).map(|descriptor| KernelTypes(own(descriptor)))
+    }
 }
 
 /// What came of it.
@@ -84,6 +103,15 @@ impl Load<'_> {
             .u32(44, self.flags)
             .u32(68, self.attach_type)
             .u32(108, self.target);
+        let functions: Vec<u8>;
+        if let Some((types, starts)) = self.types {
+            functions = starts.iter().flat_map(|(slot, id)| [*slot, *id]).flat_map(u32::to_ne_bytes).collect();
+            attribute = attribute
+                .u32(72, types.0.as_raw_fd() as u32)
+                .u32(76, 8)
+                .input(80, &functions)
+                .u32(88, starts.len() as u32);
+        }
         let errno = match attribute.call(PROG_LOAD) {
             Ok(descriptor) => {
                 drop(own(descriptor));

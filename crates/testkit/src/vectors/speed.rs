@@ -53,6 +53,7 @@ impl SpeedProgram {
             target: self.target,
             code: self.kernel_code.as_deref().ok()?,
             license: &self.license,
+            types: None,
         })
     }
 }

@@ -85,7 +85,7 @@ impl Body<'_, '_> {
                 }
                 _ => {
                     let from = self.some_number();
-                    self.op(self.move_op(), reg, from, 0, 0);
+                    self.mov(reg, from);
                 }
             }
         }
@@ -103,10 +103,6 @@ impl Body<'_, '_> {
         self.mov(to, from);
     }
 
-    fn move_op(&self) -> u8 {
-        0xbf
-    }
-
     fn operation(&mut self, used: &[u8]) {
         let (dst, src) = (self.source.pick(used), self.source.pick(used));
         let class = self.source.pick(&[0x07, 0x07, 0x04]);
@@ -114,8 +110,7 @@ impl Body<'_, '_> {
         match self.source.below(12) {
             0 => {
                 // Sign extension.
-                let from =
-                    if bits == 64 { self.source.pick(&[8, 16, 32]) } else { self.source.pick(&[8, 16]) };
+                let from = if bits == 64 { self.source.pick(&[8, 16, 32]) } else { self.source.pick(&[8, 16]) };
                 self.op(0xb8 | class, dst, src, from, 0);
             }
             1 => {
@@ -131,7 +126,7 @@ impl Body<'_, '_> {
             }
             4..=7 => {
                 let op = self.source_op();
-                self.op(op | class | 8, dst, src, 0, 0)
+                self.op(op | class | 8, dst, src, 0, 0);
             }
             _ => {
                 let op = self.source_op();
@@ -155,12 +150,7 @@ impl Body<'_, '_> {
         let cond = self.source.pick(CONDITIONS);
         let by_register = self.source.chance(3);
         let value = if by_register { 0 } else { self.source.edge() };
-        self.jump(
-            cond | class | if by_register { 8 } else { 0 },
-            dst,
-            if by_register { src } else { 0 },
-            value,
-        )
+        self.jump(cond | class | if by_register { 8 } else { 0 }, dst, if by_register { src } else { 0 }, value)
     }
 
     /// Blocks on one side of a branch or on both.
@@ -196,7 +186,7 @@ impl Body<'_, '_> {
         }
         self.depth += 1;
         let count = self.source.pick(&[2, 3, 5, 8, 17]);
-        let points = std::mem::replace(&mut self.points, Points::Nowhere);
+        self.points = Points::Nowhere;
         let off = self.buffer(8);
         match self.source.below(4) {
             0 => {
@@ -234,18 +224,13 @@ impl Body<'_, '_> {
                 self.jump_to(op, POINTER, 0, count, head);
             }
         }
-        let _ = points;
         self.depth -= 1;
     }
 
     /// Puts something into the frame.
     fn spill(&mut self) {
         let size = self.source.pick(&[8i16, 8, 8, 4, 2, 1]);
-        let within = if size == 8 || self.source.chance(2) {
-            0
-        } else {
-            size * self.source.below((8 / size) as usize) as i16
-        };
+        let within = if size == 8 || self.source.chance(2) { 0 } else { size * self.source.below((8 / size) as usize) as i16 };
         let off = self.buffer(8) + within;
         let op = match size {
             8 => 0x7b,
@@ -333,12 +318,12 @@ impl Body<'_, '_> {
             4 => self.op([0x72, 0x6a, 0x62, 0x7a][sizes], base, 0, off, 7),
             5 if width >= 4 => {
                 let op = self.source.pick(&[0x00, 0x01, 0x40, 0x41, 0x50, 0xa0, 0xe1, 0xf1]);
-                if op == 0xf1 {
+                if op == 0xf1 && base != 0 {
                     self.imm(0, 1);
                 }
                 self.mov(3, number);
-                let saved = base == 0 && op == 0xf1;
-                if !saved {
+                // The value that is expected stands where the base may be.
+                if base != 0 || op != 0xf1 {
                     self.op(if width == 8 { 0xdb } else { 0xc3 }, base, 3, off, op);
                 }
             }

@@ -2,7 +2,7 @@
 
 use sandbpf::abi::ProgramType;
 
-use super::body::{Body, CONTEXT, FRAME, NUMBERS, POINTER, Points, Role};
+use super::body::{Body, CONTEXT, NUMBERS, POINTER, Points, Role};
 use super::place;
 
 impl Body<'_, '_> {
@@ -140,8 +140,7 @@ impl Body<'_, '_> {
 
     pub(super) fn callback(&mut self) {
         let here = self.function + 1;
-        let callbacks: Vec<usize> =
-            (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
+        let callbacks: Vec<usize> = (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
         if callbacks.is_empty() || self.depth > 2 {
             return self.sized_memory();
         }
@@ -329,6 +328,5 @@ impl Body<'_, '_> {
             _ => self.mov(3, NUMBERS[1]),
         }
         self.helper(12);
-        let _ = FRAME;
     }
 }
