@@ -5,9 +5,20 @@ use sandbpf_verifier::{FieldKind, KptrKind, SpecialField, TypeRef};
 
 use crate::BtfTypes;
 
-/// Those of a type, or of the variables of a data section.
+/// So many fields a type may have (`BTF_FIELDS_MAX`).
+const MOST: usize = 11;
+
+/// What is found, and whether all of it makes sense.
+#[derive(Default)]
+struct Found {
+    fields: Vec<SpecialField>,
+    senseless: bool,
+}
+
+/// Those of a type, or of the variables of a data section. Where one makes no sense, or there are too many, the kernel
+/// knows of none: a loader makes the map without its types then.
 pub(crate) fn special(types: &BtfTypes, btf: &Btf, of: TypeRef) -> Vec<SpecialField> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     match btf.kind(of.id) {
         Some(Kind::DataSec { vars, .. }) => {
             for var in vars.iter() {
@@ -18,19 +29,14 @@ pub(crate) fn special(types: &BtfTypes, btf: &Btf, of: TypeRef) -> Vec<SpecialFi
         }
         _ => inside(types, btf, of, of.id, 0, &mut found, 0),
     }
-    found.sort_by_key(|field| field.offset);
-    found
+    if found.senseless || found.fields.len() > MOST {
+        return Vec::new();
+    }
+    found.fields.sort_by_key(|field| field.offset);
+    found.fields
 }
 
-fn inside(
-    types: &BtfTypes,
-    btf: &Btf,
-    of: TypeRef,
-    id: u32,
-    base: u32,
-    found: &mut Vec<SpecialField>,
-    depth: u32,
-) {
+fn inside(types: &BtfTypes, btf: &Btf, of: TypeRef, id: u32, base: u32, found: &mut Found, depth: u32) {
     let Some((id, kind)) = btf.strip(id) else { return };
     let Kind::Struct(composite) = kind else { return };
     if depth > 4 {
@@ -53,7 +59,7 @@ fn one(
     ty: u32,
     tagged: (u32, i32),
     offset: u32,
-    found: &mut Vec<SpecialField>,
+    found: &mut Found,
     depth: u32,
 ) {
     let Some((mut id, mut kind)) = btf.strip(ty) else { return };
@@ -74,21 +80,22 @@ fn one(
         "bpf_wq" => Some(FieldKind::Workqueue),
         "bpf_task_work" => Some(FieldKind::TaskWork),
         "bpf_list_head" => {
-            graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::ListHead { target, node })
+            graph(btf, tagged, "bpf_list_node").map(|(target, node)| FieldKind::ListHead { target, node })
         }
         "bpf_list_node" => Some(FieldKind::ListNode),
         "bpf_rb_root" => {
-            graph(btf, tagged, "contains:").map(|(target, node)| FieldKind::RbRoot { target, node })
+            graph(btf, tagged, "bpf_rb_node").map(|(target, node)| FieldKind::RbRoot { target, node })
         }
         "bpf_rb_node" => Some(FieldKind::RbNode),
         "bpf_refcount" => Some(FieldKind::Refcount),
         _ => None,
     };
+    found.senseless |= named.is_none() && matches!(btf.name(id), "bpf_list_head" | "bpf_rb_root");
     for at in 0..count.min(64) {
         let offset = offset + at * each;
         match (named, kind) {
-            (Some(kind), _) => found.push(SpecialField { kind, offset, size: each }),
-            (None, Kind::Ptr(to)) => found.extend(kptr(types, btf, of, *to, offset)),
+            (Some(kind), _) => found.fields.push(SpecialField { kind, offset, size: each }),
+            (None, Kind::Ptr(to)) => found.fields.extend(kptr(types, btf, of, *to, offset)),
             (None, Kind::Struct(_)) => inside(types, btf, of, id, offset, found, depth + 1),
             _ => return,
         }
@@ -117,14 +124,17 @@ fn kptr(types: &BtfTypes, btf: &Btf, of: TypeRef, to: u32, offset: u32) -> Optio
     Some(SpecialField { kind, offset, size: 8 })
 }
 
-/// What a list or tree holds, as a tag of its declaration says: `contains:type:member`.
-fn graph(btf: &Btf, tagged: (u32, i32), prefix: &str) -> Option<(TypeRef, u32)> {
+/// What a list or tree holds, as a tag of its declaration says: `contains:type:member`. The member is a node of its kind.
+fn graph(btf: &Btf, tagged: (u32, i32), node: &str) -> Option<(TypeRef, u32)> {
     let text = btf.iter().find_map(|(id, tag)| match tag.kind {
-        Kind::DeclTag { ty, component } if (ty, component) == tagged => btf.name(id).strip_prefix(prefix),
+        Kind::DeclTag { ty, component } if (ty, component) == tagged => {
+            btf.name(id).strip_prefix("contains:")
+        }
         _ => None,
     })?;
     let (name, member) = text.split_once(':')?;
     let id = btf.find(name, |kind| matches!(kind, Kind::Struct(_)))?;
-    let (bits, _) = btf.member(id, member)?;
-    Some((TypeRef::program(id), bits / 8))
+    let (bits, member) = btf.member(id, member)?;
+    let is_node = btf.strip(member.ty).is_some_and(|(id, _)| btf.name(id) == node);
+    is_node.then_some((TypeRef::program(id), bits / 8))
 }

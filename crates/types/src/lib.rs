@@ -129,6 +129,10 @@ impl Types for BtfTypes {
         self.btf(of).and_then(|btf| btf.strip(of.id)).is_some_and(|(_, kind)| kind.composite().is_some())
     }
 
+    fn is_union(&self, of: TypeRef) -> bool {
+        self.btf(of).and_then(|btf| btf.strip(of.id)).is_some_and(|(_, kind)| matches!(kind, Kind::Union(_)))
+    }
+
     fn variable(&self, of: TypeRef) -> Option<Variable> {
         let btf = self.btf(of)?;
         match btf.kind(of.id)? {

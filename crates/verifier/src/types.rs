@@ -168,6 +168,8 @@ pub trait Types {
     ) -> Result<(), String>;
     /// Whether it is a struct or a union.
     fn is_struct(&self, of: TypeRef) -> bool;
+    /// Whether it is a union.
+    fn is_union(&self, of: TypeRef) -> bool;
     /// The variable with this type number.
     fn variable(&self, of: TypeRef) -> Option<Variable>;
     /// Whether a struct holds nothing but numbers.

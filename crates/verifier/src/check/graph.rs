@@ -24,8 +24,10 @@ impl Verifier<'_> {
         what: &str,
         found: &mut KfuncArguments,
     ) -> Check {
+        self.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything)?;
         let allocated = matches!(reg.kind, Kind::Btf(_)) && reg.flags == Flags::ALLOC;
-        if !matches!(reg.kind, Kind::MapValue(_)) && !allocated {
+        let of_map = matches!(reg.kind, Kind::MapValue(_)) && reg.flags == Flags::NONE;
+        if !of_map && !allocated {
             refuse!(Inval, "arg#{at} expected pointer to map value or allocated object");
         }
         if allocated && reg.ref_id == 0 {
@@ -96,9 +98,10 @@ impl Verifier<'_> {
         what: &str,
         found: &mut KfuncArguments,
     ) -> Check {
+        self.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything)?;
         let looks = matches!(kfunc.name, "bpf_rbtree_remove" | "bpf_rbtree_left" | "bpf_rbtree_right");
         if looks {
-            if !reg.flags.has(Flags::NON_OWN_REF) || reg.ref_id != 0 {
+            if !reg.flags.has(Flags::NON_OWN_REF) && reg.ref_id == 0 {
                 refuse!(Inval, "{} can only take non-owning or refcounted bpf_rb_node pointer", kfunc.name);
             }
             if self.in_tree_callback() {

@@ -325,7 +325,7 @@ impl Verifier<'_> {
         let Some(types) = self.env.types else {
             refuse!(Inval, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF");
         };
-        if !types.is_struct(target) {
+        if !types.is_struct(target) || types.is_union(target) {
             refuse!(Inval, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct");
         }
         let mut flags = Flags::ALLOC;

@@ -63,7 +63,7 @@ impl Verifier<'_> {
             self.check_kfunc_number(&reg, number, param, found)?;
             return Ok(1);
         }
-        let trusted = kfunc.has(KfuncFlag::TrustedArgs);
+        let trusted = asks_for_trust(kfunc);
         let rcu = kfunc.has(KfuncFlag::Rcu);
         let nullable = matches!(mark, Some(KfuncMark::Nullable));
         if (trusted || rcu) && (reg.is_zero() || reg.may_be_null()) && !nullable {
@@ -189,6 +189,7 @@ impl Verifier<'_> {
         at: usize,
         found: &mut KfuncArguments,
     ) -> Check {
+        check_trust(kfunc, reg, number)?;
         self.check_kfunc_offset(kfunc, reg, number)?;
         let Kind::Btf(target) = reg.kind else {
             refuse!(Inval, "arg#{at} expected pointer to allocated object");
@@ -420,15 +421,7 @@ impl Verifier<'_> {
         at: usize,
         wanted: &str,
     ) -> Check {
-        let (trusted, rcu) = (kfunc.has(KfuncFlag::TrustedArgs), kfunc.has(KfuncFlag::Rcu));
-        if (trusted || rcu) && !is_trusted(reg) {
-            if !rcu {
-                refuse!(Inval, "{} must be referenced or trusted", Name(number));
-            }
-            if !reg.flags.has(Flags::RCU) {
-                refuse!(Inval, "{} must be a rcu pointer", Name(number));
-            }
-        }
+        check_trust(kfunc, reg, number)?;
         self.check_kfunc_offset(kfunc, reg, number)?;
         let held = match reg.kind {
             Kind::Btf(target) => {
@@ -446,18 +439,16 @@ impl Verifier<'_> {
         };
         let Some(types) = self.env.types else { return Ok(()) };
         let wanted_type = self.kernel_type(wanted);
-        // A pointer that is given back, or handed on as it is, is one to the object itself.
-        let strict = trusted || kfunc.has(KfuncFlag::Release) || reg.ref_id != 0;
+        // What is given back is the object itself, and what is not set up yet is no object.
+        let strict = (kfunc.has(KfuncFlag::Release) && reg.ref_id != 0) || is_alias(types.name(held), wanted);
         // What is the same in other words (`btf_is_projection_of`), or begins with it.
         let projected = match (wanted, types.name(held)) {
             ("cpumask", "bpf_cpumask") => reg.off == 0,
             ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff") => true,
             _ => false,
         };
-        let fits = match strict && reg.off == 0 {
-            true => {
-                held == wanted_type || types.embeds(held, 0, wanted_type) && !kfunc.has(KfuncFlag::Release)
-            }
+        let fits = match strict {
+            true => held == wanted_type && reg.off == 0,
             false => types.embeds(held, reg.off as u32, wanted_type),
         };
         if !fits && !projected {
@@ -471,6 +462,31 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a function takes trusted pointers alone; what is given back must be held anyway (`is_kfunc_trusted_args`).
+fn asks_for_trust(kfunc: &KfuncSpec) -> bool {
+    kfunc.has(KfuncFlag::TrustedArgs) || kfunc.has(KfuncFlag::Release)
+}
+
+/// Asks that a pointer to an object is as trusted as the function wants it.
+fn check_trust(kfunc: &KfuncSpec, reg: &Reg, number: R) -> Check {
+    let rcu = kfunc.has(KfuncFlag::Rcu);
+    if (!asks_for_trust(kfunc) && !rcu) || is_trusted(reg) {
+        return Ok(());
+    }
+    if !rcu {
+        refuse!(Inval, "{} must be referenced or trusted", Name(number));
+    }
+    if !reg.flags.has(Flags::RCU) {
+        refuse!(Inval, "{} must be a rcu pointer", Name(number));
+    }
+    Ok(())
+}
+
+/// Whether one is the other before it is set up (`btf_type_ids_nocast_alias`).
+fn is_alias(one: &str, other: &str) -> bool {
+    one.strip_suffix("___init") == Some(other) || other.strip_suffix("___init") == Some(one)
 }
 
 /// Whether a function makes, advances or destroys an iterator.

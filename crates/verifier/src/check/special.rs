@@ -319,7 +319,10 @@ impl Verifier<'_> {
         if reg.kind != Kind::Stack {
             refuse!(Inval, "arg#{at} expected pointer to stack or const struct bpf_dynptr");
         }
-        let (frame, slot) = self.dynptr_place(&reg)?;
+        let (frame, slot) = match self.dynptr_place(&reg) {
+            Ok(place) => place,
+            Err(said) => refuse!(Inval, "{}\nExpected an initialized dynptr as arg #{at}", said.message),
+        };
         let stack = &self.cur.frames[frame].stack;
         let whole = |slot: &Slot| slot.bytes.iter().all(|byte| *byte == Byte::Dynptr);
         let valid = stack.get(slot).zip(stack.get(slot - 1)).is_some_and(|(first, second)| {
@@ -347,6 +350,11 @@ impl Verifier<'_> {
         let reg = *self.reg(number);
         if matches!(reg.kind, Kind::Dynptr { .. }) {
             refuse!(Inval, "Dynptr has to be an uninitialized dynptr");
+        }
+        if reg.kind == Kind::Stack
+            && let Err(said) = self.dynptr_place(&reg)
+        {
+            refuse!(Inval, "{}\nDynptr has to be an uninitialized dynptr", said.message);
         }
         for off in [0, 8] {
             self.access(Access {

@@ -192,7 +192,7 @@ impl Verifier<'_> {
         let mut at = 0;
         while at < 8 {
             let before = old.bytes[at];
-            if exact == Exact::Same && cur.is_none_or(|cur| cur.bytes[at] != before) {
+            if exact != Exact::No && cur.is_none_or(|cur| cur.bytes[at] != before) {
                 return false;
             }
             if before == Byte::Invalid || (before == Byte::Misc && self.rights.uninit_stack) {
