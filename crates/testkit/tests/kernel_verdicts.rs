@@ -176,8 +176,12 @@ fn verdicts_are_the_same() {
             }
         }
         if let Some(what) = differs
-            && tally.false_accepts.len() as u64 + tally.false_rejects.len() as u64 + tally.other_errno
-                + tally.other_insn + tally.other_message + tally.other_work
+            && tally.false_accepts.len() as u64
+                + tally.false_rejects.len() as u64
+                + tally.other_errno
+                + tally.other_insn
+                + tally.other_message
+                + tally.other_work
                 <= shown
         {
             println!(
@@ -196,5 +200,9 @@ fn verdicts_are_the_same() {
     println!("{count} programs: {tally:#?}");
     assert!(tally.false_accepts.is_empty(), "accepted here and not there: {:?}", tally.false_accepts);
     let known = setting("SANDBPF_KERNEL_KNOWN", 0);
-    assert!(tally.false_rejects.len() as u64 <= known, "accepted there and not here: {:?}", tally.false_rejects);
+    assert!(
+        tally.false_rejects.len() as u64 <= known,
+        "accepted there and not here: {:?}",
+        tally.false_rejects
+    );
 }

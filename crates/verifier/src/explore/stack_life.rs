@@ -5,7 +5,8 @@
 //! equations of live variables are solved over what was collected, and slots that nobody can read any more need not be
 //! compared between states. What a function does to its callers' stacks is handed on to the call.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
 use sandbpf_isa::{Pc, Program};
 
@@ -47,12 +48,54 @@ struct Instance {
     seen: Vec<bool>,
     changed: bool,
     shrank: bool,
+    /// Whether all of it must be solved, and not only where something was collected.
+    whole: bool,
+    /// Where something was collected since it was solved.
+    dirty: Vec<Pc>,
+}
+
+/// The order in which a function is solved, and the way back.
+#[derive(Debug, Default)]
+struct Order {
+    /// By instruction, counted from the function's start: its place, or the largest number if none leads to it.
+    place: Vec<u32>,
+    /// The instructions before each, by place: those from `starts[i]` to `starts[i + 1]`.
+    starts: Vec<u32>,
+    before: Vec<u32>,
+}
+
+impl Order {
+    fn new(program: &Program, postorder: &[Pc], entry: usize, len: usize) -> Order {
+        let mut place = vec![u32::MAX; len];
+        for (number, pc) in postorder.iter().enumerate() {
+            place[pc.index() - entry] = number as u32;
+        }
+        let mut edges = Vec::new();
+        for (number, &pc) in postorder.iter().enumerate() {
+            for to in successors(&program.insns()[pc.index()], pc).into_iter().flatten() {
+                let after = place.get(to.index().wrapping_sub(entry)).copied().unwrap_or(u32::MAX);
+                if after != u32::MAX {
+                    edges.push((after, number as u32));
+                }
+            }
+        }
+        edges.sort_unstable();
+        let starts =
+            (0..=postorder.len() as u32).map(|number| edges.partition_point(|edge| edge.0 < number) as u32);
+        Order { place, starts: starts.collect(), before: edges.iter().map(|edge| edge.1).collect() }
+    }
+
+    fn before(&self, number: u32) -> &[u32] {
+        let at = number as usize;
+        &self.before[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
 }
 
 impl Instance {
     fn masks(&mut self, frame: usize, pc: Pc) -> &mut Masks {
         let at = pc.index() - self.chain.entry.index();
         let len = self.len;
+        self.whole |= self.frames[frame].is_none();
         let frame = self.frames[frame].get_or_insert_with(|| vec![Masks::default(); len].into());
         &mut frame[at]
     }
@@ -67,6 +110,8 @@ impl Instance {
 pub(crate) struct StackLife {
     instances: Vec<Instance>,
     by_chain: HashMap<Chain, usize>,
+    /// By function, once it was needed.
+    orders: HashMap<usize, Order>,
     /// The instance of the path that is walked, once it was looked up.
     current: Option<usize>,
     pc: Pc,
@@ -92,6 +137,8 @@ impl StackLife {
             seen: vec![false; len],
             changed: false,
             shrank: false,
+            whole: true,
+            dirty: Vec::new(),
         });
         self.by_chain.insert(chain, self.instances.len() - 1);
         self.instances.len() - 1
@@ -163,19 +210,21 @@ impl StackLife {
                 masks.written_after = 0;
             }
         }
-        let order = &graph.functions[instance.function].postorder;
-        let entry = instance.chain.entry.index();
-        loop {
-            let mut changed = false;
+        let postorder = &graph.functions[instance.function].postorder;
+        let (entry, len) = (instance.chain.entry.index(), instance.len);
+        if instance.shrank || instance.whole {
+            solve_whole(program, instance, postorder);
+        } else {
+            let make = || Order::new(program, postorder, entry, len);
+            let order = self.orders.entry(instance.function).or_insert_with(make);
+            instance.dirty.sort_unstable();
+            instance.dirty.dedup();
             for masks in instance.frames.iter_mut().flatten() {
-                for &pc in order {
-                    changed |= solve_insn(program, masks, entry, pc);
-                }
-            }
-            if !changed {
-                break;
+                solve_some(program, masks, entry, postorder, order, &instance.dirty);
             }
         }
+        instance.whole = false;
+        instance.dirty.clear();
         let chain = instance.chain.clone();
         let Some((&call, outer)) = chain.calls.split_last() else { return };
         let mut written = [0; 8];
@@ -195,6 +244,47 @@ impl StackLife {
             }
         }
         commit(outer, call, &written);
+    }
+}
+
+/// Solves the equations of all instructions, again until nothing changes.
+fn solve_whole(program: &Program, instance: &mut Instance, postorder: &[Pc]) {
+    let entry = instance.chain.entry.index();
+    loop {
+        let mut changed = false;
+        for masks in instance.frames.iter_mut().flatten() {
+            for &pc in postorder {
+                changed |= solve_insn(program, masks, entry, pc);
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+}
+
+/// The same where something was collected and wherever that leads: in the same order, leaving out what would not change.
+fn solve_some(
+    program: &Program,
+    masks: &mut [Masks],
+    entry: usize,
+    postorder: &[Pc],
+    order: &Order,
+    dirty: &[Pc],
+) {
+    let place = |pc: &Pc| order.place[pc.index() - entry];
+    let first = dirty.iter().map(place).filter(|&place| place != u32::MAX);
+    // By sweep, and by place within it.
+    let mut waiting: BinaryHeap<Reverse<(u32, u32)>> = first.map(|place| Reverse((0, place))).collect();
+    let mut last = None;
+    while let Some(Reverse((sweep, place))) = waiting.pop() {
+        if last.replace((sweep, place)) == Some((sweep, place)) {
+            continue;
+        }
+        if solve_insn(program, masks, entry, postorder[place as usize]) {
+            let next = |&before: &u32| Reverse((sweep + u32::from(before <= place), before));
+            waiting.extend(order.before(place).iter().map(next));
+        }
     }
 }
 
@@ -221,9 +311,13 @@ fn solve_insn(program: &Program, frame: &mut [Masks], entry: usize, pc: Pc) -> b
 fn mark_read(instance: &mut Instance, frame: usize, pc: Pc, slots: u64) {
     let masks = instance.masks(frame, pc);
     let read = masks.may_read | slots;
-    let news = read != masks.may_read && (read | masks.live) != masks.live;
+    let more = read != masks.may_read;
+    let news = more && (read | masks.live) != masks.live;
     masks.may_read = read;
     instance.changed |= news;
+    if more {
+        instance.dirty.push(pc);
+    }
 }
 
 fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
@@ -244,6 +338,9 @@ fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
         }
         masks.must_write = slots;
         instance.changed |= old != slots;
+        if old != slots {
+            instance.dirty.push(pc);
+        }
         instance.shrank |= old & !slots != 0;
     }
     instance.seen[at] = true;

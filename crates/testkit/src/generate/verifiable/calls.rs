@@ -140,7 +140,8 @@ impl Body<'_, '_> {
 
     pub(super) fn callback(&mut self) {
         let here = self.function + 1;
-        let callbacks: Vec<usize> = (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
+        let callbacks: Vec<usize> =
+            (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
         if callbacks.is_empty() || self.depth > 2 {
             return self.sized_memory();
         }
