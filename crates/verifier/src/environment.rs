@@ -259,6 +259,8 @@ pub struct LoadFlags {
     pub test_reg_invariants: bool,
     /// `BPF_F_XDP_HAS_FRAGS`.
     pub xdp_has_frags: bool,
+    /// `BPF_F_XDP_DEV_BOUND_ONLY`: it is for one device.
+    pub xdp_dev_bound: bool,
 }
 
 impl LoadFlags {
@@ -269,6 +271,7 @@ impl LoadFlags {
             any_alignment: bits & 2 != 0,
             test_state_freq: bits & 8 != 0,
             xdp_has_frags: bits & 32 != 0,
+            xdp_dev_bound: bits & 64 != 0,
             test_reg_invariants: bits & 128 != 0,
         }
     }

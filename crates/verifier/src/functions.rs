@@ -13,6 +13,7 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
     if program.functions().len() > env.limits.functions {
         refuse!(TooBig, "too many subprograms");
     }
+    metadata(program, env)?;
     catches_once(env)?;
     are_closed(program)?;
     for function in &program.functions()[1..] {
@@ -22,6 +23,20 @@ pub(crate) fn check(program: &Program, env: &Environment<'_>) -> Check {
             tail_call: insns.iter().any(calls_program),
         };
         of.check(env, function)?;
+    }
+    Ok(())
+}
+
+/// What a device knows of a frame, a program learns that is bound to the device (`bpf_dev_bound_kfunc_check`).
+fn metadata(program: &Program, env: &Environment<'_>) -> Check {
+    let asks = |insn: &Insn| match insn {
+        Insn::Call { callee: Callee::Kfunc { id, .. } } => {
+            abi::kfuncs::numbered(*id).is_some_and(|kfunc| kfunc.name.starts_with("bpf_xdp_metadata_"))
+        }
+        _ => false,
+    };
+    if !env.flags.xdp_dev_bound && program.insns().iter().any(asks) {
+        refuse!(Inval, "metadata kfuncs require device-bound program");
     }
     Ok(())
 }

@@ -80,6 +80,7 @@ pub(crate) fn lacks_object(record: &Record, library: &Library) -> bool {
 
 /// Puts the numbers of kernel functions and types into the code, which the record tells of the kernel it was loaded into.
 pub(crate) fn complete(record: &Record, library: &Library, code: &mut [u8]) {
+    unname(record, code);
     let object = record.value()["object"].as_str().and_then(|name| library.object(name));
     let Some(program) = object.and_then(|object| linked(&object, record)) else { return };
     let complete = sandbpf::linked_code(&program);
@@ -88,6 +89,20 @@ pub(crate) fn complete(record: &Record, library: &Library, code: &mut [u8]) {
         let is_map = matches!(fixup.kind, FixupKind::Map { .. } | FixupKind::MapValue { .. });
         if let (false, Some(to), Some(from)) = (is_map, code.get_mut(at..at + 4), complete.get(at..at + 4)) {
             to.copy_from_slice(from);
+        }
+    }
+}
+
+/// What the record does not call a map is the descriptor of none, though our maps have such numbers.
+fn unname(record: &Record, code: &mut [u8]) {
+    const WIDE: u8 = 0x18;
+    const NO_DESCRIPTOR: u8 = 0x40;
+    let fixups = record.value()["fixups"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named: Vec<_> = fixups.iter().filter_map(|fixup| fixup["insn"].as_u64()).collect();
+    for (slot, insn) in code.chunks_exact_mut(8).enumerate() {
+        let names_map = insn[0] == WIDE && matches!(insn[1] >> 4, 1 | 2);
+        if names_map && !named.contains(&(slot as u64)) && insn[7] == 0 {
+            insn[7] = NO_DESCRIPTOR;
         }
     }
 }

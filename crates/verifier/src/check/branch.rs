@@ -7,7 +7,7 @@ use crate::domain;
 use crate::error::{Check, refuse};
 use crate::explore::linked::{self, Linked};
 use crate::explore::{Go, Verifier};
-use crate::state::{AT_PKT_END, BEYOND_PKT_END, Flags, Kind, Reg, State, Touched};
+use crate::state::{AT_PKT_END, BEYOND_PKT_END, Flags, Kind, Reg, State, StateId, Touched};
 
 /// Packets are no longer than this.
 const MAX_PACKET_OFF: u64 = 0xffff;
@@ -156,19 +156,22 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// The state with which this path came by here before (`find_prev_entry`).
-    pub(super) fn previous_entry(&self, pc: Pc) -> Option<crate::state::StateId> {
-        let depth = self.cur.parent.map(|parent| self.kept_ref(parent).state.dfs)?;
-        let parent = &self.kept_ref(self.cur.parent?).state;
+    /// The state with which this path came by here before, the one that was just kept here aside (`find_prev_entry`).
+    pub(super) fn previous_entry(&self, pc: Pc) -> Option<StateId> {
+        self.entry_before(pc, &self.kept_ref(self.cur.parent?).state)
+    }
+
+    /// The state with which the path of a state came by an instruction last.
+    pub(super) fn entry_before(&self, pc: Pc, of: &State) -> Option<StateId> {
         self.states_at(pc).find(|&id| {
             let state = &self.kept_ref(id).state;
-            state.branches > 0 && state.same_callsites(parent) && state.dfs < depth
+            state.branches > 0 && state.same_callsites(of) && state.dfs < of.dfs
         })
     }
 
     /// Numbers that differ from those of the round before, and that nobody asked for, become unknown
     /// (`widen_imprecise_scalars`).
-    pub(super) fn widen(&self, before: crate::state::StateId, state: &mut State) {
+    pub(super) fn widen(&self, before: StateId, state: &mut State) {
         let old = &self.kept_ref(before).state;
         let mut ids = crate::explore::covers::IdMap::starting(self.next_id);
         let precise = !self.rights.bpf;

@@ -123,7 +123,7 @@ impl Verifier<'_> {
             return Ok(Go::To(Pc(callsite.0 + 1)));
         }
         self.log_returned(callsite);
-        if let Some(before) = self.previous_entry(callsite) {
+        if let Some(before) = self.entry_before(callsite, &self.cur) {
             let mut state = std::mem::replace(&mut self.cur, crate::explore::entry_state(callsite, 0));
             self.widen(before, &mut state);
             self.cur = state;

@@ -162,15 +162,14 @@ impl Verifier<'_> {
 
     /// Whether the program is in the function that compares nodes of a tree.
     pub(super) fn in_tree_callback(&self) -> bool {
-        self.cur.frames.iter().skip(1).any(|frame| {
-            frame.in_callback
-                && frame.callsite.is_some_and(|call| match self.program.insns()[call.index()] {
-                    sandbpf_isa::Insn::Call { callee: sandbpf_isa::Callee::Kfunc { id, .. } } => {
-                        self.kfunc(id).is_some_and(|kfunc| kfunc.name.starts_with("bpf_rbtree_"))
-                    }
-                    _ => false,
-                })
-        })
+        let frame = self.cur.current();
+        let Some(call) = frame.callsite.filter(|_| frame.in_callback) else { return false };
+        match self.program.insns()[call.index()] {
+            sandbpf_isa::Insn::Call { callee: sandbpf_isa::Callee::Kfunc { id, .. } } => {
+                self.kfunc(id).is_some_and(|kfunc| kfunc.name.starts_with("bpf_rbtree_"))
+            }
+            _ => false,
+        }
     }
 
     /// The list or tree owns a node now (`ref_convert_owning_non_owning`).

@@ -28,6 +28,9 @@ impl Verifier<'_> {
 
     /// `bpf_spin_lock` and `bpf_spin_unlock` (`process_spin_lock`).
     pub(super) fn check_spin_lock(&mut self, number: R, takes: bool) -> Check {
+        if self.in_tree_callback() {
+            refuse!(Acces, "can't spin_{{lock,unlock}} in rbtree cb");
+        }
         self.check_lock(number, takes, RefKind::Lock, "bpf_spin_lock")
     }
 
