@@ -73,8 +73,13 @@ impl Body<'_, '_> {
             self.land(inner);
         } else {
             let base = if keeps { POINTER } else { 0 };
-            self.access(base, value);
-            if keeps {
+            if map == place::READ_ONLY && !self.slips() {
+                let number = self.source.pick(&NUMBERS);
+                self.op(0x69, number, base, 4, 0);
+            } else {
+                self.access(base, value);
+            }
+            if keeps && map != place::READ_ONLY {
                 self.points = Points::Memory(value);
                 self.through_pointer();
                 if self.depth < 2 && self.source.chance(3) {
@@ -83,7 +88,7 @@ impl Body<'_, '_> {
                     self.depth -= 1;
                 }
                 self.points = Points::Nowhere;
-            } else if self.source.chance(2) {
+            } else if !keeps && map != place::READ_ONLY && self.source.chance(2) {
                 // Spilled and taken back.
                 let spare = self.buffer(8);
                 self.op(0x7b, FRAME, 0, spare, 0);
@@ -105,8 +110,8 @@ impl Body<'_, '_> {
             (place::HASH, 16),
             (place::LRU, 64),
             (place::QUEUE, 8),
-            (place::READ_ONLY, 20),
         ]);
+        let map = if self.slips() { place::READ_ONLY } else { map };
         let (key, at) = (self.buffer(8), self.buffer(64));
         if !self.slips() {
             self.fill(key, 8);
