@@ -13,9 +13,6 @@ const CONDITIONS: &[u8] = &[0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0
 impl Body<'_, '_> {
     /// One block.
     pub(super) fn statement(&mut self) {
-        if self.locked {
-            return self.arithmetic();
-        }
         match self.source.below(40) {
             0..=5 => self.arithmetic(),
             6..=8 => self.branch(),

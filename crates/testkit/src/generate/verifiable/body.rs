@@ -53,8 +53,6 @@ pub(super) struct Body<'s, 'b> {
     pub(super) numbers_in: u64,
     /// Whether the frame knows its context.
     pub(super) has_context: bool,
-    /// Whether something is held that calls are not allowed with.
-    pub(super) locked: bool,
     /// Iterators that are being walked.
     pub(super) iterators: i16,
 }
@@ -87,7 +85,6 @@ impl<'s, 'b> Body<'s, 'b> {
             room: 0,
             numbers_in: 0,
             has_context: true,
-            locked: false,
             iterators: 0,
         }
     }
@@ -99,10 +96,16 @@ impl<'s, 'b> Body<'s, 'b> {
             self.starts.push(self.slots.len() as u32);
             self.write_function();
         }
-        for (slot, to) in std::mem::take(&mut self.calls) {
+        for &(slot, to) in &self.calls {
             let distance = self.starts[to] as i32 - slot as i32 - 1;
             self.slots[slot][4..].copy_from_slice(&distance.to_le_bytes());
         }
+    }
+
+    /// Where functions start that somebody calls.
+    pub(super) fn called(&self) -> Vec<u32> {
+        let is_called = |at: usize| at == 0 || self.calls.iter().any(|&(_, to)| to == at);
+        self.starts.iter().enumerate().filter(|(at, _)| is_called(*at)).map(|(_, &start)| start).collect()
     }
 
     fn write_function(&mut self) {
@@ -149,7 +152,7 @@ impl<'s, 'b> Body<'s, 'b> {
     /// Calls what must be called, once.
     fn call_unused(&mut self) {
         for to in 1..self.roles.len() {
-            if self.source.below(8) > 0 {
+            if self.source.below(16) > 0 {
                 self.call_function(to);
             }
         }

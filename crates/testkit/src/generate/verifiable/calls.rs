@@ -231,8 +231,11 @@ impl Body<'_, '_> {
     }
 
     pub(super) fn lock(&mut self) {
-        if self.locked || self.depth > 2 {
-            return;
+        use ProgramType::*;
+        let may_not =
+            matches!(self.program_type, SocketFilter | Kprobe | Tracepoint | RawTracepoint | PerfEvent);
+        if self.depth > 2 || (may_not && !self.slips()) {
+            return self.sized_memory();
         }
         let off = self.buffer(8);
         self.fill(off, 8);

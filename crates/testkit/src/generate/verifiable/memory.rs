@@ -74,8 +74,13 @@ impl Body<'_, '_> {
             self.land(inner);
         } else {
             let base = if keeps { POINTER } else { 0 };
-            self.access(base, value);
-            if keeps {
+            if map == place::READ_ONLY && !self.slips() {
+                let number = self.source.pick(&NUMBERS);
+                self.op(0x69, number, base, 4, 0);
+            } else {
+                self.access(base, value);
+            }
+            if keeps && map != place::READ_ONLY {
                 self.points = Points::Memory(value);
                 self.through_pointer();
                 if self.depth < 2 && self.source.chance(3) {
@@ -84,7 +89,7 @@ impl Body<'_, '_> {
                     self.depth -= 1;
                 }
                 self.points = Points::Nowhere;
-            } else if self.source.chance(2) {
+            } else if !keeps && map != place::READ_ONLY && self.source.chance(2) {
                 // Spilled and taken back.
                 let spare = self.buffer(8);
                 self.op(0x7b, FRAME, 0, spare, 0);
@@ -101,13 +106,9 @@ impl Body<'_, '_> {
 
     /// Changes a map.
     pub(super) fn change_map(&mut self) {
-        let (map, value) = self.source.pick(&[
-            (place::ARRAY, 48),
-            (place::HASH, 16),
-            (place::LRU, 64),
-            (place::QUEUE, 8),
-            (place::READ_ONLY, 20),
-        ]);
+        let (map, value) =
+            self.source.pick(&[(place::ARRAY, 48), (place::HASH, 16), (place::LRU, 64), (place::QUEUE, 8)]);
+        let map = if self.slips() { place::READ_ONLY } else { map };
         let (key, at) = (self.buffer(8), self.buffer(64));
         if !self.slips() {
             self.fill(key, 8);

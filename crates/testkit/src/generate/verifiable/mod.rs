@@ -65,6 +65,9 @@ mod place {
     pub(super) const READ_ONLY: usize = 12;
 }
 
+/// Which of [`maps`] holds programs.
+pub const PROGRAMS: usize = place::PROGRAMS;
+
 /// The maps that the programs name.
 pub fn maps() -> Vec<MapSpec> {
     let locked = MapSpec {
@@ -156,6 +159,7 @@ pub fn sketch(source: &mut Source<'_>) -> Sketch {
     let mut body = Body::new(source, program_type, clumsiness, functions, callbacks);
     body.write();
     let flags = if program_type == ProgramType::Syscall { SLEEPABLE } else { 0 };
-    let Body { slots, maps, kfuncs, starts, .. } = body;
-    Sketch { program_type, attach_type, flags, code: slots.concat(), maps, kfuncs, functions: starts }
+    let functions = body.called();
+    let Body { slots, maps, kfuncs, .. } = body;
+    Sketch { program_type, attach_type, flags, code: slots.concat(), maps, kfuncs, functions }
 }
