@@ -148,12 +148,12 @@ macro_rules! define_alu {
         /// Does an arithmetic operation; `false` if it is another.
         #[inline(always)]
         pub(crate) fn alu(op: Op, r: &mut File) -> bool {
-            let (d, s) = (op.dst(), op.src());
+            // No work before the `match`: only then is it one with the loop's, and one jump decides.
             match op.code { $(
-                alu_codes::$Op::R64 => r[d] = AluOp::$Op.eval64(r[d], r[s]),
-                alu_codes::$Op::I64 => r[d] = AluOp::$Op.eval64(r[d], op.imm()),
-                alu_codes::$Op::R32 => r[d] = AluOp::$Op.eval32(r[d] as u32, r[s] as u32).into(),
-                alu_codes::$Op::I32 => r[d] = AluOp::$Op.eval32(r[d] as u32, op.imm as u32).into(),
+                alu_codes::$Op::R64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], r[op.src()]),
+                alu_codes::$Op::I64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], op.imm()),
+                alu_codes::$Op::R32 => r[op.dst()] = AluOp::$Op.eval32(r[op.dst()] as u32, r[op.src()] as u32).into(),
+                alu_codes::$Op::I32 => r[op.dst()] = AluOp::$Op.eval32(r[op.dst()] as u32, op.imm as u32).into(),
             )* _ => return false }
             true
         }
@@ -184,12 +184,11 @@ macro_rules! define_cond {
         /// Decides a branch; `None` if the operation is none.
         #[inline(always)]
         pub(crate) fn branch(op: Op, r: &File) -> Option<bool> {
-            let (d, s) = (op.dst(), op.src());
             Some(match op.code { $(
-                cond_codes::$Cond::R64 => Cond::$Cond.eval64(r[d], r[s]),
-                cond_codes::$Cond::I64 => Cond::$Cond.eval64(r[d], op.imm()),
-                cond_codes::$Cond::R32 => Cond::$Cond.eval32(r[d] as u32, r[s] as u32),
-                cond_codes::$Cond::I32 => Cond::$Cond.eval32(r[d] as u32, op.imm as u32),
+                cond_codes::$Cond::R64 => Cond::$Cond.eval64(r[op.dst()], r[op.src()]),
+                cond_codes::$Cond::I64 => Cond::$Cond.eval64(r[op.dst()], op.imm()),
+                cond_codes::$Cond::R32 => Cond::$Cond.eval32(r[op.dst()] as u32, r[op.src()] as u32),
+                cond_codes::$Cond::I32 => Cond::$Cond.eval32(r[op.dst()] as u32, op.imm as u32),
             )* _ => return None })
         }
     };
