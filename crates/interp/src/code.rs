@@ -152,7 +152,7 @@ macro_rules! define_alu {
         /// Does an arithmetic operation; `false` if it is another.
         #[inline(always)]
         pub(crate) fn alu(op: Op, r: &mut File) -> bool {
-            // No work before the `match`: only then is it one with the loop's, and one jump decides.
+            // No work before the `match`, so that it follows on the loop's without any in between.
             match op.code { $(
                 alu_codes::$Op::R64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], r[op.src()]),
                 alu_codes::$Op::I64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], op.imm()),

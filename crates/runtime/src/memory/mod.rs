@@ -285,7 +285,7 @@ impl<'run> Memory<'run> {
     #[inline(always)]
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
         let at = (address & (REGION_SIZE - 1)) as usize;
-        // Comparisons, not a table: a program keeps to few regions, so they cost nothing once foreseen.
+        // The three regions share one path: what differs is where the region is.
         let region = address >> REGION_BITS;
         let bytes: Option<[u8; N]> = if region == REGION_OF_STACK {
             chunk(self.stack.0.get(..self.frames.bytes).unwrap_or_default(), at)
