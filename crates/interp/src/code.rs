@@ -9,6 +9,8 @@ use sandbpf_isa::{
 };
 use sandbpf_runtime::{address, arena};
 
+use crate::fused;
+
 /// One flat operation.
 ///
 /// What the fields mean depends on the code; `to` is a target, an offset, or the upper half of a
@@ -112,6 +114,8 @@ pub(crate) mod codes {
     pub(crate) const CALL_KFUNC: u8 = REST + 33;
     pub(crate) const CAST_KERNEL: u8 = REST + 34;
     pub(crate) const CAST_USER: u8 = REST + 35;
+    /// The first of the [sequences](crate::fused).
+    pub(crate) const FIRST_FUSED: u8 = REST + 36;
 }
 
 /// The position of `value` in a table.
@@ -130,12 +134,12 @@ macro_rules! row {
 macro_rules! define_alu {
     ($( $(#[doc = $doc:literal])* $Op:ident ($c:literal, $o:literal) $s:literal |$a:ident, $b:ident| $m:expr; )*) => {
         #[allow(non_snake_case)]
-        mod alu_codes { $( pub(super) mod $Op {
+        pub(crate) mod alu_codes { $( pub(crate) mod $Op {
             use super::super::*;
-            pub(in super::super) const R64: u8 = row!(AluOp::$Op);
-            pub(in super::super) const I64: u8 = ALU_ROWS + R64;
-            pub(in super::super) const R32: u8 = 2 * ALU_ROWS + R64;
-            pub(in super::super) const I32: u8 = 3 * ALU_ROWS + R64;
+            pub(crate) const R64: u8 = row!(AluOp::$Op);
+            pub(crate) const I64: u8 = ALU_ROWS + R64;
+            pub(crate) const R32: u8 = 2 * ALU_ROWS + R64;
+            pub(crate) const I32: u8 = 3 * ALU_ROWS + R64;
         } )* }
 
         fn alu_code(op: AluOp, width: Width, register: bool) -> u8 {
@@ -150,14 +154,25 @@ macro_rules! define_alu {
         /// Does an arithmetic operation; `false` if it is another.
         #[inline(always)]
         pub(crate) fn alu(op: Op, r: &mut File) -> bool {
-            let (d, s) = (op.dst(), op.src());
+            // No work before the `match`, so that it follows on the loop's without any in between.
             match op.code { $(
-                alu_codes::$Op::R64 => r[d] = AluOp::$Op.eval64(r[d], r[s]),
-                alu_codes::$Op::I64 => r[d] = AluOp::$Op.eval64(r[d], op.imm()),
-                alu_codes::$Op::R32 => r[d] = AluOp::$Op.eval32(r[d] as u32, r[s] as u32).into(),
-                alu_codes::$Op::I32 => r[d] = AluOp::$Op.eval32(r[d] as u32, op.imm as u32).into(),
+                alu_codes::$Op::R64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], r[op.src()]),
+                alu_codes::$Op::I64 => r[op.dst()] = AluOp::$Op.eval64(r[op.dst()], op.imm()),
+                alu_codes::$Op::R32 => r[op.dst()] = AluOp::$Op.eval32(r[op.dst()] as u32, r[op.src()] as u32).into(),
+                alu_codes::$Op::I32 => r[op.dst()] = AluOp::$Op.eval32(r[op.dst()] as u32, op.imm as u32).into(),
             )* _ => return false }
             true
+        }
+
+        /// What an arithmetic operation makes of its destination and its source register.
+        #[inline(always)]
+        pub(crate) fn alu_value(op: Op, [to, from]: [u64; 2]) -> u64 {
+            match op.code { $(
+                alu_codes::$Op::R64 => AluOp::$Op.eval64(to, from),
+                alu_codes::$Op::I64 => AluOp::$Op.eval64(to, op.imm()),
+                alu_codes::$Op::R32 => AluOp::$Op.eval32(to as u32, from as u32).into(),
+                alu_codes::$Op::I32 => AluOp::$Op.eval32(to as u32, op.imm as u32).into(),
+            )* _ => to }
         }
     };
 }
@@ -166,12 +181,12 @@ for_each_alu_op!(define_alu);
 macro_rules! define_cond {
     ($( $(#[doc = $doc:literal])* $Cond:ident ($c:literal) $s:literal |$a:ident, $b:ident| $m:expr; )*) => {
         #[allow(non_snake_case)]
-        mod cond_codes { $( pub(super) mod $Cond {
+        pub(crate) mod cond_codes { $( pub(crate) mod $Cond {
             use super::super::*;
-            pub(in super::super) const R64: u8 = CONDS + row!(Cond::$Cond);
-            pub(in super::super) const I64: u8 = COND_ROWS + R64;
-            pub(in super::super) const R32: u8 = 2 * COND_ROWS + R64;
-            pub(in super::super) const I32: u8 = 3 * COND_ROWS + R64;
+            pub(crate) const R64: u8 = CONDS + row!(Cond::$Cond);
+            pub(crate) const I64: u8 = COND_ROWS + R64;
+            pub(crate) const R32: u8 = 2 * COND_ROWS + R64;
+            pub(crate) const I32: u8 = 3 * COND_ROWS + R64;
         } )* }
 
         fn cond_code(cond: Cond, width: Width, register: bool) -> u8 {
@@ -186,12 +201,11 @@ macro_rules! define_cond {
         /// Decides a branch; `None` if the operation is none.
         #[inline(always)]
         pub(crate) fn branch(op: Op, r: &File) -> Option<bool> {
-            let (d, s) = (op.dst(), op.src());
             Some(match op.code { $(
-                cond_codes::$Cond::R64 => Cond::$Cond.eval64(r[d], r[s]),
-                cond_codes::$Cond::I64 => Cond::$Cond.eval64(r[d], op.imm()),
-                cond_codes::$Cond::R32 => Cond::$Cond.eval32(r[d] as u32, r[s] as u32),
-                cond_codes::$Cond::I32 => Cond::$Cond.eval32(r[d] as u32, op.imm as u32),
+                cond_codes::$Cond::R64 => Cond::$Cond.eval64(r[op.dst()], r[op.src()]),
+                cond_codes::$Cond::I64 => Cond::$Cond.eval64(r[op.dst()], op.imm()),
+                cond_codes::$Cond::R32 => Cond::$Cond.eval32(r[op.dst()] as u32, r[op.src()] as u32),
+                cond_codes::$Cond::I32 => Cond::$Cond.eval32(r[op.dst()] as u32, op.imm as u32),
             )* _ => return None })
         }
     };
@@ -223,7 +237,9 @@ for_each_unary_op!(define_unary);
 pub(crate) fn flatten(program: &Program) -> Box<[Op]> {
     let end = Op { code: codes::FELL_OFF, dst: 0, src: 0, imm: 0, to: 0 };
     let ops = program.insns().iter().map(|insn| flat(program, insn));
-    ops.chain([end]).collect()
+    let mut ops: Box<[Op]> = ops.chain([end]).collect();
+    fused::fuse(&mut ops);
+    ops
 }
 
 fn flat(program: &Program, insn: &Insn) -> Op {

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod fused;
 mod observe;
 mod run;
 mod step;

@@ -6,7 +6,8 @@ use sandbpf_isa::{FRAME_SIZE, MAY_GOTO_LIMIT, Pc, Program, Reg, Size};
 use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap};
 use sandbpf_runtime::{TAIL_CALL, arena};
 
-use crate::code::{self, File, Op, codes};
+use crate::code::{self, File, Op, alu_codes, codes, cond_codes};
+use crate::fused::{for_each_fused, sequences};
 
 /// A program as flat code, ready to run.
 ///
@@ -114,6 +115,29 @@ impl Code {
             }};
         }
 
+        // One operation of a sequence; `$op` is the one to do, `pc` where it stands.
+        macro_rules! step {
+            ($op:ident, $value:ident, alu $Op:ident $Form:ident) => {{
+                code::alu(Op { code: alu_codes::$Op::$Form, ..$op }, r);
+            }};
+            ($op:ident, $value:ident, chain $Op:ident $Form:ident) => {{
+                let to = [$value.unwrap_or(r[$op.dst()]), r[$op.src()]];
+                let value = code::alu_value(Op { code: alu_codes::$Op::$Form, ..$op }, to);
+                $value = Some(value);
+            }};
+            ($op:ident, $value:ident, branch $Cond:ident $Form:ident) => {{
+                if let Some(true) = code::branch(Op { code: cond_codes::$Cond::$Form, ..$op }, r) {
+                    jump!($op.to)
+                }
+            }};
+            ($op:ident, $value:ident, load $CODE:ident $N:literal) => {
+                load!($op, $N, |v| v)
+            };
+            ($op:ident, $value:ident, jump $CODE:ident) => {
+                jump!($op.to)
+            };
+        }
+
         loop {
             // Targets lie in the program and a sentinel stands behind it: the index is in range.
             let op = self.ops[pc as usize];
@@ -192,14 +216,38 @@ impl Code {
                 UNRESOLVED => return Err(Trap::Unresolved { pc: Pc(pc) }),
                 FELL_OFF => return Err(Trap::FellOff { pc: Pc(pc - 1) }),
                 _ => {
-                    if let Some(taken) = code::branch(op, r) {
-                        if taken {
-                            jump!(op.to)
-                        }
-                    } else if !code::alu(op, r) {
-                        let known = code::unary(op, r);
-                        debug_assert!(known, "`flatten` makes no other code");
+                    macro_rules! sequences {
+                        ($( $Name:ident { $kind:ident $what:ident $($how:tt)?
+                            $(, $kinds:ident $whats:ident $($hows:tt)?)* } )*) => {
+                            match op.code {
+                                $( sequences::$Name => {
+                                    #[allow(unused_mut, unused_variables)]
+                                    let mut value: Option<u64> = None;
+                                    step!(op, value, $kind $what $($how)?);
+                                    $(
+                                        pc += 1;
+                                        let op = self.ops[pc as usize];
+                                        step!(op, value, $kinds $whats $($hows)?);
+                                    )*
+                                    #[allow(unreachable_code)]
+                                    if let Some(value) = value {
+                                        r[op.dst()] = value;
+                                    }
+                                } )*
+                                _ => {
+                                    if let Some(taken) = code::branch(op, r) {
+                                        if taken {
+                                            jump!(op.to)
+                                        }
+                                    } else if !code::alu(op, r) {
+                                        let known = code::unary(op, r);
+                                        debug_assert!(known, "`flatten` makes no other code");
+                                    }
+                                }
+                            }
+                        };
                     }
+                    for_each_fused!(sequences);
                 }
             }
             pc += 1;

@@ -58,16 +58,15 @@ impl Region<'_> {
 
     #[inline(always)]
     fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        match self {
-            Region::Absent => None,
-            Region::Read(bytes) => chunk(bytes, at),
-            Region::Write(bytes) => chunk(bytes, at),
-            Region::Shared(bytes) => {
-                let value = bytes.load(at, N)?;
-                value.to_le_bytes().first_chunk().copied()
-            }
-            Region::Frame(frame) => chunk(frame.visible(), at),
-        }
+        // One path for all that is a slice: what differs is where the slice comes from.
+        let bytes: &[u8] = match self {
+            Region::Read(bytes) => bytes,
+            Region::Write(bytes) => bytes,
+            Region::Absent => &[],
+            Region::Frame(frame) => frame.visible(),
+            Region::Shared(bytes) => return shared_load(bytes, at),
+        };
+        chunk(bytes, at)
     }
 
     #[inline(always)]
@@ -78,17 +77,24 @@ impl Region<'_> {
                 *chunk_mut(bytes, at)? = value;
                 Some(())
             }
-            Region::Shared(bytes) => {
-                let mut wide = [0; 8];
-                wide[..N].copy_from_slice(&value);
-                bytes.store(at, N, u64::from_le_bytes(wide))
-            }
+            Region::Shared(bytes) => shared_store(bytes, at, value),
             Region::Frame(frame) => {
                 *chunk_mut(frame.visible_mut(), at)? = value;
                 Some(())
             }
         }
     }
+}
+
+/// Out of line: an access to bytes that threads share is long, and rare.
+#[inline(never)]
+fn shared_load<const N: usize>(bytes: &SharedBytes, at: usize) -> Option<[u8; N]> {
+    bytes.load(at, N)?.to_le_bytes().first_chunk().copied()
+}
+
+#[inline(never)]
+fn shared_store<const N: usize>(bytes: &SharedBytes, at: usize, value: [u8; N]) -> Option<()> {
+    bytes.store(at, N, widen(value))
 }
 
 #[inline(always)]
@@ -282,12 +288,21 @@ impl<'run> Memory<'run> {
     #[inline(always)]
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
         let at = (address & (REGION_SIZE - 1)) as usize;
-        let bytes: Option<[u8; N]> = match address >> REGION_BITS {
-            REGION_OF_STACK => chunk(&self.stack.0[..self.frames.bytes], at),
-            REGION_OF_CONTEXT => self.context.load(at),
-            REGION_OF_PACKET => self.packet.load(at),
-            REGION_OF_BUFFER => self.buffer.load(at),
-            _ => return self.read_far(address, N),
+        // The three regions share one path: what differs is where the region is.
+        let region = address >> REGION_BITS;
+        let bytes: Option<[u8; N]> = if region == REGION_OF_STACK {
+            chunk(self.stack.0.get(..self.frames.bytes).unwrap_or_default(), at)
+        } else {
+            let region = if region == REGION_OF_BUFFER {
+                &self.buffer
+            } else if region == REGION_OF_PACKET {
+                &self.packet
+            } else if region == REGION_OF_CONTEXT {
+                &self.context
+            } else {
+                return self.read_far(address, N);
+            };
+            region.load(at)
         };
         match bytes {
             Some(bytes) => Ok(widen(bytes)),
@@ -301,14 +316,21 @@ impl<'run> Memory<'run> {
         let at = (address & (REGION_SIZE - 1)) as usize;
         let word = value;
         let value = narrow(value);
-        let done = match address >> REGION_BITS {
-            REGION_OF_STACK => {
-                chunk_mut::<N>(&mut self.stack.0[..self.frames.bytes], at).map(|bytes| *bytes = value)
-            }
-            REGION_OF_CONTEXT => self.context.store(at, value),
-            REGION_OF_PACKET => self.packet.store(at, value),
-            REGION_OF_BUFFER => self.buffer.store(at, value),
-            _ => return self.write_far(address, N, word),
+        let region = address >> REGION_BITS;
+        let done = if region == REGION_OF_STACK {
+            let stack = self.stack.0.get_mut(..self.frames.bytes).unwrap_or_default();
+            chunk_mut::<N>(stack, at).map(|bytes| *bytes = value)
+        } else {
+            let region = if region == REGION_OF_BUFFER {
+                &mut self.buffer
+            } else if region == REGION_OF_PACKET {
+                &mut self.packet
+            } else if region == REGION_OF_CONTEXT {
+                &mut self.context
+            } else {
+                return self.write_far(address, N, word);
+            };
+            region.store(at, value)
         };
         done.ok_or(Fault { address, size: N as u32, write: true })
     }
