@@ -153,7 +153,7 @@ fn long_lists_of_states_at_one_instruction() {
     // Every way into the join has another constant, which the end asks for.
     let mut text = String::from("call 7\nr7 = r0\nr6 = 0\nr8 = 0\n");
     for at in 0..2000 {
-        let _ = write!(text, "if r7 == {at} goto M{at}\n");
+        let _ = writeln!(text, "if r7 == {at} goto M{at}");
     }
     text.push_str("goto J\n");
     for at in 0..2000 {
