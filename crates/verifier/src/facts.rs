@@ -9,7 +9,7 @@
 //! where that range mattered to what was accepted (`precise`). So the range of a number that the verifier saw at an
 //! instruction need not hold of all runs. Pointers are always compared, with their kind and the whole range of their
 //! offsets; facts are made of those. What is said of numbers ([`Facts::divisor_nonzero`], [`Facts::upper_zero`])
-//! comes from the program's text by an analysis of its own, [`numbers`](crate::numbers).
+//! comes from the program's text by an analysis of its own, `numbers`.
 
 use std::sync::Arc;
 
