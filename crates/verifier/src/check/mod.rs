@@ -27,6 +27,7 @@ pub(crate) mod references;
 pub(crate) mod special;
 pub(crate) mod speculation;
 pub(crate) mod stack;
+pub(crate) mod trust;
 
 use sandbpf_isa::{Insn, Reg as R};
 

@@ -4,6 +4,7 @@ use sandbpf_abi::{Direction, pointers};
 use sandbpf_isa::Reg as R;
 
 use super::memory::Access;
+use super::trust::is_trusted;
 use super::{Name, names};
 use crate::environment::{TypeRef, map_type as m};
 use crate::error::{Check, refuse};
@@ -257,12 +258,6 @@ impl Verifier<'_> {
         }
         self.check_offset(reg, number, sandbpf_abi::ArgSpec::Anything)
     }
-}
-
-/// Whether a pointer is trusted, and nothing else is to be said of it (`is_trusted_reg`).
-fn is_trusted(reg: &Reg) -> bool {
-    let trusted = Flags::ALLOC.and(Flags::TRUSTED).and(Flags::NON_OWN_REF);
-    reg.ref_id != 0 || (reg.flags.has(trusted) && reg.flags.without(trusted) == Flags::NONE)
 }
 
 /// The kernel's struct for maps of this type; what all have in common, `struct bpf_map`, is its first member
