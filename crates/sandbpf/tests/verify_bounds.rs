@@ -72,7 +72,11 @@ fn full_stacks(loops: &str) -> Program {
 fn branches_that_double_the_paths() {
     let mut text = String::from("r6 = 0\n");
     for at in 0..64 {
-        let _ = writeln!(text, "call 7\nif r0 > {at} goto B{at}\nr6 += {at}\n*(u64 *)(r10 - {}) = r6\nB{at}:", at * 8 + 8);
+        let _ = writeln!(
+            text,
+            "call 7\nif r0 > {at} goto B{at}\nr6 += {at}\n*(u64 *)(r10 - {}) = r6\nB{at}:",
+            at * 8 + 8
+        );
     }
     text.push_str("r1 = r10\nr6 &= 7\nr1 += r6\n*(u8 *)(r1 - 16) = 1\nr0 = 0\nexit\n");
     bounded("doubled paths", &parsed(&text));
@@ -82,7 +86,13 @@ fn branches_that_double_the_paths() {
 fn a_loop_that_fills_its_stack_differently_each_time() {
     let mut text = String::from("r6 = 0\nL:\ncall 7\nr8 = r0\n");
     for slot in 1..=64 {
-        let _ = writeln!(text, "*(u64 *)(r10 - {}) = r6\nif r8 & {} goto S{slot}\n*(u64 *)(r10 - {}) = r8\nS{slot}:", slot * 8, slot, slot * 8);
+        let _ = writeln!(
+            text,
+            "*(u64 *)(r10 - {}) = r6\nif r8 & {} goto S{slot}\n*(u64 *)(r10 - {}) = r8\nS{slot}:",
+            slot * 8,
+            slot,
+            slot * 8
+        );
     }
     text.push_str("r6 += 1\nif r6 < 100000 goto L\n");
     for slot in 1..=64 {
@@ -100,7 +110,11 @@ fn full_stacks_at_every_prune_point() {
     }
     loops.push_str("if r6 < 200000 goto L\n");
     for slot in 1..=64 {
-        let _ = writeln!(loops, "r1 = *(u64 *)(r10 - {})\nr2 = r10\nr1 &= 7\nr2 += r1\n*(u8 *)(r2 - 64) = 1", slot * 8);
+        let _ = writeln!(
+            loops,
+            "r1 = *(u64 *)(r10 - {})\nr2 = r10\nr1 &= 7\nr2 += r1\n*(u8 *)(r2 - 64) = 1",
+            slot * 8
+        );
     }
     loops.push_str("r0 = 0\nexit\n");
     bounded("full stacks", &full_stacks(&loops));

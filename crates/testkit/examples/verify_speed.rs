@@ -36,7 +36,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         println!("the kernel is not asked, recorded times stand for it: {reason}");
     }
     stay_on_first_cpu();
-    println!("{:>9} {:>9} {:>6} {:>9} {:>9} {:>7}  program", "kernel", "ours", "ratio", "processed", "recorded", "MiB");
+    println!(
+        "{:>9} {:>9} {:>6} {:>9} {:>9} {:>7}  program",
+        "kernel", "ours", "ratio", "processed", "recorded", "MiB"
+    );
     let mut all = Vec::new();
     speed_programs(&files, |program| match program {
         Ok(program) if filter.as_ref().is_some_and(|filter| !program.name.contains(filter)) => {}
@@ -52,7 +55,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Some(most) = memory {
         println!("most memory: {} MiB for {}", most.memory >> 10, most.name);
     }
-    slow.iter().for_each(|one| println!("slower than the kernel: {} ({:.2})", one.name, one.ours / one.kernel));
+    slow.iter()
+        .for_each(|one| println!("slower than the kernel: {} ({:.2})", one.name, one.ours / one.kernel));
     faults.iter().for_each(|one| println!("{}: {}", one.name, one.fault.as_deref().unwrap_or_default()));
     let good = mean <= 0.5 && slow.is_empty() && faults.is_empty();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use common::setting;
 use sandbpf::abi::{AttachType, ProgramType};
-use sandbpf::object::{Btf, elf::Kind};
 use sandbpf::maps::MapSpec;
+use sandbpf::object::{Btf, elf::Kind};
 use sandbpf::{FunctionInfo, Maps, Verifier};
 use sandbpf_testkit::generate::verifiable::{self, Sketch};
 use sandbpf_testkit::generate::{Source, random};
@@ -195,9 +195,13 @@ fn verdicts_are_the_same() {
             }
         }
         if let Some(what) = differs
-            && tally.false_accepts.len() as u64 + tally.false_rejects.len() as u64 + tally.other_errno
+            && tally.false_accepts.len() as u64
+                + tally.false_rejects.len() as u64
+                + tally.other_errno
                 + tally.own_mistakes.len() as u64
-                + tally.other_insn + tally.other_message + tally.other_work
+                + tally.other_insn
+                + tally.other_message
+                + tally.other_work
                 <= shown
         {
             println!(
@@ -216,5 +220,9 @@ fn verdicts_are_the_same() {
     println!("{count} programs: {tally:#?}");
     assert!(tally.false_accepts.is_empty(), "accepted here and not there: {:?}", tally.false_accepts);
     let known = setting("SANDBPF_KERNEL_KNOWN", 0);
-    assert!(tally.false_rejects.len() as u64 <= known, "accepted there and not here: {:?}", tally.false_rejects);
+    assert!(
+        tally.false_rejects.len() as u64 <= known,
+        "accepted there and not here: {:?}",
+        tally.false_rejects
+    );
 }

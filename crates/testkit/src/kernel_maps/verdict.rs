@@ -105,7 +105,8 @@ impl Load<'_> {
             .u32(108, self.target);
         let functions: Vec<u8>;
         if let Some((types, starts)) = self.types {
-            functions = starts.iter().flat_map(|(slot, id)| [*slot, *id]).flat_map(u32::to_ne_bytes).collect();
+            functions =
+                starts.iter().flat_map(|(slot, id)| [*slot, *id]).flat_map(u32::to_ne_bytes).collect();
             attribute = attribute
                 .u32(72, types.0.as_raw_fd() as u32)
                 .u32(76, 8)

@@ -12,8 +12,8 @@ use sandbpf::object::Btf;
 use super::library::Library;
 use super::record::{Malformed, Record, bytes};
 use super::{VectorsError, maps, verifier};
-use crate::kernel_maps::{KernelMap, possible_cpus};
 use crate::kernel_maps::verdict::Load;
+use crate::kernel_maps::{KernelMap, possible_cpus};
 
 /// A program of a set.
 #[derive(Debug)]

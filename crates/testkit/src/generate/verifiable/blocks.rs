@@ -107,7 +107,8 @@ impl Body<'_, '_> {
         match self.source.below(12) {
             0 => {
                 // Sign extension.
-                let from = if bits == 64 { self.source.pick(&[8, 16, 32]) } else { self.source.pick(&[8, 16]) };
+                let from =
+                    if bits == 64 { self.source.pick(&[8, 16, 32]) } else { self.source.pick(&[8, 16]) };
                 self.op(0xb8 | class, dst, src, from, 0);
             }
             1 => {
@@ -147,7 +148,12 @@ impl Body<'_, '_> {
         let cond = self.source.pick(CONDITIONS);
         let by_register = self.source.chance(3);
         let value = if by_register { 0 } else { self.source.edge() };
-        self.jump(cond | class | if by_register { 8 } else { 0 }, dst, if by_register { src } else { 0 }, value)
+        self.jump(
+            cond | class | if by_register { 8 } else { 0 },
+            dst,
+            if by_register { src } else { 0 },
+            value,
+        )
     }
 
     /// Blocks on one side of a branch or on both.
@@ -227,7 +233,11 @@ impl Body<'_, '_> {
     /// Puts something into the frame.
     fn spill(&mut self) {
         let size = self.source.pick(&[8i16, 8, 8, 4, 2, 1]);
-        let within = if size == 8 || self.source.chance(2) { 0 } else { size * self.source.below((8 / size) as usize) as i16 };
+        let within = if size == 8 || self.source.chance(2) {
+            0
+        } else {
+            size * self.source.below((8 / size) as usize) as i16
+        };
         let off = self.buffer(8) + within;
         let op = match size {
             8 => 0x7b,

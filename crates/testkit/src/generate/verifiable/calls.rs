@@ -140,7 +140,8 @@ impl Body<'_, '_> {
 
     pub(super) fn callback(&mut self) {
         let here = self.function + 1;
-        let callbacks: Vec<usize> = (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
+        let callbacks: Vec<usize> =
+            (here..self.roles.len()).filter(|&at| self.roles[at] != Role::Called).collect();
         if callbacks.is_empty() || self.depth > 2 {
             return self.sized_memory();
         }
@@ -231,7 +232,8 @@ impl Body<'_, '_> {
 
     pub(super) fn lock(&mut self) {
         use ProgramType::*;
-        let may_not = matches!(self.program_type, SocketFilter | Kprobe | Tracepoint | RawTracepoint | PerfEvent);
+        let may_not =
+            matches!(self.program_type, SocketFilter | Kprobe | Tracepoint | RawTracepoint | PerfEvent);
         if self.depth > 2 || (may_not && !self.slips()) {
             return self.sized_memory();
         }

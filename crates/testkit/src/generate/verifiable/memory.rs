@@ -8,7 +8,8 @@ use super::place;
 /// Fields of a context: where they are, how large, and whether they may be written.
 type Fields = &'static [(i16, i16, bool)];
 
-const SKB: Fields = &[(0, 4, false), (4, 4, false), (8, 4, true), (16, 4, false), (32, 4, true), (40, 4, false)];
+const SKB: Fields =
+    &[(0, 4, false), (4, 4, false), (8, 4, true), (16, 4, false), (32, 4, true), (40, 4, false)];
 const SKB_CB: Fields = &[(48, 4, true), (52, 4, true), (64, 4, true), (0, 4, false), (48, 8, true)];
 const XDP: Fields = &[(12, 4, false), (16, 4, false), (20, 4, false)];
 const REGS: Fields = &[(0, 8, false), (8, 8, false), (112, 8, false), (160, 8, false)];
@@ -105,12 +106,8 @@ impl Body<'_, '_> {
 
     /// Changes a map.
     pub(super) fn change_map(&mut self) {
-        let (map, value) = self.source.pick(&[
-            (place::ARRAY, 48),
-            (place::HASH, 16),
-            (place::LRU, 64),
-            (place::QUEUE, 8),
-        ]);
+        let (map, value) =
+            self.source.pick(&[(place::ARRAY, 48), (place::HASH, 16), (place::LRU, 64), (place::QUEUE, 8)]);
         let map = if self.slips() { place::READ_ONLY } else { map };
         let (key, at) = (self.buffer(8), self.buffer(64));
         if !self.slips() {
@@ -142,7 +139,9 @@ impl Body<'_, '_> {
         }
         let (data, end) = match self.program_type {
             ProgramType::Xdp => (0, 4),
-            ProgramType::SchedCls | ProgramType::CgroupSkb | ProgramType::LwtXmit | ProgramType::SkSkb => (76, 80),
+            ProgramType::SchedCls | ProgramType::CgroupSkb | ProgramType::LwtXmit | ProgramType::SkSkb => {
+                (76, 80)
+            }
             ProgramType::SocketFilter => return self.packet_load(),
             _ => return self.context_field(),
         };
@@ -165,11 +164,13 @@ impl Body<'_, '_> {
         let writes = !matches!(self.program_type, ProgramType::CgroupSkb | ProgramType::LwtXmit);
         let width = self.source.pick(&[1i16, 2, 4, 8]).min(size);
         let width = if width.count_ones() == 1 { width } else { 1 };
-        let off = self.source.below((size - width + 1) as usize) as i16 + if self.slips() { width } else { 0 };
+        let off =
+            self.source.below((size - width + 1) as usize) as i16 + if self.slips() { width } else { 0 };
         let sizes = width.trailing_zeros() as usize;
         let number = self.source.pick(&NUMBERS);
         // The same test in different words.
-        let (op, a, b) = self.source.pick(&[(0x2d, 1, 3), (0x2d, 1, 3), (0xad, 3, 1), (0x3d, 1, 3), (0xbd, 3, 1)]);
+        let (op, a, b) =
+            self.source.pick(&[(0x2d, 1, 3), (0x2d, 1, 3), (0xad, 3, 1), (0x3d, 1, 3), (0xbd, 3, 1)]);
         let jump = self.jump(op, a, b, 0);
         if writes && self.source.chance(3) {
             self.op([0x73, 0x6b, 0x63, 0x7b][sizes], 2, number, off, 0);

@@ -76,7 +76,8 @@ pub fn maps() -> Vec<MapSpec> {
         ..MapSpec::new(MapType::Array, 4, 24, 4)
     };
     let inner = MapSpec::new(MapType::Array, 4, 48, 4);
-    let outer = MapSpec { inner: Some(Box::new(inner.clone())), ..MapSpec::new(MapType::ArrayOfMaps, 4, 4, 2) };
+    let outer =
+        MapSpec { inner: Some(Box::new(inner.clone())), ..MapSpec::new(MapType::ArrayOfMaps, 4, 4, 2) };
     vec![
         inner,
         MapSpec::new(MapType::Hash, 8, 16, 8),
