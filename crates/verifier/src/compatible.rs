@@ -211,7 +211,6 @@ fn map_fits(map: &MapShape, env: &Environment<'_>) -> Check {
         m::QUEUE,
         m::STACK,
         m::ARENA,
-        m::PROG_ARRAY,
     ];
     if env.program.sleepable && !sleeping.contains(&map.map_type) {
         refuse!(Inval, "Sleepable programs can only use array, hash, ringbuf and local storage maps");

@@ -188,7 +188,7 @@ impl Body<'_, '_> {
             return self.arithmetic();
         }
         self.depth += 1;
-        let count = self.source.pick(&[2, 3, 5, 8, 17]);
+        let count = self.source.pick(&[2, 3, 5, 8]);
         self.points = Points::Nowhere;
         let off = self.buffer(8);
         match self.source.below(4) {

@@ -298,7 +298,7 @@ impl Body<'_, '_> {
         self.points = Points::Nowhere;
         self.frame(1, at);
         self.imm(2, 0);
-        let last = self.source.pick(&[1, 3, 10, 1000]);
+        let last = self.source.pick(&[1, 3, 10]);
         self.imm(3, last);
         self.kfunc("bpf_iter_num_new");
         let head = self.slots.len();
