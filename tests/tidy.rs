@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sandbpf-maps", &["sandbpf-abi"]),
     ("sandbpf-runtime", &["sandbpf-isa", "sandbpf-abi", "sandbpf-maps"]),
     ("sandbpf-interp", &["sandbpf-isa", "sandbpf-runtime"]),
-    ("sandbpf-jit", &["sandbpf-isa", "sandbpf-runtime", "sandbpf-verifier"]),
+    ("sandbpf-jit", &["sandbpf-isa", "sandbpf-abi", "sandbpf-runtime", "sandbpf-verifier"]),
     (
         "sandbpf",
         &[

@@ -9,10 +9,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sandbpf_abi::{Effect, helpers};
 use sandbpf_isa::{Insn, Pc, Program, Reg, Size};
 use sandbpf_runtime::{Machine, Trap, address};
 
-use crate::layout::{State, status};
+use crate::layout::{Disproved, State, status};
 
 /// The region of the stack in the view.
 pub(crate) const STACK_REGION: usize = (address::STACK >> address::REGION_BITS) as usize;
@@ -26,10 +27,12 @@ pub(crate) unsafe extern "sysv64" fn helper(state: *mut State, id: i32, pc: u32)
             machine.frame = state.depth as usize;
             state.registers[0] = machine.call_helper(id, [r1, r2, r3, r4, r5], Pc(pc))?;
             state.answer = machine.take_ended().into();
-            if machine.memory.take_moved() {
-                state.look(machine);
+            if state.answer != 0 {
+                // Another program ran in this one's place, which does nothing more.
+                return Ok(());
             }
-            Ok(())
+            let may_move = || helpers::numbered(id).any(|spec| spec.has(Effect::ChangesPacket));
+            state.look_again(machine, may_move).map_err(|Disproved| Trap::Disproved { pc: Pc(pc) })
         })
     }
 }
@@ -42,10 +45,8 @@ pub(crate) unsafe extern "sysv64" fn kfunc(state: *mut State, id: i32, pc: u32) 
             let [_, r1, r2, r3, r4, r5, ..] = state.registers;
             machine.frame = state.depth as usize;
             state.registers[0] = machine.call_kfunc(id, [r1, r2, r3, r4, r5], Pc(pc))?;
-            if machine.memory.take_moved() {
-                state.look(machine);
-            }
-            Ok(())
+            // Nobody but us writes their bodies.
+            state.look_again(machine, || true).map_err(|Disproved| Trap::Disproved { pc: Pc(pc) })
         })
     }
 }

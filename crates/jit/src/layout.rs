@@ -5,6 +5,7 @@
 
 use core::any::Any;
 
+use crate::proved::Needs;
 use sandbpf_isa::Pc;
 use sandbpf_runtime::address::{CONTEXT, PACKET, REGION_BITS, STACK};
 use sandbpf_runtime::memory::view::View;
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) fault_size: u32,
     /// … and whether it was a write.
     pub(crate) fault_write: u32,
+    /// What proved code needs to be so, if it is.
+    pub(crate) needs: Option<Needs>,
     /// The machine, for callbacks: a `Machine<'run>` that nobody else touches meanwhile.
     pub(crate) machine: *mut Machine<'static>,
     /// The program, for callbacks.
@@ -62,6 +65,10 @@ pub(crate) struct State {
     /// The panic that a callback caught.
     pub(crate) panic: Option<Box<dyn Any + Send>>,
 }
+
+/// What was proved is not so any more.
+#[derive(Debug)]
+pub(crate) struct Disproved;
 
 /// Why a run ended.
 pub(crate) mod status {
@@ -94,6 +101,25 @@ impl State {
         self.biases = [STACK, CONTEXT, PACKET].map(bias);
         let data = machine.memory.packet_bytes().get(machine.packet.data as usize..).unwrap_or_default();
         (self.packet, self.packet_len) = (data.as_ptr(), data.len() as u64);
+    }
+
+    /// Looks where memory is after a call, if it moved. What a proof says must still be so: the packet moved only if the
+    /// callee may move it, and the context says where it is.
+    pub(crate) fn look_again(
+        &mut self,
+        machine: &mut Machine<'_>,
+        may_move: impl FnOnce() -> bool,
+    ) -> Result<(), Disproved> {
+        let before = self.regions[(PACKET >> REGION_BITS) as usize];
+        if machine.memory.take_moved() {
+            self.look(machine);
+        }
+        let Some(needs) = self.needs else { return Ok(()) };
+        let now = self.regions[(PACKET >> REGION_BITS) as usize];
+        let moved = (before.start, before.readable) != (now.start, now.readable);
+        let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
+        let holds = (!moved || may_move()) && needs.met(None, &self.regions, field);
+        if holds { Ok(()) } else { Err(Disproved) }
     }
 
     /// The trap that `status` stands for; `pc_of` finds the instruction of an address of code.

@@ -6,7 +6,7 @@
 //! type, whose fields say where the packet is. Nobody is trusted with those: [`Needs::met`] looks at the context and the
 //! packet before the code runs, and where they are not as they should be, code with all checks runs instead. While the
 //! code runs, the context is written by the program, which was proved not to touch those fields, and by helpers, which keep
-//! them true. One thing else could: another program that a tail call runs in the place of a function, with a caller of ours
+//! them true; as embedders may bring helpers of their own, that is looked at after each call. One thing else could: another program that a tail call runs in the place of a function, with a caller of ours
 //! above it. A program that allows that gets nothing from facts about packet and context.
 
 use sandbpf_isa::{Callee, Insn, Pc, Program};

@@ -71,6 +71,13 @@ pub enum Trap {
         /// The instruction.
         pc: Pc,
     },
+    /// A helper did what was proved not to happen: it moved the packet although its declaration does not say so, or
+    /// left a context that does not say where the packet is. Linux's helpers do not; those of an embedder might.
+    #[error("at {pc}: the helper did to packet or context what its declaration excludes")]
+    Disproved {
+        /// The call.
+        pc: Pc,
+    },
     /// No memory could be had for code that the run needs.
     #[error("at {pc}: no memory could be had for machine code")]
     NoMemory {
@@ -134,6 +141,7 @@ impl Trap {
             | Trap::BadCallTarget { pc, .. }
             | Trap::Unresolved { pc }
             | Trap::NoMemory { pc }
+            | Trap::Disproved { pc }
             | Trap::NoKfunc { pc, .. }
             | Trap::UnknownType { pc, .. }
             | Trap::Deadlock { pc, .. }

@@ -26,6 +26,8 @@ pub struct Audit<'p> {
     /// By frame, the registers that were said not to matter any more.
     dead: Vec<RegSet>,
     steps: u64,
+    /// Steps beyond are not looked at.
+    most: u64,
     violations: Vec<String>,
 }
 
@@ -42,8 +44,14 @@ impl<'p> Audit<'p> {
             states: proof.states(),
             dead: vec![RegSet::EMPTY],
             steps: 0,
+            most: u64::MAX,
             violations: Vec::new(),
         })
+    }
+
+    /// Looks at no more steps than this.
+    pub fn up_to(self, most: u64) -> Self {
+        Audit { most, ..self }
     }
 
     /// How many steps were held against the proof.
@@ -165,6 +173,9 @@ fn address_frames() -> i64 {
 
 impl Observer for Audit<'_> {
     fn step(&mut self, pc: Pc, registers: &Registers) {
+        if self.steps == self.most {
+            return;
+        }
         self.steps += 1;
         let Some(insn) = self.program.get(pc) else { return };
         let insn = *insn;

@@ -27,6 +27,7 @@ mod functions;
 mod log;
 mod numbers;
 mod print;
+mod removed;
 mod stack_depth;
 pub mod state;
 pub mod states;
@@ -135,7 +136,7 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     compatible::sleeping(env).map_err(early)?;
     let mut verifier = Verifier::new(program, env, graph);
     verifier.log_graph();
-    let done = verifier.verify_all();
+    let done = verifier.verify_all().and_then(|()| removed::check(program, env, &verifier.known.reached));
     if let Err(rejection) = &done {
         verifier.log.write(&format!("{}\n", rejection.message));
     }

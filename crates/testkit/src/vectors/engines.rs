@@ -76,6 +76,9 @@ const BUDGET: u64 = 20_000_000;
 /// The same for programs that end, and jump back far and often, which costs as much as they jump over.
 pub(crate) const LONG: u64 = 2_000_000_000;
 
+/// How many steps of a run are held against a proof: loops have shown all they do by then.
+const AUDITED: u64 = 2_000_000;
+
 /// Engines by name, as reports call them.
 fn label(engine: Engine) -> &'static str {
     match engine {
@@ -242,7 +245,8 @@ impl Loaded {
     /// Runs the program. The kind is the one it was loaded as, so a trap is all that can happen.
     pub(crate) fn run(&self, input: AnyInput<'_>) -> Result<u64, Trap> {
         let result = match (&self.audit, Audit::of(&self.program)) {
-            (Some(audited), Some(mut audit)) => {
+            (Some(audited), Some(audit)) => {
+                let mut audit = audit.up_to(AUDITED);
                 let result = self.program.run_observed(input, &mut audit);
                 let mut audited = audited.lock().unwrap_or_else(PoisonError::into_inner);
                 audited.steps += audit.steps();
