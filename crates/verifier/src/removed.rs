@@ -1,7 +1,9 @@
-//! What Linux makes of functions that no path reaches: it removes them, and then does not find those that are still named.
+//! What Linux makes of functions that no path reaches: it removes them, and then may not find those that are still named.
 //!
-//! A pointer to such a function may be loaded without being used. Linux verifies that, removes the function, and stumbles over
-//! the pointer when it compiles (`jit_subprogs`): the program is not loaded, with a message that calls it a bug.
+//! A pointer to such a function may be loaded without being used. Linux verifies that and removes the function
+//! (`opt_remove_dead_code`), and the pointer goes on to name the place where the function began. Where another function now
+//! begins there, it is taken for the one that was meant, which does no harm to a pointer that nothing uses; where none does,
+//! compilation stumbles (`jit_subprogs`), and the program is not loaded, with a message that calls it a bug.
 
 use sandbpf_isa::{Imm64, Insn, Pc, Program};
 
@@ -17,29 +19,50 @@ pub(crate) fn check(
     if !env.rights().bpf {
         return Ok(());
     }
-    let stays = |at: usize| {
-        let function = &program.functions()[at];
-        (function.entry.index()..function.end.index()).any(|index| reached[index])
-    };
-    let functions = (0..program.functions().len()).filter(|&at| stays(at)).count();
+    let entries: Vec<Pc> = program.functions().iter().map(|function| function.entry).collect();
+    let stays = |at: usize| reached[entries[at].index()];
     // A single function is compiled without looking for others.
-    if functions < 2 {
+    if (0..entries.len()).filter(|&at| stays(at)).count() < 2 {
         return Ok(());
     }
-    let mut slot = 0;
+    let removed = removed(program, reached);
+    let start = |at: usize| moved(&removed, program.slot(entries[at]));
+    let starts: Vec<u32> = (0..entries.len()).filter(|&at| stays(at)).map(start).collect();
     for (index, insn) in program.insns().iter().enumerate().filter(|&(index, _)| reached[index]) {
-        if let Insn::LoadImm { value: Imm64::Function(entry), .. } = *insn {
-            let found = program.functions().binary_search_by_key(&entry, |function| function.entry);
-            if found.is_ok_and(|at| !stays(at)) {
-                return Err(Box::new(Rejection {
-                    errno: Errno::Fault,
-                    pc: None,
-                    message: format!("verifier bug: No program to jit at insn {slot} (subprog < 0)"),
-                    path: Vec::new(),
-                }));
-            }
+        if let Insn::LoadImm { value: Imm64::Function(entry), .. } = *insn
+            && starts.binary_search(&moved(&removed, program.slot(entry))).is_err()
+        {
+            let slot = moved(&removed, program.slot(Pc(index as u32)));
+            return Err(Box::new(Rejection {
+                errno: Errno::Fault,
+                pc: None,
+                message: format!("verifier bug: No program to jit at insn {slot} (subprog < 0)"),
+                path: Vec::new(),
+            }));
         }
-        slot += program.slot(Pc(index as u32 + 1)) - program.slot(Pc(index as u32));
     }
     Ok(())
+}
+
+/// The runs of slots that are removed, one after the other: where each starts once those before it are gone, and its length.
+fn removed(program: &Program, reached: &[bool]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    let mut kept = 0;
+    for (index, &reached) in reached.iter().enumerate() {
+        let slots = program.slot(Pc(index as u32 + 1)) - program.slot(Pc(index as u32));
+        if reached {
+            kept += slots;
+        } else {
+            match runs.last_mut().filter(|run| run.0 == kept) {
+                Some(run) => run.1 += slots,
+                None => runs.push((kept, slots)),
+            }
+        }
+    }
+    runs
+}
+
+/// Where a slot is after the removals. What is itself removed keeps its number until slots before it go.
+fn moved(removed: &[(u32, u32)], slot: u32) -> u32 {
+    removed.iter().fold(slot, |slot, &(start, slots)| if slot >= start + slots { slot - slots } else { slot })
 }

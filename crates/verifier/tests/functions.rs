@@ -74,3 +74,29 @@ fn stacks_are_private_where_programs_are_entered_again() {
     let rejection = refused(ProgramType::RawTracepointWritable, text, |_| {}).expect("a rejection");
     assert_eq!(rejection.errno, Errno::Acces);
 }
+
+fn refused_static(text: &str) -> Option<Rejection> {
+    let program = sandbpf_isa::parse(text).expect("a program");
+    let static_functions = program.functions().iter().map(|function| signature(function.entry.0, "f", false));
+    let signatures: Vec<Signature> = static_functions.collect();
+    let mut env = Environment::new(Program::new(ProgramType::Tracepoint));
+    env.signatures = &signatures;
+    verify(&program, &env).err().map(|rejection| *rejection)
+}
+
+#[test]
+fn a_dead_function_that_is_named_leaves_its_place_to_the_next() {
+    let main = "r6 = subprog[dead]\nr1 = 1\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall 181\nr0 = 0\nexit\n";
+    let names_what_is_dead = |functions: &str| refused_static(&format!("{main}{functions}"));
+    let next = names_what_is_dead("dead: r0 = 1\nexit\nf: r0 = 0\nexit");
+    assert!(next.is_none(), "{next:?}");
+    let rejection = names_what_is_dead("f: r0 = 0\nexit\ndead: r0 = 1\nexit").expect("a rejection");
+    assert_eq!(rejection.message, "verifier bug: No program to jit at insn 0 (subprog < 0)");
+    assert_eq!(rejection.errno, Errno::Fault);
+    // What was the second instruction of the dead one is nobody's first.
+    let two = "also: r0 = 1\nexit\ndead: r0 = 1\nexit\nf: r0 = 0\nr0 = 0\nr0 = 0\nexit";
+    assert!(names_what_is_dead(two).is_some());
+    // Nothing else is called: one function is left, which is compiled without looking for others.
+    let text = "r6 = subprog[dead]\nr0 = 0\nexit\ndead: r0 = 1\nexit";
+    assert!(refused_static(text).is_none());
+}

@@ -4,7 +4,7 @@ use sandbpf_isa::{Cond, Operand, Pc, Reg as R, Width};
 
 use super::Name;
 use crate::domain;
-use crate::error::{Check, refuse};
+use crate::error::{Check, Errno, refuse};
 use crate::explore::linked::{self, Linked};
 use crate::explore::{Go, Verifier};
 use crate::state::{AT_PKT_END, BEYOND_PKT_END, Flags, Kind, Reg, State, StateId, Touched};
@@ -21,7 +21,7 @@ impl Verifier<'_> {
         if let Some(before) = before {
             self.widen(before, &mut state);
         }
-        self.push_state(state, Pc(pc.0 + 1), pc)?;
+        self.push_state_or(Errno::NoMem, state, Pc(pc.0 + 1), pc)?;
         Ok(Go::To(to))
     }
 

@@ -7,7 +7,7 @@ use sandbpf_isa::{Pc, Reg as R};
 
 use super::arguments::Arguments;
 use crate::environment::{TypeRef, map_type as m};
-use crate::error::{Check, refuse};
+use crate::error::{Check, Errno, refuse};
 use crate::explore::{Verifier, entry_state};
 use crate::state::{Dynptr, Flags, Frame, Kind, Reg, State};
 
@@ -64,7 +64,7 @@ impl Verifier<'_> {
         state.callback_unroll += 1;
         state.current_mut().callback_depth += 1;
         state.frames.push(Rc::new(callee));
-        self.push_state(state, entry, self.pc)?;
+        self.push_state_or(Errno::NoMem, state, entry, self.pc)?;
         self.cur.current_mut().callback_depth = 0;
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::ctype::CType;
 use super::kfunc_args::KfuncArguments;
 use super::memory::Access;
 use crate::environment::{FieldKind, SpecialField};
-use crate::error::{Check, refuse};
+use crate::error::{Check, Errno, refuse};
 use crate::explore::Verifier;
 use crate::state::{Byte, Flags, Frame, IterState, Kind, Ref, RefKind, Reg, Slot};
 
@@ -236,7 +236,7 @@ impl Verifier<'_> {
         state.callback_unroll += 1;
         state.current_mut().callback_depth += 1;
         state.frames.push(Rc::new(callee));
-        self.push_state(state, entry, self.pc)?;
+        self.push_state_or(Errno::NoMem, state, entry, self.pc)?;
         self.cur.current_mut().callback_depth = 0;
         Ok(())
     }

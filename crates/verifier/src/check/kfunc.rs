@@ -6,7 +6,7 @@ use sandbpf_isa::{Callee, Pc, Reg as R};
 use super::ctype::CType;
 use super::kfunc_args::KfuncArguments;
 use crate::environment::{FieldKind, TypeRef};
-use crate::error::{Check, refuse};
+use crate::error::{Check, Errno, refuse};
 use crate::explore::{Go, Verifier};
 use crate::state::{Flags, IterState, Kind, RefKind, Reg, slot_of};
 
@@ -194,7 +194,7 @@ impl Verifier<'_> {
         let frame = state.current_mut();
         frame.regs[..6].fill(Reg::UNINIT);
         frame.regs[0] = failed;
-        self.push_state(state, Pc(self.pc.0 + 1), self.pc)?;
+        self.push_state_or(Errno::NoMem, state, Pc(self.pc.0 + 1), self.pc)?;
         Ok(())
     }
 
@@ -367,7 +367,7 @@ impl Verifier<'_> {
             }
             let regs = &mut active.current_mut().regs;
             regs[0].flags = regs[0].flags.without(Flags::MAYBE_NULL);
-            self.push_state(active, Pc(pc.0 + 1), pc)?;
+            self.push_state_or(Errno::NoMem, active, Pc(pc.0 + 1), pc)?;
         }
         self.slot_mut(frame, slot).reg.kind = Kind::Iter { of, state: IterState::Drained, depth, first };
         let zero = self.constant(0);

@@ -278,12 +278,24 @@ impl<'v> Verifier<'v> {
 
     /// Puts this state aside.
     pub(crate) fn push_state(&mut self, state: State, pc: Pc, prev: Pc) -> Check<&mut State> {
+        self.push_state_or(Errno::Fault, state, pc, prev)
+    }
+
+    /// Puts this state aside; Linux has not one error number for what is one too many.
+    pub(crate) fn push_state_or(
+        &mut self,
+        errno: Errno,
+        state: State,
+        pc: Pc,
+        prev: Pc,
+    ) -> Check<&mut State> {
         if let Some(parent) = state.parent {
             self.kept_mut(parent).state.branches += 1;
         }
         self.pending.push(Pending { state, pc, prev: Some(prev), log_mark: self.log.mark() });
         if self.pending.len() > self.env.limits.pending {
-            refuse!(Fault, "The sequence of {} jumps is too complex.", self.pending.len());
+            let message = format!("The sequence of {} jumps is too complex.", self.pending.len());
+            return Err(Box::new(Refusal { errno, message }));
         }
         let last = self.pending.len() - 1;
         Ok(&mut self.pending[last].state)

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use sandbpf_abi as abi;
 use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 
 use super::Verifier;
@@ -400,6 +401,10 @@ impl Verifier<'_> {
         wanted.remove(R::R0);
         if wanted.regs[wanted.frame] & ARGUMENTS != 0 {
             refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
+        }
+        // A tail call that was made returned from the function that made it.
+        if callee == Callee::Helper(abi::helper::TAIL_CALL) && subsequent != Some(Pc(pc.0 + 1)) {
+            wanted.enter()?;
         }
         Ok(())
     }

@@ -198,7 +198,12 @@ impl Body<'_, '_> {
         self.helper(if self.program_type == ProgramType::Xdp { 44 } else { 39 });
     }
 
+    /// Loads from the packet in the old way. Not in functions that are called: Linux 6.18 loses track of frames there
+    /// (such a load may end the function, which `backtrack_insn` does not know), and writes outside of its own memory.
     fn packet_load(&mut self) {
+        if self.function > 0 {
+            return self.through_pointer();
+        }
         self.mov(6, CONTEXT);
         let off = i32::from(self.source.u8());
         let size = self.source.pick(&[0x20, 0x28, 0x30]);
