@@ -28,6 +28,15 @@ struct Wanted {
 struct Lost;
 
 impl Wanted {
+    /// What a function that was called leaves in registers of arguments is nothing that its caller may use.
+    fn no_arguments(&self) -> Check {
+        let regs = self.regs[self.frame];
+        if regs & ARGUMENTS != 0 {
+            refuse!(Fault, "BUG regs {regs:x}");
+        }
+        Ok(())
+    }
+
     fn is_empty(&self) -> bool {
         (0..=self.frame).all(|frame| self.regs[frame] == 0 && self.slots[frame] == 0)
     }
@@ -321,8 +330,8 @@ impl Verifier<'_> {
                     .and_then(|after| self.program.insns().get(after.index().wrapping_sub(1)))
                     .is_some_and(|insn| matches!(insn, Insn::Call { callee: Callee::Local(_) }));
                 let result = from_call && wanted.has(R::R0);
-                if from_call && wanted.regs[wanted.frame] & ARGUMENTS != 0 {
-                    refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
+                if from_call {
+                    wanted.no_arguments()?;
                 }
                 wanted.remove(R::R0);
                 wanted.enter()?;
@@ -387,9 +396,7 @@ impl Verifier<'_> {
     fn trace_call(&self, wanted: &mut Wanted, pc: Pc, subsequent: Option<Pc>, callee: Callee) -> Check {
         if let Callee::Local(entry) = callee {
             if self.known.is_global(self.program, entry) {
-                if wanted.regs[wanted.frame] & ARGUMENTS != 0 {
-                    refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
-                }
+                wanted.no_arguments()?;
                 wanted.remove(R::R0);
                 return Ok(());
             }
@@ -399,9 +406,7 @@ impl Verifier<'_> {
             return self.trace_to_caller(wanted, false);
         }
         wanted.remove(R::R0);
-        if wanted.regs[wanted.frame] & ARGUMENTS != 0 {
-            refuse!(Fault, "BUG regs {:x}", wanted.regs[wanted.frame]);
-        }
+        wanted.no_arguments()?;
         // A tail call that was made returned from the function that made it.
         if callee == Callee::Helper(abi::helper::TAIL_CALL) && subsequent != Some(Pc(pc.0 + 1)) {
             wanted.enter()?;
