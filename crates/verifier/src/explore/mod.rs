@@ -10,6 +10,7 @@ pub(crate) mod precision;
 pub(crate) mod stack_life;
 mod start;
 mod visited;
+mod wanted;
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -10,88 +10,12 @@ use sandbpf_abi as abi;
 use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 
 use super::Verifier;
-use super::linked::Linked;
+use super::wanted::{ARGUMENTS, Wanted};
 use crate::error::{Check, refuse};
 use crate::state::{Kind, State, StateId, Step};
 
-const ARGUMENTS: u16 = 0b11_1110;
-
-/// What is being traced: a set of registers and slots for each frame.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wanted {
-    frame: usize,
-    regs: [u16; 9],
-    slots: [u64; 9],
-}
-
 /// Tracing cannot go on: everything is taken for precise.
 struct Lost;
-
-impl Wanted {
-    /// What a function that was called leaves in registers of arguments is nothing that its caller may use.
-    fn no_arguments(&self) -> Check {
-        let regs = self.regs[self.frame];
-        if regs & ARGUMENTS != 0 {
-            refuse!(Fault, "BUG regs {regs:x}");
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        (0..=self.frame).all(|frame| self.regs[frame] == 0 && self.slots[frame] == 0)
-    }
-
-    fn has(&self, reg: R) -> bool {
-        self.regs[self.frame] & (1 << reg.number()) != 0
-    }
-
-    fn add(&mut self, reg: R) {
-        self.regs[self.frame] |= 1 << reg.number();
-    }
-
-    fn remove(&mut self, reg: R) {
-        self.regs[self.frame] &= !(1 << reg.number());
-    }
-
-    fn enter(&mut self) -> Check {
-        if self.frame + 1 >= self.regs.len() {
-            refuse!(Fault, "BUG subprog enter from frame {}", self.frame);
-        }
-        self.frame += 1;
-        Ok(())
-    }
-
-    fn leave(&mut self) -> Check {
-        if self.frame == 0 {
-            refuse!(Fault, "BUG subprog exit from frame 0");
-        }
-        self.frame -= 1;
-        Ok(())
-    }
-
-    /// If one of the linked numbers is wanted all are (`bt_sync_linked_regs`).
-    fn sync(&mut self, step: Option<&Step>) {
-        let Some(step) = step.filter(|step| step.linked != 0) else { return };
-        let linked = Linked::unpack(step.linked);
-        let is_wanted = linked.iter().any(|place| {
-            let frame = usize::from(place.frame);
-            match place.is_reg {
-                true => self.regs[frame] & (1 << place.index) != 0,
-                false => self.slots[frame] & (1 << place.index) != 0,
-            }
-        });
-        if !is_wanted {
-            return;
-        }
-        for place in linked.iter() {
-            let frame = usize::from(place.frame);
-            match place.is_reg {
-                true => self.regs[frame] |= 1 << place.index,
-                false => self.slots[frame] |= 1 << place.index,
-            }
-        }
-    }
-}
 
 /// The part of a path between two states that were kept.
 struct Stretch<'s> {
