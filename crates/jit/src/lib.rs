@@ -38,6 +38,8 @@ mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
 #[cfg(all(target_arch = "x86_64", unix))]
+mod plan;
+#[cfg(all(target_arch = "x86_64", unix))]
 mod proved;
 // The assembler's macro, as below.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]

@@ -1,0 +1,508 @@
+//! The graph: what a program computes, as values in blocks.
+//!
+//! Every value is computed once and never changes (static single assignment). A block has parameters where ways with
+//! different values meet; the edges that lead to it carry arguments for them. Operations that touch memory or the
+//! budget, or may trap, happen in the order of their block; all others may stand anywhere below their operands.
+//!
+//! ```text
+//! b1(v7, v9):
+//!     v10 = load u32 [packet + v7]
+//!     v11 = add64 v9, v10
+//!     v12 = add64 v7, v4            ; v4 = const 4
+//!     if ne64 v12, v5 then b2(v12, v11) else b3()
+//! ```
+//!
+//! Integers have 64 bits. An operation of width 32 looks at the low halves of its operands and leaves zeros in the upper half of
+//! its result, as the instructions of RFC 9669 do. Guest addresses are numbers as anywhere in sandbpf; only
+//! [`Address`]es lie on the host: a region's [`Base`](Op::Base), values, and a displacement.
+
+use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
+
+/// A value, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Value(pub(crate) u32);
+
+/// A block, by its number. The first is where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Block(pub(crate) u32);
+
+impl Value {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Block {
+    /// Where a run begins.
+    pub(crate) const ENTRY: Block = Block(0);
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A region of guest memory whose bytes lie together on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Region {
+    /// The stack, all frames: guest addresses from [`address::STACK`](sandbpf_runtime::address::STACK) on.
+    Stack,
+    /// The context, from [`address::CONTEXT`](sandbpf_runtime::address::CONTEXT) on.
+    Context,
+    /// The packet, or the plain memory, that a run is about: from [`Graph::packet`] on.
+    Packet,
+}
+
+/// An address on the host: `base + (index << scale) + disp`, modulo 2⁶⁴.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    /// A [`Op::Base`], or a [`Op::Host`], or a sum with one of them in it.
+    pub(crate) base: Value,
+    /// What is added, shifted left by 0 to 3.
+    pub(crate) index: Option<(Value, u8)>,
+    /// What is added besides.
+    pub(crate) disp: i32,
+    /// The region that the bytes are of, if that is known: accesses to different regions never overlap.
+    pub(crate) region: Option<Region>,
+}
+
+/// Operations on two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BinOp {
+    Add,
+    Sub,
+    Mul,
+    /// The upper half of the product of two numbers without sign: 64 bits wide only.
+    MulHigh,
+    /// Division as RFC 9669 has it: by zero it is zero, or what is divided for remainders.
+    Div,
+    Sdiv,
+    Mod,
+    Smod,
+    And,
+    Or,
+    Xor,
+    /// Shifts and rotations count modulo the width.
+    Lsh,
+    Rsh,
+    Arsh,
+    /// Rotation to the left.
+    Rol,
+}
+
+/// Operations on one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum UnOp {
+    Neg64,
+    Neg32,
+    /// The low 16, 32, or all bits with their bytes reversed; zeros above.
+    Swap16,
+    Swap32,
+    Swap64,
+    /// The low 8, 16 or 32 bits; zeros above.
+    Zext8,
+    Zext16,
+    Zext32,
+    /// The low 8, 16 or 32 bits; copies of their sign above, in all 64 bits.
+    Sext8,
+    Sext16,
+    Sext32,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Test {
+    pub(crate) cond: Cond,
+    pub(crate) width: Width,
+    pub(crate) lhs: Value,
+    pub(crate) rhs: Value,
+}
+
+/// What a run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Entry {
+    /// How many bytes the packet has.
+    Length,
+}
+
+/// What a loop over bytes does that is done many bytes at once. All counts are in bytes and may be zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Bulk {
+    /// Copies `count` bytes from `from` to `to`; where they overlap, as a loop from the lowest to the highest element would,
+    /// with elements of this size.
+    Copy { to: Address, from: Address, element: Size },
+    /// `to[i] ^= from[i]`, likewise.
+    Xor { to: Address, from: Address, element: Size },
+    /// The sum of elements of this size, extended to 64 bits without sign, modulo 2⁶⁴: the only one with a value.
+    Sum { from: Address, element: Size },
+}
+
+/// How a value is computed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    /// It was removed; nobody uses it.
+    Gone,
+    /// A number. Constants stand in no block.
+    Const(u64),
+    /// A parameter of this block.
+    Param(Block),
+    /// What a run begins with. Stands in no block.
+    Entry(Entry),
+    /// The host's address of the first byte of a region. Stands in no block.
+    Base(Region),
+    /// `op(a, b)`
+    Bin { op: BinOp, width: Width, a: Value, b: Value },
+    /// `op(a)`
+    Un { op: UnOp, a: Value },
+    /// 1 if it is so, 0 if not.
+    Compare(Test),
+    /// `yes` if it is so, `no` if not.
+    Select { test: Test, yes: Value, no: Value },
+    /// What lies at an address that needs no check; with its bytes reversed (before it is extended) if `swap` says so.
+    Load { at: Address, size: Size, extend: Extend, swap: bool },
+    /// Puts the low bytes of a value, reversed if `swap` says so, to an address that needs no check. Has no value.
+    Store { at: Address, size: Size, value: Value, swap: bool },
+    /// The host's address of `size` bytes at the guest's address `at + off`, if all of them lie in the region and may be
+    /// accessed so; a trap otherwise.
+    Host { at: Value, off: i32, size: u32, region: Region, write: bool, site: Site },
+    /// Makes bytes of the stack zero: those from this guest address on, so many. Has no value.
+    Clear { from: u64, bytes: u32 },
+    /// What is left of the budget.
+    Budget,
+    /// Takes so much from the budget; a trap if that is not there, and the budget stays. Has no value.
+    Charge { cost: u32, site: Site },
+    /// Takes as much from the budget as was found to be there. Has no value.
+    Spend { amount: Value },
+    /// Calls helper `id`, which may change everything in memory. Its value is `r0`.
+    Call { id: i32, arguments: [Value; 5], site: Site },
+    /// Many bytes at once.
+    Bulk { what: Bulk, count: Value },
+}
+
+/// Where a run can trap, by its number in [`Graph::sites`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Site(pub(crate) u32);
+
+/// What a trap says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trapping {
+    /// The access at this instruction failed.
+    Access { pc: Pc, size: u32, write: bool },
+    /// The budget is used up at this instruction.
+    Budget { pc: Pc },
+    /// A call did not come back.
+    Call { pc: Pc },
+}
+
+/// A way from one block to another, with arguments for the parameters there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Edge {
+    pub(crate) to: Block,
+    pub(crate) arguments: Vec<Value>,
+}
+
+/// How a block ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum End {
+    /// It goes on there.
+    Jump(Edge),
+    /// It goes on here or there.
+    Branch { test: Test, yes: Edge, no: Edge },
+    /// The run ends with this `r0`.
+    Return(Value),
+    /// Nobody comes here.
+    Unreachable,
+}
+
+/// What happens without a branch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Code {
+    pub(crate) params: Vec<Value>,
+    /// The operations, in order.
+    pub(crate) body: Vec<Value>,
+    pub(crate) end: End,
+    /// Whether it seldom runs: it is laid out behind everything else.
+    pub(crate) cold: bool,
+}
+
+/// A program.
+#[derive(Clone, Debug)]
+pub(crate) struct Graph {
+    pub(crate) values: Vec<Op>,
+    pub(crate) blocks: Vec<Code>,
+    pub(crate) sites: Vec<Trapping>,
+    /// The guest address of the first byte of [`Region::Packet`].
+    pub(crate) packet: u64,
+    /// How many bytes of the stack region can be addressed, from its start on.
+    pub(crate) stack: u32,
+}
+
+impl Graph {
+    /// A graph of nothing but its first block, which nobody filled yet.
+    pub(crate) fn new(packet: u64, stack: u32) -> Graph {
+        let mut graph = Graph { values: Vec::new(), blocks: Vec::new(), sites: Vec::new(), packet, stack };
+        graph.block();
+        graph
+    }
+
+    /// Adds an empty block.
+    pub(crate) fn block(&mut self) -> Block {
+        self.blocks.push(Code { params: Vec::new(), body: Vec::new(), end: End::Unreachable, cold: false });
+        Block(self.blocks.len() as u32 - 1)
+    }
+
+    /// Adds a parameter to a block; whoever leads there has to give an argument.
+    pub(crate) fn param(&mut self, block: Block) -> Value {
+        let value = self.add(Op::Param(block));
+        self.blocks[block.index()].params.push(value);
+        value
+    }
+
+    /// Adds a value that stands in no block yet.
+    pub(crate) fn add(&mut self, op: Op) -> Value {
+        self.values.push(op);
+        Value(self.values.len() as u32 - 1)
+    }
+
+    /// Adds a value at the end of a block.
+    pub(crate) fn append(&mut self, block: Block, op: Op) -> Value {
+        let value = self.add(op);
+        self.blocks[block.index()].body.push(value);
+        value
+    }
+
+    pub(crate) fn op(&self, value: Value) -> &Op {
+        &self.values[value.index()]
+    }
+
+    pub(crate) fn code(&self, block: Block) -> &Code {
+        &self.blocks[block.index()]
+    }
+
+    /// The number that a value is, if it is a constant.
+    pub(crate) fn constant(&self, value: Value) -> Option<u64> {
+        match self.op(value) {
+            Op::Const(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// All blocks from which or to which nobody removed the way, in reverse postorder: a block stands before those that it
+    /// dominates, and, but for ways back, before those that it leads to.
+    pub(crate) fn order(&self) -> Vec<Block> {
+        let mut seen = vec![false; self.blocks.len()];
+        let mut order = Vec::with_capacity(self.blocks.len());
+        // A block, and how many of its edges were followed.
+        let mut path = vec![(Block::ENTRY, 0)];
+        seen[0] = true;
+        while let Some((block, followed)) = path.last_mut() {
+            // The edge that is not taken goes last, so that it comes first in the order.
+            let edge = self.code(*block).end.edges().rev().nth(*followed);
+            *followed += 1;
+            match edge.map(|edge| edge.to) {
+                Some(to) if !seen[to.index()] => {
+                    seen[to.index()] = true;
+                    path.push((to, 0));
+                }
+                Some(_) => {}
+                None => {
+                    order.push(*block);
+                    path.pop();
+                }
+            }
+        }
+        order.reverse();
+        order
+    }
+
+    /// For every block, the blocks that lead to it, one for each edge.
+    pub(crate) fn predecessors(&self) -> Vec<Vec<Block>> {
+        let mut predecessors = vec![Vec::new(); self.blocks.len()];
+        for block in self.order() {
+            for edge in self.code(block).end.edges() {
+                predecessors[edge.to.index()].push(block);
+            }
+        }
+        predecessors
+    }
+}
+
+impl End {
+    /// The ways on: `yes` before `no`.
+    pub(crate) fn edges(&self) -> impl DoubleEndedIterator<Item = &Edge> {
+        let edges = match self {
+            End::Jump(edge) => [Some(edge), None],
+            End::Branch { yes, no, .. } => [Some(yes), Some(no)],
+            End::Return(_) | End::Unreachable => [None, None],
+        };
+        edges.into_iter().flatten()
+    }
+
+    /// The same, to change them.
+    pub(crate) fn edges_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Edge> {
+        let edges = match self {
+            End::Jump(edge) => [Some(edge), None],
+            End::Branch { yes, no, .. } => [Some(yes), Some(no)],
+            End::Return(_) | End::Unreachable => [None, None],
+        };
+        edges.into_iter().flatten()
+    }
+
+    /// Calls `each` with every value that is used here, arguments of edges included.
+    pub(crate) fn uses_mut(&mut self, mut each: impl FnMut(&mut Value)) {
+        match self {
+            End::Branch { test, .. } => test.uses_mut(&mut each),
+            End::Return(value) => each(value),
+            End::Jump(_) | End::Unreachable => {}
+        }
+        self.edges_mut().flat_map(|edge| &mut edge.arguments).for_each(each);
+    }
+
+    /// The same, to look at them.
+    pub(crate) fn uses(&self, mut each: impl FnMut(Value)) {
+        match self {
+            End::Branch { test, .. } => [test.lhs, test.rhs].into_iter().for_each(&mut each),
+            End::Return(value) => each(*value),
+            End::Jump(_) | End::Unreachable => {}
+        }
+        self.edges().flat_map(|edge| &edge.arguments).for_each(|&value| each(value));
+    }
+}
+
+impl Test {
+    fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
+        each(&mut self.lhs);
+        each(&mut self.rhs);
+    }
+}
+
+impl Address {
+    fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
+        each(&mut self.base);
+        if let Some((index, _)) = &mut self.index {
+            each(index);
+        }
+    }
+}
+
+/// What an operation does besides computing its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing: it may stand anywhere, be computed twice or not at all.
+    None,
+    /// It looks at memory.
+    Read,
+    /// It writes to memory.
+    Write,
+    /// It may trap, or looks at or changes the budget; what was written before must have been, and what comes after it must not have
+    /// been written.
+    Order,
+    /// All of these.
+    All,
+}
+
+impl Op {
+    /// What it does besides computing a value.
+    pub(crate) fn effect(&self) -> Effect {
+        match self {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => Effect::None,
+            Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Select { .. } => Effect::None,
+            Op::Load { .. } | Op::Bulk { what: Bulk::Sum { .. }, .. } => Effect::Read,
+            Op::Store { .. } | Op::Clear { .. } | Op::Bulk { .. } => Effect::Write,
+            Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
+            Op::Call { .. } => Effect::All,
+        }
+    }
+
+    /// Whether it stands in no block: it is the same everywhere.
+    pub(crate) fn is_everywhere(&self) -> bool {
+        matches!(self, Op::Const(_) | Op::Entry(_) | Op::Base(_))
+    }
+
+    /// Whether it computes a value that others may use.
+    pub(crate) fn has_value(&self) -> bool {
+        match self {
+            Op::Gone | Op::Store { .. } | Op::Clear { .. } | Op::Charge { .. } | Op::Spend { .. } => false,
+            Op::Bulk { what, .. } => matches!(what, Bulk::Sum { .. }),
+            _ => true,
+        }
+    }
+
+    /// Calls `each` with every operand.
+    pub(crate) fn uses_mut(&mut self, mut each: impl FnMut(&mut Value)) {
+        match self {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
+            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
+            Op::Bin { a, b, .. } => {
+                each(a);
+                each(b);
+            }
+            Op::Un { a, .. } => each(a),
+            Op::Compare(test) => test.uses_mut(&mut each),
+            Op::Select { test, yes, no } => {
+                test.uses_mut(&mut each);
+                each(yes);
+                each(no);
+            }
+            Op::Load { at, .. } => at.uses_mut(&mut each),
+            Op::Store { at, value, .. } => {
+                at.uses_mut(&mut each);
+                each(value);
+            }
+            Op::Host { at, .. } => each(at),
+            Op::Spend { amount } => each(amount),
+            Op::Call { arguments, .. } => arguments.iter_mut().for_each(each),
+            Op::Bulk { what, count } => {
+                match what {
+                    Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
+                        to.uses_mut(&mut each);
+                        from.uses_mut(&mut each);
+                    }
+                    Bulk::Sum { from, .. } => from.uses_mut(&mut each),
+                }
+                each(count);
+            }
+        }
+    }
+
+    /// The same, to look at them.
+    pub(crate) fn uses(&self, mut each: impl FnMut(Value)) {
+        let address = |at: &Address, each: &mut dyn FnMut(Value)| {
+            each(at.base);
+            if let Some((index, _)) = at.index {
+                each(index);
+            }
+        };
+        match self {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
+            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
+            Op::Bin { a, b, .. } => {
+                each(*a);
+                each(*b);
+            }
+            Op::Un { a, .. } => each(*a),
+            Op::Compare(test) => {
+                each(test.lhs);
+                each(test.rhs);
+            }
+            Op::Select { test, yes, no } => [test.lhs, test.rhs, *yes, *no].into_iter().for_each(each),
+            Op::Load { at, .. } => address(at, &mut each),
+            Op::Store { at, value, .. } => {
+                address(at, &mut each);
+                each(*value);
+            }
+            Op::Host { at, .. } => each(*at),
+            Op::Spend { amount } => each(*amount),
+            Op::Call { arguments, .. } => arguments.iter().for_each(|&value| each(value)),
+            Op::Bulk { what, count } => {
+                match what {
+                    Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
+                        address(to, &mut each);
+                        address(from, &mut each);
+                    }
+                    Bulk::Sum { from, .. } => address(from, &mut each),
+                }
+                each(*count);
+            }
+        }
+    }
+}

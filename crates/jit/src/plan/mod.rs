@@ -1,0 +1,17 @@
+//! The plan: what machine code is to compute, before it is machine code.
+//!
+//! ```text
+//!   build        a program to a graph, its functions in the places of their calls
+//!   graph        values in blocks; `meaning` what operations compute, `show` as text, `check` its laws, `run` a judge
+//!   passes       small steps from graph to graph, each of which may be left out
+//!   emit         registers, instructions, bytes
+//! ```
+
+#[cfg(test)]
+pub(crate) mod check;
+pub(crate) mod dominators;
+pub(crate) mod graph;
+pub(crate) mod meaning;
+#[cfg(test)]
+pub(crate) mod run;
+pub(crate) mod show;

@@ -1,0 +1,205 @@
+//! Runs a graph, operation by operation: the judge of passes and of machine code. For tests.
+
+use sandbpf_isa::{Extend, Size};
+use sandbpf_runtime::address::{CONTEXT, STACK};
+
+use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Value};
+
+/// The memory of a run, and what is left of its budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct World {
+    pub(crate) stack: Vec<u8>,
+    pub(crate) context: Vec<u8>,
+    pub(crate) packet: Vec<u8>,
+    pub(crate) budget: u64,
+}
+
+/// How a run ended other than with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trapped {
+    pub(crate) site: Site,
+    /// The guest's address of an access, or 0.
+    pub(crate) address: u64,
+}
+
+/// Where regions lie on a host of our own.
+fn base(region: Region) -> u64 {
+    match region {
+        Region::Stack => 1 << 40,
+        Region::Context => 2 << 40,
+        Region::Packet => 3 << 40,
+    }
+}
+
+impl World {
+    fn bytes(&mut self, address: u64, size: usize) -> &mut [u8] {
+        let memory = match address >> 40 {
+            1 => &mut self.stack,
+            2 => &mut self.context,
+            3 => &mut self.packet,
+            _ => panic!("no region at {address:#x}"),
+        };
+        let start = (address & ((1 << 40) - 1)) as usize;
+        assert!(start + size <= memory.len(), "{size} bytes at {address:#x} without a check");
+        &mut memory[start..start + size]
+    }
+
+    fn load(&mut self, address: u64, size: Size, swap: bool) -> u64 {
+        let mut bytes = [0; 8];
+        let size = usize::from(size.bytes());
+        bytes[..size].copy_from_slice(self.bytes(address, size));
+        if swap {
+            bytes[..size].reverse();
+        }
+        u64::from_le_bytes(bytes)
+    }
+
+    fn store(&mut self, address: u64, size: Size, swap: bool, value: u64) {
+        let mut bytes = value.to_le_bytes();
+        let size = usize::from(size.bytes());
+        if swap {
+            bytes[..size].reverse();
+        }
+        self.bytes(address, size).copy_from_slice(&bytes[..size]);
+    }
+}
+
+struct Run<'r> {
+    graph: &'r Graph,
+    values: Vec<Option<u64>>,
+    world: &'r mut World,
+}
+
+/// Runs the graph; calls of helpers are answered by `call`.
+pub(crate) fn run(
+    graph: &Graph,
+    world: &mut World,
+    mut call: impl FnMut(i32, [u64; 5], &mut World) -> u64,
+) -> Result<u64, Trapped> {
+    let mut run = Run { graph, values: vec![None; graph.values.len()], world };
+    let mut block = Block::ENTRY;
+    for _ in 0..10_000_000 {
+        for &value in &graph.code(block).body {
+            let result = run.step(value, &mut call)?;
+            run.values[value.index()] = result;
+        }
+        match &graph.code(block).end {
+            End::Jump(edge) => block = run.follow(edge),
+            End::Branch { test, yes, no } => {
+                let edge = if test.eval(run.get(test.lhs), run.get(test.rhs)) { yes } else { no };
+                block = run.follow(edge);
+            }
+            End::Return(value) => return Ok(run.get(*value)),
+            End::Unreachable => panic!("{block} was reached"),
+        }
+    }
+    panic!("the graph does not end");
+}
+
+impl Run<'_> {
+    fn get(&self, value: Value) -> u64 {
+        match self.graph.op(value) {
+            Op::Const(number) => *number,
+            Op::Entry(Entry::Length) => self.world.packet.len() as u64,
+            Op::Base(region) => base(*region),
+            op => self.values[value.index()].unwrap_or_else(|| panic!("{value} ({op:?}) was not computed")),
+        }
+    }
+
+    fn follow(&mut self, edge: &Edge) -> Block {
+        let given: Vec<u64> = edge.arguments.iter().map(|&value| self.get(value)).collect();
+        for (&param, value) in self.graph.code(edge.to).params.iter().zip(given) {
+            self.values[param.index()] = Some(value);
+        }
+        edge.to
+    }
+
+    fn address(&self, at: &Address) -> u64 {
+        let index = at.index.map_or(0, |(index, scale)| self.get(index) << scale);
+        self.get(at.base).wrapping_add(index).wrapping_add(at.disp as u64)
+    }
+
+    fn step(
+        &mut self,
+        value: Value,
+        call: &mut impl FnMut(i32, [u64; 5], &mut World) -> u64,
+    ) -> Result<Option<u64>, Trapped> {
+        Ok(Some(match self.graph.op(value).clone() {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {
+                panic!("{value} stands in a block")
+            }
+            Op::Bin { op, width, a, b } => op.eval(width, self.get(a), self.get(b)),
+            Op::Un { op, a } => op.eval(self.get(a)),
+            Op::Compare(test) => test.eval(self.get(test.lhs), self.get(test.rhs)).into(),
+            Op::Select { test, yes, no } => {
+                let so = test.eval(self.get(test.lhs), self.get(test.rhs));
+                self.get(if so { yes } else { no })
+            }
+            Op::Load { at, size, extend, swap } => {
+                let loaded = self.world.load(self.address(&at), size, swap);
+                extend.apply(size, loaded)
+            }
+            Op::Store { at, size, value, swap } => {
+                let (at, value) = (self.address(&at), self.get(value));
+                self.world.store(at, size, swap, value);
+                return Ok(None);
+            }
+            Op::Host { at, off, size, region, write: _, site } => {
+                let address = self.get(at).wrapping_add(off as u64);
+                let (start, bytes) = match region {
+                    Region::Stack => (STACK, self.world.stack.len().min(self.graph.stack as usize)),
+                    Region::Context => (CONTEXT, self.world.context.len()),
+                    Region::Packet => (self.graph.packet, self.world.packet.len()),
+                };
+                let from = address.wrapping_sub(start);
+                if from.checked_add(size.into()).is_none_or(|end| end > bytes as u64) {
+                    return Err(Trapped { site, address });
+                }
+                base(region) + from
+            }
+            Op::Clear { from, bytes } => {
+                self.world.bytes(base(Region::Stack) + (from - STACK), bytes as usize).fill(0);
+                return Ok(None);
+            }
+            Op::Budget => self.world.budget,
+            Op::Charge { cost, site } => {
+                let left = self.world.budget.checked_sub(cost.into());
+                self.world.budget = left.ok_or(Trapped { site, address: 0 })?;
+                return Ok(None);
+            }
+            Op::Spend { amount } => {
+                let left = self.world.budget.checked_sub(self.get(amount));
+                self.world.budget = left.expect("it was found to be there");
+                return Ok(None);
+            }
+            Op::Call { id, arguments, .. } => call(id, arguments.map(|value| self.get(value)), self.world),
+            Op::Bulk { what, count } => return Ok(self.bulk(&what, self.get(count))),
+        }))
+    }
+
+    fn bulk(&mut self, what: &Bulk, count: u64) -> Option<u64> {
+        match what {
+            Bulk::Copy { to, from, element } | Bulk::Xor { to, from, element } => {
+                let (to, from) = (self.address(to), self.address(from));
+                for at in (0..count).step_by(element.bytes().into()) {
+                    let mut loaded = self.world.load(from + at, *element, false);
+                    if matches!(what, Bulk::Xor { .. }) {
+                        loaded ^= self.world.load(to + at, *element, false);
+                    }
+                    self.world.store(to + at, *element, false, loaded);
+                }
+                None
+            }
+            Bulk::Sum { from, element } => {
+                let from = self.address(from);
+                let elements = (0..count).step_by(element.bytes().into());
+                let sum = elements.fold(0, |sum: u64, at| {
+                    sum.wrapping_add(
+                        Extend::Zero.apply(*element, self.world.load(from + at, *element, false)),
+                    )
+                });
+                Some(sum)
+            }
+        }
+    }
+}
