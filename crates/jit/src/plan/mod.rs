@@ -12,6 +12,7 @@ pub(crate) mod check;
 pub(crate) mod dominators;
 pub(crate) mod graph;
 pub(crate) mod meaning;
+pub(crate) mod passes;
 #[cfg(test)]
 pub(crate) mod run;
 pub(crate) mod show;

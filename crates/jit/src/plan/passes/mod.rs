@@ -1,0 +1,54 @@
+//! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
+//! left out.
+
+use super::graph::Graph;
+
+macro_rules! passes {
+    ($( $(#[doc = $doc:literal])* $Pass:ident = $bit:literal, $run:expr; )*) => {
+        /// A pass, by its name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Pass { $( $(#[doc = $doc])* $Pass = $bit, )* }
+
+        impl Pass {
+            /// All of them.
+            pub const ALL: &'static [Pass] = &[$(Pass::$Pass),*];
+
+            fn run(self, graph: &mut Graph) {
+                let run: fn(&mut Graph) = match self { $(Pass::$Pass => $run,)* };
+                run(graph);
+            }
+        }
+    };
+}
+
+passes! {
+    /// Takes away what nobody uses, and blocks that nobody comes to.
+    Sweep = 0, |_graph| {};
+}
+
+/// A set of passes that are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without(u32);
+
+impl Without {
+    /// These as well.
+    pub const fn and(self, pass: Pass) -> Without {
+        Without(self.0 | 1 << pass as u32)
+    }
+
+    fn has(self, pass: Pass) -> bool {
+        self.0 >> pass as u32 & 1 != 0
+    }
+}
+
+/// In which order passes run; some more than once.
+const SCHEDULE: &[Pass] = &[Pass::Sweep];
+
+/// Runs all passes but those.
+pub(crate) fn run(graph: &mut Graph, without: Without) {
+    for &pass in SCHEDULE {
+        if !without.has(pass) {
+            pass.run(graph);
+        }
+    }
+}
