@@ -17,6 +17,7 @@
 //! [`Address`]es lie on the host: a region's [`Base`](Op::Base), values, and a displacement.
 
 use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
+use sandbpf_runtime::address;
 
 /// A value, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,9 +162,9 @@ pub(crate) enum Op {
     Load { at: Address, size: Size, extend: Extend, swap: bool },
     /// Puts the low bytes of a value, reversed if `swap` says so, to an address that needs no check. Has no value.
     Store { at: Address, size: Size, value: Value, swap: bool },
-    /// The host's address of `size` bytes at the guest's address `at + off`, if all of them lie in the region and may be
-    /// accessed so; a trap otherwise.
-    Host { at: Value, off: i32, size: u32, region: Region, write: bool, site: Site },
+    /// The host's address of `size` bytes at the guest's address `at + off`, if all of them lie in one of the regions; a trap
+    /// otherwise. `likely` is the region that is looked at first. Of the stack there are `stack` bytes.
+    Host { at: Value, off: i32, size: u32, likely: Region, stack: u32, site: Site },
     /// Makes bytes of the stack zero: those from this guest address on, so many. Has no value.
     Clear { from: u64, bytes: u32 },
     /// What is left of the budget.
@@ -232,16 +233,28 @@ pub(crate) struct Graph {
     pub(crate) sites: Vec<Trapping>,
     /// The guest address of the first byte of [`Region::Packet`].
     pub(crate) packet: u64,
-    /// How many bytes of the stack region can be addressed, from its start on.
+    /// How many bytes the stack region has, from its start on.
     pub(crate) stack: u32,
+    /// How many bytes the context has.
+    pub(crate) context: u32,
 }
 
 impl Graph {
     /// A graph of nothing but its first block, which nobody filled yet.
-    pub(crate) fn new(packet: u64, stack: u32) -> Graph {
-        let mut graph = Graph { values: Vec::new(), blocks: Vec::new(), sites: Vec::new(), packet, stack };
+    pub(crate) fn new(packet: u64, stack: u32, context: u32) -> Graph {
+        let (values, blocks, sites) = (Vec::new(), Vec::new(), Vec::new());
+        let mut graph = Graph { values, blocks, sites, packet, stack, context };
         graph.block();
         graph
+    }
+
+    /// The guest's address of the first byte of a region.
+    pub(crate) fn start(&self, region: Region) -> u64 {
+        match region {
+            Region::Stack => address::STACK,
+            Region::Context => address::CONTEXT,
+            Region::Packet => self.packet,
+        }
     }
 
     /// Adds an empty block.

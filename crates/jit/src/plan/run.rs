@@ -1,7 +1,7 @@
 //! Runs a graph, operation by operation: the judge of passes and of machine code. For tests.
 
 use sandbpf_isa::{Extend, Size};
-use sandbpf_runtime::address::{CONTEXT, STACK};
+use sandbpf_runtime::address::STACK;
 
 use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Value};
 
@@ -144,18 +144,19 @@ impl Run<'_> {
                 self.world.store(at, size, swap, value);
                 return Ok(None);
             }
-            Op::Host { at, off, size, region, write: _, site } => {
+            Op::Host { at, off, size, likely: _, stack, site } => {
                 let address = self.get(at).wrapping_add(off as u64);
-                let (start, bytes) = match region {
-                    Region::Stack => (STACK, self.world.stack.len().min(self.graph.stack as usize)),
-                    Region::Context => (CONTEXT, self.world.context.len()),
-                    Region::Packet => (self.graph.packet, self.world.packet.len()),
-                };
-                let from = address.wrapping_sub(start);
-                if from.checked_add(size.into()).is_none_or(|end| end > bytes as u64) {
-                    return Err(Trapped { site, address });
-                }
-                base(region) + from
+                let found = [Region::Stack, Region::Context, Region::Packet].into_iter().find_map(|region| {
+                    let bytes = match region {
+                        Region::Stack => self.world.stack.len().min(stack as usize),
+                        Region::Context => self.world.context.len(),
+                        Region::Packet => self.world.packet.len(),
+                    };
+                    let from = address.wrapping_sub(self.graph.start(region));
+                    let fits = from.checked_add(size.into()).is_some_and(|end| end <= bytes as u64);
+                    fits.then(|| base(region) + from)
+                });
+                found.ok_or(Trapped { site, address })?
             }
             Op::Clear { from, bytes } => {
                 self.world.bytes(base(Region::Stack) + (from - STACK), bytes as usize).fill(0);
