@@ -9,10 +9,13 @@
 
 #[cfg(test)]
 pub(crate) mod check;
+pub(crate) mod build;
 pub(crate) mod dominators;
+mod expand;
 pub(crate) mod graph;
 pub(crate) mod meaning;
 pub(crate) mod passes;
 #[cfg(test)]
 pub(crate) mod run;
 pub(crate) mod show;
+mod translate;

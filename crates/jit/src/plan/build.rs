@@ -1,0 +1,332 @@
+//! From a program to its graph.
+//!
+//! Registers become values: where several ways with different values of a register meet, and somebody reads it, the block there
+//! has a parameter. What is proved of an access makes an address of it; all others are checked where they are.
+
+use sandbpf_isa::{AluOp, Insn, Operand, Pc, Program, Reg, RegSet, StackUse};
+use sandbpf_runtime::address::{self, STACK};
+
+use super::expand::{self, Node, NodeId, Then, frame_pointer};
+use super::graph::{Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
+use super::translate::Translator;
+use crate::proved::Proved;
+
+/// What a program is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// `r1` is the address of memory, `r2` how much there is.
+    Memory,
+    /// `r1` is the address of a context of so many bytes, in which these fields say where the packet is.
+    Context { bytes: u32, data: u32, end: u32, meta: Option<u32> },
+}
+
+/// `r0` to `r9`: all that changes.
+pub(super) const REGISTERS: usize = 10;
+
+/// The registers that a function keeps for its caller, as a mask.
+const KEPT: u16 = 0b11_1100_0000;
+
+/// A register's value, for each.
+pub(super) type Registers = [Value; REGISTERS];
+
+/// The graph of a program; `None` if it does what graphs do not.
+pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) -> Option<Graph> {
+    if program.insns().iter().any(|insn| !Translator::knows(insn)) {
+        return None;
+    }
+    let nodes = expand::expand(program, |pc| proved.is_none_or(|proved| proved.reached(pc)))?;
+    let order = order(&nodes);
+    let mut number = vec![u32::MAX; nodes.len()];
+    for (place, node) in order.iter().enumerate() {
+        number[node.index()] = place as u32;
+    }
+    let live = live(program, &nodes, &order);
+    let sources = sources(&nodes, &order);
+    let written = written(program, &nodes, &order, &number, &sources);
+
+    let depth = nodes.iter().map(|node| node.depth).max().unwrap_or_default();
+    let (packet, context) = match input {
+        Input::Memory => (address::BUFFER, 0),
+        Input::Context { bytes, .. } => (address::PACKET, bytes),
+    };
+    let mut translator = Translator::new(Graph::new(packet, 512 * (depth + 1), context), input, proved);
+    let before = translator.initial();
+    translator.clear(program, 0);
+    let blocks: Vec<Block> = nodes.iter().map(|_| translator.graph.block()).collect();
+    translator.graph.blocks[Block::ENTRY.index()].end = jump(blocks[0]);
+
+    // Which registers are parameters of each node's block, and the registers at its end.
+    let mut params = vec![0u16; nodes.len()];
+    let mut after: Vec<Option<Registers>> = vec![None; nodes.len()];
+    // The blocks whose edges lead from a node.
+    let mut holders = vec![(Block::ENTRY, None)];
+    for &id in &order {
+        let (node, at) = (&nodes[id.index()], id.index());
+        let block = blocks[at];
+        let mut registers = before;
+        let ways = || {
+            let first = (id == NodeId(0)).then_some(before);
+            first.into_iter().chain(sources[at].iter().filter_map(|&from| arriving(&nodes, &after, from)))
+        };
+        let back = sources[at].iter().any(|from| number[from.index()] >= number[at]);
+        for reg in (0..REGISTERS).filter(|reg| live[at] >> reg & 1 != 0) {
+            let mut values = ways().map(|registers| registers[reg]);
+            let value = values.next().unwrap_or(before[reg]);
+            if values.any(|other| other != value) || back && written[at] >> reg & 1 != 0 {
+                params[at] |= 1 << reg;
+                registers[reg] = translator.graph.param(block);
+                translator.same_hint(registers[reg], value);
+            } else {
+                registers[reg] = value;
+            }
+        }
+        translator.start(block, registers, node.depth);
+        for index in node.first.0..node.end.0 {
+            translator.instruction(Pc(index), &program.insns()[index as usize]);
+        }
+        end(&mut translator, program, node, &blocks, &mut holders, id);
+        after[at] = Some(translator.registers);
+    }
+    // Now that the ends of all nodes are known, edges get their arguments.
+    let node_of = |block: Block| block.index().checked_sub(1).filter(|&node| node < nodes.len());
+    for (holder, from) in holders {
+        let registers = match from {
+            None => before,
+            Some(from) => arriving(&nodes, &after, from).unwrap_or(before),
+        };
+        for edge in translator.graph.blocks[holder.index()].end.edges_mut() {
+            let Some(to) = node_of(edge.to) else { continue };
+            let wanted = (0..REGISTERS).filter(|reg| params[to] >> reg & 1 != 0);
+            edge.arguments = wanted.map(|reg| registers[reg]).collect();
+        }
+    }
+    Some(translator.graph)
+}
+
+/// The registers that arrive from a node, if its end is known.
+fn arriving(nodes: &[Node], after: &[Option<Registers>], from: NodeId) -> Option<Registers> {
+    let mut registers = after[from.index()]?;
+    if let Then::Return { call, .. } = nodes[from.index()].then {
+        registers[6..].copy_from_slice(&after[call.index()]?[6..]);
+    }
+    Some(registers)
+}
+
+fn jump(to: Block) -> End {
+    End::Jump(edge(to))
+}
+
+fn edge(to: Block) -> Edge {
+    Edge { to, arguments: Vec::new() }
+}
+
+/// Ends a node's block.
+fn end(
+    translator: &mut Translator<'_>,
+    program: &Program,
+    node: &Node,
+    blocks: &[Block],
+    holders: &mut Vec<(Block, Option<NodeId>)>,
+    id: NodeId,
+) {
+    let block = blocks[id.index()];
+    holders.push((block, Some(id)));
+    let end = match node.then {
+        Then::Go { to, cost } => {
+            if let Some((cost, pc)) = cost {
+                translator.charge(block, cost, pc);
+            }
+            jump(blocks[to.index()])
+        }
+        Then::Fork { taken, cost, next } => {
+            let Insn::Branch { cond, width, lhs, rhs, .. } = program.insns()[node.end.index()] else {
+                unreachable!("nodes fork at branches");
+            };
+            let (lhs, rhs) = (translator.get(lhs), translator.operand(rhs));
+            let yes = match cost {
+                None => blocks[taken.index()],
+                Some((cost, pc)) => {
+                    let paying = translator.graph.block();
+                    translator.charge(paying, cost, pc);
+                    translator.graph.blocks[paying.index()].end = jump(blocks[taken.index()]);
+                    holders.push((paying, Some(id)));
+                    paying
+                }
+            };
+            End::Branch { test: Test { cond, width, lhs, rhs }, yes: edge(yes), no: edge(blocks[next.index()]) }
+        }
+        Then::Call { entry, cost, .. } => {
+            translator.charge(block, cost, node.end);
+            translator.clear(program, node.depth + 1);
+            jump(blocks[entry.index()])
+        }
+        Then::Return { to, .. } => jump(blocks[to.index()]),
+        Then::Exit => End::Return(translator.registers[0]),
+        Then::Never | Then::Unknown => End::Unreachable,
+    };
+    translator.graph.blocks[block.index()].end = end;
+}
+
+/// Nodes in reverse postorder.
+fn order(nodes: &[Node]) -> Vec<NodeId> {
+    let mut seen = vec![false; nodes.len()];
+    let mut order = Vec::with_capacity(nodes.len());
+    let mut path: Vec<(NodeId, usize)> = vec![(NodeId(0), 0)];
+    seen[0] = true;
+    while let Some((node, followed)) = path.last_mut() {
+        // The last goes first, so that the first comes first when all is reversed.
+        let (count, place) = (nodes[node.index()].successors().count(), *followed);
+        *followed += 1;
+        if place == count {
+            order.push(*node);
+            path.pop();
+            continue;
+        }
+        let to = nodes[node.index()].successors().nth(count - 1 - place);
+        if let Some(to) = to.filter(|to| !seen[to.index()]) {
+            seen[to.index()] = true;
+            path.push((to, 0));
+        }
+    }
+    order.reverse();
+    order
+}
+
+/// The nodes that lead to each.
+fn sources(nodes: &[Node], order: &[NodeId]) -> Vec<Vec<NodeId>> {
+    let mut sources = vec![Vec::new(); nodes.len()];
+    for &from in order {
+        for to in nodes[from.index()].successors() {
+            sources[to.index()].push(from);
+        }
+    }
+    sources
+}
+
+fn mask(set: RegSet) -> u16 {
+    (0..REGISTERS as u8).filter(|&number| Reg::new(number).is_some_and(|reg| set.contains(reg))).fold(0, |mask, number| mask | 1 << number)
+}
+
+/// What a node reads before it writes it, and what it writes.
+fn reads_and_writes(program: &Program, node: &Node) -> (u16, u16) {
+    let (mut reads, mut writes) = (0, 0);
+    for insn in &program.insns()[node.first.index()..node.end.index()] {
+        reads |= mask(insn.reads()) & !writes;
+        writes |= mask(insn.writes());
+    }
+    match node.then {
+        Then::Fork { .. } => reads |= mask(program.insns()[node.end.index()].reads()) & !writes,
+        Then::Exit => reads |= 1 & !writes,
+        _ => {}
+    }
+    (reads, writes)
+}
+
+/// The registers that somebody reads from the start of each node on.
+fn live(program: &Program, nodes: &[Node], order: &[NodeId]) -> Vec<u16> {
+    let text: Vec<(u16, u16)> = nodes.iter().map(|node| reads_and_writes(program, node)).collect();
+    let mut live = vec![0u16; nodes.len()];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for &id in order.iter().rev() {
+            let at = |node: NodeId| live[node.index()];
+            let after = match nodes[id.index()].then {
+                Then::Return { to, .. } => at(to) & !KEPT,
+                Then::Call { entry, back, .. } => at(entry) | at(back) & KEPT,
+                _ => nodes[id.index()].successors().fold(0, |mask, to| mask | at(to)),
+            };
+            let (reads, writes) = text[id.index()];
+            let now = reads | after & !writes;
+            if now != live[id.index()] {
+                live[id.index()] = now;
+                changed = true;
+            }
+        }
+    }
+    live
+}
+
+/// How many nodes a loop may have for us to look which registers it writes; of larger ones that is taken to be all.
+const LARGEST_LOOP: u32 = 2048;
+
+/// For nodes to which a way leads back, the registers that may be written before it does.
+fn written(
+    program: &Program,
+    nodes: &[Node],
+    order: &[NodeId],
+    number: &[u32],
+    sources: &[Vec<NodeId>],
+) -> Vec<u16> {
+    let mut written = vec![0; nodes.len()];
+    for (start, &head) in order.iter().enumerate() {
+        let last = sources[head.index()].iter().map(|from| number[from.index()]).max().unwrap_or_default();
+        let Some(length) = last.checked_sub(start as u32) else { continue };
+        written[head.index()] = match length {
+            0..LARGEST_LOOP => order[start..=last as usize].iter().fold(0, |mask, node| {
+                let node = &nodes[node.index()];
+                // Callers find their own registers again, but here it is enough that they might not.
+                mask | reads_and_writes(program, node).1
+            }),
+            _ => u16::MAX,
+        };
+    }
+    written
+}
+
+impl Translator<'_> {
+    /// The registers with which a run starts.
+    fn initial(&mut self) -> Registers {
+        let zero = self.number(0);
+        let mut registers = [zero; REGISTERS];
+        match self.input {
+            Input::Memory => {
+                registers[1] = self.number(address::BUFFER);
+                registers[2] = self.length();
+            }
+            Input::Context { .. } => registers[1] = self.number(address::CONTEXT),
+        }
+        registers
+    }
+
+    /// How long the packet is.
+    pub(super) fn length(&mut self) -> Value {
+        match self.length {
+            Some(value) => value,
+            None => {
+                let value = self.graph.add(Op::Entry(Entry::Length));
+                self.length = Some(value);
+                value
+            }
+        }
+    }
+
+    /// Makes a frame zero, where a function starts.
+    fn clear(&mut self, program: &Program, depth: u32) {
+        let bytes = match program.stack_use() {
+            StackUse::None => return,
+            StackUse::Top(bytes) => u32::from(bytes),
+            StackUse::Whole => 512,
+        };
+        let from = frame_pointer(depth) - u64::from(bytes);
+        debug_assert!(from >= STACK);
+        self.graph.append(self.block, Op::Clear { from, bytes });
+    }
+
+    fn charge(&mut self, block: Block, cost: u32, pc: Pc) {
+        let site = self.site(Trapping::Budget { pc });
+        self.graph.append(block, Op::Charge { cost, site });
+    }
+
+    pub(super) fn operand(&mut self, operand: Operand) -> Value {
+        match operand {
+            Operand::Reg(reg) => self.get(reg),
+            Operand::Imm(imm) => self.number(imm as u64),
+        }
+    }
+
+    /// Whether it is a copy, and not an operation.
+    pub(super) fn is_copy(op: AluOp) -> bool {
+        !op.reads_dst()
+    }
+}
