@@ -10,6 +10,7 @@
 #[cfg(test)]
 pub(crate) mod check;
 pub(crate) mod dominators;
+pub(crate) mod emit;
 pub(crate) mod graph;
 pub(crate) mod meaning;
 pub(crate) mod passes;
