@@ -25,7 +25,7 @@
 //!
 //! # Unsafe
 //!
-//! Three files have it: `exec` and `pure/code` map code and call it, `callbacks` is called by it. Emission is safe and pure: a
+//! Four files have it: `exec`, `direct` and `pure/code` map code and call it, `callbacks` is called by it. Emission is safe and pure: a
 //! program in, bytes out.
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -33,6 +33,8 @@
 mod callbacks;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod compile;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod direct;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]

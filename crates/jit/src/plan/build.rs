@@ -3,9 +3,10 @@
 //! Registers become values: where several ways with different values of a register meet, and somebody reads it, the block there
 //! has a parameter. What is proved of an access makes an address of it; all others are checked where they are.
 
-use sandbpf_isa::{AluOp, Insn, Operand, Pc, Program, Reg, RegSet, StackUse};
+use sandbpf_isa::{Insn, Operand, Pc, Program, Reg, RegSet, StackUse};
 use sandbpf_runtime::address::{self, STACK};
 
+use super::dominators::Dominators;
 use super::expand::{self, Node, NodeId, Then, frame_pointer};
 use super::graph::{Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
 use super::translate::Translator;
@@ -40,9 +41,52 @@ pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) ->
     for (place, node) in order.iter().enumerate() {
         number[node.index()] = place as u32;
     }
-    let live = live(program, &nodes, &order);
-    let sources = sources(&nodes, &order);
-    let written = written(program, &nodes, &order, &number, &sources);
+    let shape = Shape { live: live(program, &nodes, &order), sources: sources(&nodes, &order), number };
+    let written = written(program, &nodes, &order, &shape);
+    let graph = connect(program, input, proved, &nodes, &order, &shape, Some(&written));
+    if loops_have_heads(&graph) {
+        return Some(graph);
+    }
+    // What nobody writes in a loop may change in one that can be entered in several places.
+    Some(connect(program, input, proved, &nodes, &order, &shape, None))
+}
+
+/// What is known of nodes before there are values.
+struct Shape {
+    /// The registers that somebody reads from the start of each on.
+    live: Vec<u16>,
+    /// The nodes that lead to each.
+    sources: Vec<Vec<NodeId>>,
+    /// The place of each in the order.
+    number: Vec<u32>,
+}
+
+/// Whether every way back leads to a block that stands on all ways to where it comes from.
+fn loops_have_heads(graph: &Graph) -> bool {
+    let dominators = Dominators::of(graph);
+    let mut number = vec![0; graph.blocks.len()];
+    for (place, block) in dominators.order.iter().enumerate() {
+        number[block.index()] = place;
+    }
+    dominators.order.iter().all(|&from| {
+        let mut edges = graph.code(from).end.edges();
+        edges
+            .all(|edge| number[edge.to.index()] > number[from.index()] || dominators.dominates(edge.to, from))
+    })
+}
+
+/// Turns nodes into blocks. `written` says what changes in loops; without it every register that is read is a parameter where
+/// ways meet.
+fn connect(
+    program: &Program,
+    input: Input,
+    proved: Option<&Proved>,
+    nodes: &[Node],
+    order: &[NodeId],
+    shape: &Shape,
+    written: Option<&[u16]>,
+) -> Graph {
+    let Shape { live, sources, number } = shape;
 
     let depth = nodes.iter().map(|node| node.depth).max().unwrap_or_default();
     let (packet, context) = match input {
@@ -60,19 +104,21 @@ pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) ->
     let mut after: Vec<Option<Registers>> = vec![None; nodes.len()];
     // The blocks whose edges lead from a node.
     let mut holders = vec![(Block::ENTRY, None)];
-    for &id in &order {
+    for &id in order {
         let (node, at) = (&nodes[id.index()], id.index());
         let block = blocks[at];
         let mut registers = before;
         let ways = || {
             let first = (id == NodeId(0)).then_some(before);
-            first.into_iter().chain(sources[at].iter().filter_map(|&from| arriving(&nodes, &after, from)))
+            first.into_iter().chain(sources[at].iter().filter_map(|&from| arriving(nodes, &after, from)))
         };
         let back = sources[at].iter().any(|from| number[from.index()] >= number[at]);
         for reg in (0..REGISTERS).filter(|reg| live[at] >> reg & 1 != 0) {
             let mut values = ways().map(|registers| registers[reg]);
             let value = values.next().unwrap_or(before[reg]);
-            if values.any(|other| other != value) || back && written[at] >> reg & 1 != 0 {
+            let changes = written.is_none_or(|written| written[at] >> reg & 1 != 0);
+            let meets = sources[at].len() > 1 || id == NodeId(0);
+            if values.any(|other| other != value) || changes && (back || meets && written.is_none()) {
                 params[at] |= 1 << reg;
                 registers[reg] = translator.graph.param(block);
                 translator.same_hint(registers[reg], value);
@@ -92,7 +138,7 @@ pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) ->
     for (holder, from) in holders {
         let registers = match from {
             None => before,
-            Some(from) => arriving(&nodes, &after, from).unwrap_or(before),
+            Some(from) => arriving(nodes, &after, from).unwrap_or(before),
         };
         for edge in translator.graph.blocks[holder.index()].end.edges_mut() {
             let Some(to) = node_of(edge.to) else { continue };
@@ -100,7 +146,7 @@ pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) ->
             edge.arguments = wanted.map(|reg| registers[reg]).collect();
         }
     }
-    Some(translator.graph)
+    translator.graph
 }
 
 /// The registers that arrive from a node, if its end is known.
@@ -153,7 +199,11 @@ fn end(
                     paying
                 }
             };
-            End::Branch { test: Test { cond, width, lhs, rhs }, yes: edge(yes), no: edge(blocks[next.index()]) }
+            End::Branch {
+                test: Test { cond, width, lhs, rhs },
+                yes: edge(yes),
+                no: edge(blocks[next.index()]),
+            }
         }
         Then::Call { entry, cost, .. } => {
             translator.charge(block, cost, node.end);
@@ -204,7 +254,9 @@ fn sources(nodes: &[Node], order: &[NodeId]) -> Vec<Vec<NodeId>> {
 }
 
 fn mask(set: RegSet) -> u16 {
-    (0..REGISTERS as u8).filter(|&number| Reg::new(number).is_some_and(|reg| set.contains(reg))).fold(0, |mask, number| mask | 1 << number)
+    (0..REGISTERS as u8)
+        .filter(|&number| Reg::new(number).is_some_and(|reg| set.contains(reg)))
+        .fold(0, |mask, number| mask | 1 << number)
 }
 
 /// What a node reads before it writes it, and what it writes.
@@ -255,8 +307,7 @@ fn written(
     program: &Program,
     nodes: &[Node],
     order: &[NodeId],
-    number: &[u32],
-    sources: &[Vec<NodeId>],
+    Shape { number, sources, .. }: &Shape,
 ) -> Vec<u16> {
     let mut written = vec![0; nodes.len()];
     for (start, &head) in order.iter().enumerate() {
@@ -323,10 +374,5 @@ impl Translator<'_> {
             Operand::Reg(reg) => self.get(reg),
             Operand::Imm(imm) => self.number(imm as u64),
         }
-    }
-
-    /// Whether it is a copy, and not an operation.
-    pub(super) fn is_copy(op: AluOp) -> bool {
-        !op.reads_dst()
     }
 }

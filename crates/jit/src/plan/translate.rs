@@ -1,6 +1,6 @@
 //! One instruction after the other, from registers to values.
 
-use sandbpf_isa::{AluOp, Callee, Extend, Imm64, Insn, Operand, Pc, Reg, Size, UnaryOp, Width};
+use sandbpf_isa::{AluOp, Callee, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
 
 use super::build::{Input, REGISTERS, Registers};
@@ -207,7 +207,8 @@ impl<'p> Translator<'p> {
         if size != Size::W || extend != Extend::Zero {
             return None;
         }
-        let offset = match (self.proved.and_then(|proved| proved.context_word(pc)), self.graph.constant(base)) {
+        let offset = match (self.proved.and_then(|proved| proved.context_word(pc)), self.graph.constant(base))
+        {
             (Some(offset), _) => offset,
             (None, Some(base)) => u32::try_from(base.wrapping_add(off as u64).wrapping_sub(CONTEXT)).ok()?,
             (None, None) => return None,

@@ -1,0 +1,69 @@
+//! Code of a plan, in memory, and the call into it.
+//!
+//! # Contract
+//!
+//! The bytes come from [`emit`](crate::plan::emit::emit) and nowhere else. They are copied into memory that is then made
+//! executable and is never writable again. They follow the `sysv64` convention with the five arguments of [`Entry`]; they
+//! touch the packet within its length, the context within the length that they were emitted for, the stack, as
+//! much of it as they were emitted for, and the [`Env`]; and nothing else.
+
+use std::io;
+use std::mem::transmute;
+
+use dynasmrt::AssemblyOffset;
+use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
+
+use crate::plan::emit::env::{Answer, Env};
+
+/// A plan as machine code.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    memory: ExecutableBuffer,
+    len: usize,
+}
+
+type Entry = unsafe extern "sysv64" fn(
+    packet: *mut u8,
+    length: u64,
+    context: *mut u8,
+    budget: u64,
+    env: *mut Env,
+) -> Answer;
+
+impl Direct {
+    /// Puts code where it can run.
+    pub(crate) fn new(bytes: &[u8]) -> io::Result<Direct> {
+        let mut buffer = MutableBuffer::new(bytes.len())?;
+        buffer.set_len(bytes.len());
+        buffer.copy_from_slice(bytes);
+        let memory = buffer.make_exec()?;
+        Ok(Direct { memory, len: bytes.len() })
+    }
+
+    /// The code.
+    pub(crate) fn machine_code(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    /// Runs the code.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are a plan's. `packet` has `length` bytes that may be written, `context` as many as the plan was emitted
+    /// for. Code with calls, or that settles its budget, is given an environment, whose pointers hold until this
+    /// function returns; nobody else uses any of this memory meanwhile.
+    #[inline]
+    pub(crate) unsafe fn run(
+        &self,
+        packet: *mut u8,
+        length: u64,
+        context: *mut u8,
+        budget: u64,
+        env: *mut Env,
+    ) -> Answer {
+        // SAFETY: the buffer starts with the entry, which has this type (the contract above).
+        let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
+        // SAFETY: the caller gives what the code may touch.
+        unsafe { entry(packet, length, context, budget, env) }
+    }
+}
