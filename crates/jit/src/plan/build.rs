@@ -10,16 +10,8 @@ use super::dominators::Dominators;
 use super::expand::{self, Node, NodeId, Then, frame_pointer};
 use super::graph::{Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
 use super::translate::Translator;
+use crate::planned::Input;
 use crate::proved::Proved;
-
-/// What a program is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Input {
-    /// `r1` is the address of memory, `r2` how much there is.
-    Memory,
-    /// `r1` is the address of a context of so many bytes, in which these fields say where the packet is.
-    Context { bytes: u32, data: u32, end: u32, meta: Option<u32> },
-}
 
 /// `r0` to `r9`: all that changes.
 pub(super) const REGISTERS: usize = 10;

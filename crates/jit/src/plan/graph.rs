@@ -16,7 +16,7 @@
 //! its result, as the instructions of RFC 9669 do. Guest addresses are numbers as anywhere in sandbpf; only
 //! [`Address`]es lie on the host: a region's [`Base`](Op::Base), values, and a displacement.
 
-use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
+use sandbpf_isa::{AtomicOp, Callee, Cond, Extend, Pc, Size, Width};
 use sandbpf_runtime::address;
 
 /// A value, by its number.
@@ -51,6 +51,8 @@ pub(crate) enum Region {
     Context,
     /// The packet, or the plain memory, that a run is about: from [`Graph::packet`] on.
     Packet,
+    /// Values of a map, which other threads may read and write as well, by their number in [`Graph::far`].
+    Far(u16),
 }
 
 /// An address on the host: `base + (index << scale) + disp`, modulo 2⁶⁴.
@@ -148,7 +150,8 @@ pub(crate) enum Op {
     Param(Block),
     /// What a run begins with. Stands in no block.
     Entry(Entry),
-    /// The host's address of the first byte of a region. Stands in no block.
+    /// The host's address of the first byte of a region; of far memory, what is to be added to the guest's addresses. Stands in no
+    /// block.
     Base(Region),
     /// `op(a, b)`
     Bin { op: BinOp, width: Width, a: Value, b: Value },
@@ -173,8 +176,11 @@ pub(crate) enum Op {
     Charge { cost: u32, site: Site },
     /// Takes as much from the budget as was found to be there. Has no value.
     Spend { amount: Value },
-    /// Calls helper `id`, which may change everything in memory. Its value is `r0`.
-    Call { id: i32, arguments: [Value; 5], site: Site },
+    /// Calls what the site says, which may change everything in memory. Its value is `r0`.
+    Call { arguments: [Value; 5], site: Site },
+    /// An atomic operation on far memory, whose address fits its size; its value is what memory held. `expected` is what
+    /// it is compared with, if it is.
+    Atomic { op: AtomicOp, size: Size, at: Address, value: Value, expected: Value },
     /// Many bytes at once.
     Bulk { what: Bulk, count: Value },
 }
@@ -191,7 +197,7 @@ pub(crate) enum Trapping {
     /// The budget is used up at this instruction.
     Budget { pc: Pc },
     /// A call did not come back.
-    Call { pc: Pc },
+    Call { pc: Pc, callee: Callee, depth: u32 },
 }
 
 /// A way from one block to another, with arguments for the parameters there.
@@ -237,13 +243,18 @@ pub(crate) struct Graph {
     pub(crate) stack: u32,
     /// How many bytes the context has.
     pub(crate) context: u32,
+    /// Whether runs have a machine: then there are calls, the stack is the machine's, and there is memory elsewhere.
+    pub(crate) machine: bool,
+    /// For far memory, the host's addresses less the guest's.
+    pub(crate) far: Vec<u64>,
 }
 
 impl Graph {
     /// A graph of nothing but its first block, which nobody filled yet.
     pub(crate) fn new(packet: u64, stack: u32, context: u32) -> Graph {
         let (values, blocks, sites) = (Vec::new(), Vec::new(), Vec::new());
-        let mut graph = Graph { values, blocks, sites, packet, stack, context };
+        let (machine, far) = (false, Vec::new());
+        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far };
         graph.block();
         graph
     }
@@ -254,6 +265,7 @@ impl Graph {
             Region::Stack => address::STACK,
             Region::Context => address::CONTEXT,
             Region::Packet => self.packet,
+            Region::Far(_) => 0,
         }
     }
 
@@ -422,7 +434,7 @@ impl Op {
             Op::Load { .. } | Op::Bulk { what: Bulk::Sum { .. }, .. } => Effect::Read,
             Op::Store { .. } | Op::Clear { .. } | Op::Bulk { .. } => Effect::Write,
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
-            Op::Call { .. } => Effect::All,
+            Op::Call { .. } | Op::Atomic { .. } => Effect::All,
         }
     }
 
@@ -464,6 +476,11 @@ impl Op {
             Op::Host { at, .. } => each(at),
             Op::Spend { amount } => each(amount),
             Op::Call { arguments, .. } => arguments.iter_mut().for_each(each),
+            Op::Atomic { at, value, expected, .. } => {
+                at.uses_mut(&mut each);
+                each(value);
+                each(expected);
+            }
             Op::Bulk { what, count } => {
                 match what {
                     Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
@@ -506,6 +523,11 @@ impl Op {
             Op::Host { at, .. } => each(*at),
             Op::Spend { amount } => each(*amount),
             Op::Call { arguments, .. } => arguments.iter().for_each(|&value| each(value)),
+            Op::Atomic { at, value, expected, .. } => {
+                address(at, &mut each);
+                each(*value);
+                each(*expected);
+            }
             Op::Bulk { what, count } => {
                 match what {
                     Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {

@@ -28,6 +28,7 @@ fn base(region: Region) -> u64 {
         Region::Stack => 1 << 40,
         Region::Context => 2 << 40,
         Region::Packet => 3 << 40,
+        Region::Far(_) => panic!("far memory is none of ours"),
     }
 }
 
@@ -74,7 +75,7 @@ struct Run<'r> {
 pub(crate) fn run(
     graph: &Graph,
     world: &mut World,
-    mut call: impl FnMut(i32, [u64; 5], &mut World) -> u64,
+    mut call: impl FnMut(Site, [u64; 5], &mut World) -> u64,
 ) -> Result<u64, Trapped> {
     let mut run = Run { graph, values: vec![None; graph.values.len()], world };
     let mut block = Block::ENTRY;
@@ -122,7 +123,7 @@ impl Run<'_> {
     fn step(
         &mut self,
         value: Value,
-        call: &mut impl FnMut(i32, [u64; 5], &mut World) -> u64,
+        call: &mut impl FnMut(Site, [u64; 5], &mut World) -> u64,
     ) -> Result<Option<u64>, Trapped> {
         Ok(Some(match self.graph.op(value).clone() {
             Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {
@@ -150,7 +151,7 @@ impl Run<'_> {
                     let bytes = match region {
                         Region::Stack => self.world.stack.len().min(stack as usize),
                         Region::Context => self.world.context.len(),
-                        Region::Packet => self.world.packet.len(),
+                        Region::Packet | Region::Far(_) => self.world.packet.len(),
                     };
                     let from = address.wrapping_sub(self.graph.start(region));
                     let fits = from.checked_add(size.into()).is_some_and(|end| end <= bytes as u64);
@@ -173,7 +174,8 @@ impl Run<'_> {
                 self.world.budget = left.expect("it was found to be there");
                 return Ok(None);
             }
-            Op::Call { id, arguments, .. } => call(id, arguments.map(|value| self.get(value)), self.world),
+            Op::Call { arguments, site } => call(site, arguments.map(|value| self.get(value)), self.world),
+            Op::Atomic { .. } => panic!("far memory is none of ours"),
             Op::Bulk { what, count } => return Ok(self.bulk(&what, self.get(count))),
         }))
     }

@@ -145,9 +145,13 @@ impl Graph {
             Op::Budget => write!(f, "budget"),
             Op::Charge { cost, site } => write!(f, "charge {cost}, site {}", site.0),
             Op::Spend { amount } => write!(f, "spend {}", self.shown(*amount)),
-            Op::Call { id, arguments, site } => {
+            Op::Call { arguments, site } => {
                 let arguments: Vec<_> = arguments.iter().map(|&value| self.shown(value)).collect();
-                write!(f, "call {id}({}), site {}", arguments.join(", "), site.0)
+                write!(f, "call({}), site {}", arguments.join(", "), site.0)
+            }
+            Op::Atomic { op, size, at, value, expected } => {
+                let (bits, at) = (size.bytes() * 8, self.address(at));
+                write!(f, "{} {bits} {at}, {}, if {}", op.symbol(), self.shown(*value), self.shown(*expected))
             }
             Op::Bulk { what, count } => {
                 let count = self.shown(*count);

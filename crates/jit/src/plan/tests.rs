@@ -6,12 +6,13 @@ use sandbpf_isa::{AluOp, Callee, Insn, Operand, Program, Reg, Width};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, FrozenHost, Machine, Trap, address, helpers::HelperSet};
 
-use super::build::{Input, build};
+use super::build::build;
 use super::check::check;
 use super::graph::{Graph, Trapping};
 use super::passes::{self, Pass, Without};
 use super::run::{World, run};
 use super::translate::Translator;
+use crate::planned::Input;
 
 /// What a run leaves.
 #[derive(Debug, PartialEq)]
@@ -46,7 +47,7 @@ fn found(graph: &Graph, budget: u64) -> Outcome {
                 Trapping::Access { pc, size, write } => {
                     Trap::BadAccess { pc, address: trapped.address, size, write }
                 }
-                Trapping::Budget { pc } | Trapping::Call { pc } => Trap::OutOfInstructions { pc },
+                Trapping::Budget { pc } | Trapping::Call { pc, .. } => Trap::OutOfInstructions { pc },
             }
         });
     Outcome { result, memory: world.packet, budget: world.budget }

@@ -3,9 +3,10 @@
 use sandbpf_isa::{AluOp, Callee, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
 
-use super::build::{Input, REGISTERS, Registers};
+use super::build::{REGISTERS, Registers};
 use super::expand::frame_pointer;
 use super::graph::{Address, BinOp, Block, Graph, Op, Region, Site, Trapping, UnOp, Value};
+use crate::planned::Input;
 use crate::proved::{self, Proved};
 
 /// How many numbers are remembered to be values already.
@@ -203,7 +204,7 @@ impl<'p> Translator<'p> {
 
     /// What a load of a field of the context gives that says where the packet is: known without a look.
     fn field(&mut self, pc: Pc, base: Value, off: i16, size: Size, extend: Extend) -> Option<Value> {
-        let Input::Context { data, end, meta, .. } = self.input else { return None };
+        let Input::Context { at, data, end, meta, .. } = self.input else { return None };
         if size != Size::W || extend != Extend::Zero {
             return None;
         }
@@ -214,7 +215,7 @@ impl<'p> Translator<'p> {
             (None, None) => return None,
         };
         if offset == data || Some(offset) == meta {
-            return Some(self.number(PACKET));
+            return Some(self.number(PACKET + u64::from(at)));
         }
         if offset == end {
             let (length, start) = (self.length(), self.number(PACKET));
