@@ -22,7 +22,7 @@ pub(super) struct Translator<'p> {
     pub(super) registers: Registers,
     depth: u32,
     pub(super) length: Option<Value>,
-    bases: [Option<Value>; 3],
+    bases: Vec<(Region, Value)>,
     numbers: [Option<(u64, Value)>; NUMBERS],
     /// For values, the region that they probably point into.
     hints: Vec<Option<Region>>,
@@ -39,7 +39,7 @@ impl<'p> Translator<'p> {
             registers,
             depth: 0,
             length: None,
-            bases: [None; 3],
+            bases: Vec::new(),
             numbers: [None; NUMBERS],
             hints: Vec::new(),
         }
@@ -74,14 +74,12 @@ impl<'p> Translator<'p> {
     }
 
     fn base(&mut self, region: Region) -> Value {
-        match self.bases[region as usize] {
-            Some(value) => value,
-            None => {
-                let value = self.graph.add(Op::Base(region));
-                self.bases[region as usize] = Some(value);
-                value
-            }
+        if let Some(&(_, value)) = self.bases.iter().find(|(known, _)| *known == region) {
+            return value;
         }
+        let value = self.graph.add(Op::Base(region));
+        self.bases.push((region, value));
+        value
     }
 
     pub(super) fn site(&mut self, trapping: Trapping) -> Site {
