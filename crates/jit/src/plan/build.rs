@@ -3,28 +3,46 @@
 //! Registers become values: where several ways with different values of a register meet, and somebody reads it, the block there
 //! has a parameter. What is proved of an access makes an address of it; all others are checked where they are.
 
-use sandbpf_isa::{Insn, Operand, Pc, Program, Reg, RegSet, StackUse};
+use sandbpf_isa::{Callee, Cond, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg, RegSet, StackUse, Width};
+use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::address::{self, STACK};
 
 use super::dominators::Dominators;
 use super::expand::{self, Node, NodeId, Then, frame_pointer};
-use super::graph::{Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
+use super::graph::{BinOp, Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
 use super::translate::Translator;
 use crate::planned::Input;
 use crate::proved::Proved;
 
-/// `r0` to `r9`: all that changes.
-pub(super) const REGISTERS: usize = 10;
+/// `r0` to `r9`, and how many `may_goto`s are left: all that changes.
+pub(super) const REGISTERS: usize = 11;
 
-/// The registers that a function keeps for its caller, as a mask.
-const KEPT: u16 = 0b11_1100_0000;
+/// Where the count of `may_goto`s is among them; `r10` needs no place.
+const MAY_GOTO: usize = 10;
+
+/// What a function keeps for its caller, as a mask.
+const KEPT: u16 = 0b111_1100_0000;
 
 /// A register's value, for each.
 pub(super) type Registers = [Value; REGISTERS];
 
-/// The graph of a program; `None` if it does what graphs do not.
-pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) -> Option<Graph> {
-    if program.insns().iter().any(|insn| !Translator::knows(insn)) {
+/// The graph of a program; `None` if it does what graphs do not. With a `machine` it may call others, and look into its context
+/// for its packet.
+pub(crate) fn build(
+    program: &Program,
+    input: Input,
+    proved: Option<&Proved>,
+    machine: bool,
+) -> Option<Graph> {
+    let insns = program.insns();
+    if insns.iter().any(|insn| !Translator::knows(insn))
+        || !machine && insns.iter().any(Translator::calls_out)
+    {
+        return None;
+    }
+    // Who is replaced by another program in a function goes on in its caller.
+    let tail_call = Insn::Call { callee: Callee::Helper(TAIL_CALL) };
+    if program.functions().len() > 1 && insns.contains(&tail_call) {
         return None;
     }
     let nodes = expand::expand(program, |pc| proved.is_none_or(|proved| proved.reached(pc)))?;
@@ -35,12 +53,12 @@ pub(crate) fn build(program: &Program, input: Input, proved: Option<&Proved>) ->
     }
     let shape = Shape { live: live(program, &nodes, &order), sources: sources(&nodes, &order), number };
     let written = written(program, &nodes, &order, &shape);
-    let graph = connect(program, input, proved, &nodes, &order, &shape, Some(&written));
+    let graph = connect(program, (input, machine), proved, &nodes, &order, &shape, Some(&written));
     if loops_have_heads(&graph) {
         return Some(graph);
     }
     // What nobody writes in a loop may change in one that can be entered in several places.
-    Some(connect(program, input, proved, &nodes, &order, &shape, None))
+    Some(connect(program, (input, machine), proved, &nodes, &order, &shape, None))
 }
 
 /// What is known of nodes before there are values.
@@ -71,7 +89,7 @@ fn loops_have_heads(graph: &Graph) -> bool {
 /// ways meet.
 fn connect(
     program: &Program,
-    input: Input,
+    (input, machine): (Input, bool),
     proved: Option<&Proved>,
     nodes: &[Node],
     order: &[NodeId],
@@ -85,9 +103,13 @@ fn connect(
         Input::Memory => (address::BUFFER, 0),
         Input::Context { bytes, .. } => (address::PACKET, bytes),
     };
-    let mut translator = Translator::new(Graph::new(packet, 512 * (depth + 1), context), input, proved);
+    let mut graph = Graph::new(packet, 512 * (depth + 1), context);
+    graph.machine = machine;
+    let mut translator = Translator::new(graph, input, proved);
     let before = translator.initial();
-    translator.clear(program, 0);
+    if !machine {
+        translator.clear(program, 0);
+    }
     let blocks: Vec<Block> = nodes.iter().map(|_| translator.graph.block()).collect();
     translator.graph.blocks[Block::ENTRY.index()].end = jump(blocks[0]);
 
@@ -102,7 +124,9 @@ fn connect(
         let mut registers = before;
         let ways = || {
             let first = (id == NodeId(0)).then_some(before);
-            first.into_iter().chain(sources[at].iter().filter_map(|&from| arriving(nodes, &after, from)))
+            first
+                .into_iter()
+                .chain(sources[at].iter().filter_map(|&from| arriving(nodes, &after, from, before[MAY_GOTO])))
         };
         let back = sources[at].iter().any(|from| number[from.index()] >= number[at]);
         for reg in (0..REGISTERS).filter(|reg| live[at] >> reg & 1 != 0) {
@@ -130,7 +154,7 @@ fn connect(
     for (holder, from) in holders {
         let registers = match from {
             None => before,
-            Some(from) => arriving(nodes, &after, from).unwrap_or(before),
+            Some(from) => arriving(nodes, &after, from, before[MAY_GOTO]).unwrap_or(before),
         };
         for edge in translator.graph.blocks[holder.index()].end.edges_mut() {
             let Some(to) = node_of(edge.to) else { continue };
@@ -142,10 +166,12 @@ fn connect(
 }
 
 /// The registers that arrive from a node, if its end is known.
-fn arriving(nodes: &[Node], after: &[Option<Registers>], from: NodeId) -> Option<Registers> {
+fn arriving(nodes: &[Node], after: &[Option<Registers>], from: NodeId, limit: Value) -> Option<Registers> {
     let mut registers = after[from.index()]?;
-    if let Then::Return { call, .. } = nodes[from.index()].then {
-        registers[6..].copy_from_slice(&after[call.index()]?[6..]);
+    match nodes[from.index()].then {
+        Then::Return { call, .. } => registers[6..].copy_from_slice(&after[call.index()]?[6..]),
+        Then::Call { .. } => registers[MAY_GOTO] = limit,
+        _ => {}
     }
     Some(registers)
 }
@@ -177,10 +203,13 @@ fn end(
             jump(blocks[to.index()])
         }
         Then::Fork { taken, cost, next } => {
-            let Insn::Branch { cond, width, lhs, rhs, .. } = program.insns()[node.end.index()] else {
-                unreachable!("nodes fork at branches");
+            let test = match program.insns()[node.end.index()] {
+                Insn::Branch { cond, width, lhs, rhs, .. } => {
+                    let (lhs, rhs) = (translator.get(lhs), translator.operand(rhs));
+                    Test { cond, width, lhs, rhs }
+                }
+                _ => translator.may_goto(),
             };
-            let (lhs, rhs) = (translator.get(lhs), translator.operand(rhs));
             let yes = match cost {
                 None => blocks[taken.index()],
                 Some((cost, pc)) => {
@@ -191,11 +220,7 @@ fn end(
                     paying
                 }
             };
-            End::Branch {
-                test: Test { cond, width, lhs, rhs },
-                yes: edge(yes),
-                no: edge(blocks[next.index()]),
-            }
+            End::Branch { test, yes: edge(yes), no: edge(blocks[next.index()]) }
         }
         Then::Call { entry, cost, .. } => {
             translator.charge(block, cost, node.end);
@@ -246,7 +271,7 @@ fn sources(nodes: &[Node], order: &[NodeId]) -> Vec<Vec<NodeId>> {
 }
 
 fn mask(set: RegSet) -> u16 {
-    (0..REGISTERS as u8)
+    (0..MAY_GOTO as u8)
         .filter(|&number| Reg::new(number).is_some_and(|reg| set.contains(reg)))
         .fold(0, |mask, number| mask | 1 << number)
 }
@@ -259,7 +284,13 @@ fn reads_and_writes(program: &Program, node: &Node) -> (u16, u16) {
         writes |= mask(insn.writes());
     }
     match node.then {
-        Then::Fork { .. } => reads |= mask(program.insns()[node.end.index()].reads()) & !writes,
+        Then::Fork { .. } => match &program.insns()[node.end.index()] {
+            Insn::MayGoto { .. } => {
+                reads |= 1 << MAY_GOTO;
+                writes |= 1 << MAY_GOTO;
+            }
+            insn => reads |= mask(insn.reads()) & !writes,
+        },
         Then::Exit => reads |= 1 & !writes,
         _ => {}
     }
@@ -322,6 +353,7 @@ impl Translator<'_> {
     fn initial(&mut self) -> Registers {
         let zero = self.number(0);
         let mut registers = [zero; REGISTERS];
+        registers[MAY_GOTO] = self.number(MAY_GOTO_LIMIT);
         match self.input {
             Input::Memory => {
                 registers[1] = self.number(address::BUFFER);
@@ -330,6 +362,17 @@ impl Translator<'_> {
             Input::Context { .. } => registers[1] = self.number(address::CONTEXT),
         }
         registers
+    }
+
+    /// Whether the `may_goto`s of this frame are used up; if not, there is one less.
+    fn may_goto(&mut self) -> Test {
+        let (left, zero, less) = (self.registers[MAY_GOTO], self.number(0), self.number(u64::MAX));
+        // Who goes away does not look at the count where it was 0, but for another `may_goto` there.
+        let rest =
+            self.graph.append(self.block, Op::Bin { op: BinOp::Add, width: Width::W64, a: left, b: less });
+        let test = Test { cond: Cond::Eq, width: Width::W64, lhs: left, rhs: zero };
+        self.registers[MAY_GOTO] = self.graph.append(self.block, Op::Select { test, yes: zero, no: rest });
+        test
     }
 
     /// How long the packet is.

@@ -32,7 +32,7 @@ pub(super) struct Node {
 pub(super) enum Then {
     /// To one place; a jump back costs something, at this instruction.
     Go { to: NodeId, cost: Option<(u32, Pc)> },
-    /// The branch at `end` decides; taking it back costs something.
+    /// The instruction at `end` decides; taking it back costs something.
     Fork { taken: NodeId, cost: Option<(u32, Pc)>, next: NodeId },
     /// The function called at `end` follows, which costs this, and then what is behind the call, if it comes back.
     Call { entry: NodeId, cost: u32, back: NodeId },
@@ -163,7 +163,7 @@ impl<F: Fn(Pc) -> bool> Expansion<'_, F> {
             let next = Pc(pc.0 + 1);
             match *self.program.get(pc)? {
                 Insn::Jump { to, .. } => break Then::Go { to: self.node(home, to)?, cost: back(pc, to) },
-                Insn::Branch { to, .. } => {
+                Insn::Branch { to, .. } | Insn::MayGoto { to } => {
                     let (next, taken) = (self.node(home, next)?, self.node(home, to)?);
                     break Then::Fork { taken, cost: back(pc, to), next };
                 }

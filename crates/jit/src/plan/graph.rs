@@ -198,6 +198,9 @@ pub(crate) enum Trapping {
     Budget { pc: Pc },
     /// A call did not come back.
     Call { pc: Pc, callee: Callee, depth: u32 },
+    /// An atomic operation did not come back: the call's arguments are the address without this offset, the operand, and what
+    /// memory is compared with.
+    Atomic { pc: Pc, op: AtomicOp, size: Size, off: i16 },
 }
 
 /// A way from one block to another, with arguments for the parameters there.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sandbpf_interp::Step;
-use sandbpf_isa::{AluOp, Callee, Insn, Operand, Program, Reg, Width};
+use sandbpf_isa::{AluOp, Insn, Operand, Program, Reg, RegSet, Width};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, FrozenHost, Machine, Trap, address, helpers::HelperSet};
 
@@ -47,7 +47,9 @@ fn found(graph: &Graph, budget: u64) -> Outcome {
                 Trapping::Access { pc, size, write } => {
                     Trap::BadAccess { pc, address: trapped.address, size, write }
                 }
-                Trapping::Budget { pc } | Trapping::Call { pc, .. } => Trap::OutOfInstructions { pc },
+                Trapping::Budget { pc } | Trapping::Call { pc, .. } | Trapping::Atomic { pc, .. } => {
+                    Trap::OutOfInstructions { pc }
+                }
             }
         });
     Outcome { result, memory: world.packet, budget: world.budget }
@@ -55,7 +57,7 @@ fn found(graph: &Graph, budget: u64) -> Outcome {
 
 /// Builds a graph, and runs it after every pass.
 fn agree(program: &Program, budget: u64) {
-    let Some(mut graph) = build(program, Input::Memory, None) else { return };
+    let Some(mut graph) = build(program, Input::Memory, None, false) else { return };
     let wanted = expected(program, budget);
     let look = |graph: &Graph, when: &str| {
         check(graph).unwrap_or_else(|wrong| panic!("{when}: {wrong}\n{program}\n{graph}"));
@@ -102,7 +104,16 @@ fn tamed(program: &Program) -> Program {
                 let (base, off) = near(base, off);
                 Insn::Store { size, base, off, src }
             }
-            Insn::Call { callee: Callee::Local(_) } => *insn,
+            Insn::Atomic { op, size, base, off, reg }
+                if insn.writes().without(RegSet::of(Reg::R10)) == insn.writes() =>
+            {
+                let (base, off) = near(base, off);
+                Insn::Atomic { op, size, base, off, reg }
+            }
+            _ if Translator::calls_out(insn) => {
+                let (dst, src) = (all[place % 10], Operand::Imm(place as i32 - 30));
+                Insn::Alu { op: AluOp::Xor, width: Width::W32, dst, src }
+            }
             _ if Translator::knows(insn) => *insn,
             _ => {
                 let (dst, src) = (all[place % 10], Operand::Reg(all[(place + 3) % 10]));

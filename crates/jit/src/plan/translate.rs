@@ -1,11 +1,11 @@
 //! One instruction after the other, from registers to values.
 
-use sandbpf_isa::{AluOp, Callee, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
+use sandbpf_isa::{AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
 
 use super::build::{REGISTERS, Registers};
 use super::expand::frame_pointer;
-use super::graph::{Address, BinOp, Block, Graph, Op, Region, Site, Trapping, UnOp, Value};
+use super::graph::{Address, BinOp, Block, Graph, Op, Region, Site, Test, Trapping, UnOp, Value};
 use crate::planned::Input;
 use crate::proved::{self, Proved};
 
@@ -49,11 +49,25 @@ impl<'p> Translator<'p> {
     pub(super) fn knows(insn: &Insn) -> bool {
         match insn {
             Insn::LoadImm { value, .. } => matches!(value, Imm64::Number(_) | Imm64::Function(_)),
-            Insn::Call { callee } => matches!(callee, Callee::Local(_)),
-            Insn::Cast { .. } | Insn::Atomic { .. } | Insn::LoadPacket { .. } | Insn::MayGoto { .. } => false,
-            Insn::Alu { .. } | Insn::Unary { .. } | Insn::Load { .. } => !insn.writes().contains(Reg::R10),
-            Insn::Store { .. } | Insn::Jump { .. } | Insn::Branch { .. } | Insn::Exit => true,
+            Insn::Call { callee } => match callee {
+                Callee::Helper(_) | Callee::Local(_) | Callee::Kfunc { module: 0, .. } => true,
+                Callee::Kfunc { .. } | Callee::Register(_) => false,
+            },
+            Insn::Cast { .. } | Insn::LoadPacket { .. } => false,
+            Insn::Alu { .. } | Insn::Unary { .. } | Insn::Load { .. } | Insn::Atomic { .. } => {
+                !insn.writes().contains(Reg::R10)
+            }
+            Insn::Store { .. }
+            | Insn::Jump { .. }
+            | Insn::MayGoto { .. }
+            | Insn::Branch { .. }
+            | Insn::Exit => true,
         }
+    }
+
+    /// Whether an instruction calls somebody outside of the program.
+    pub(super) fn calls_out(insn: &Insn) -> bool {
+        matches!(insn, Insn::Call { callee: Callee::Helper(_) | Callee::Kfunc { .. } })
     }
 
     /// Goes on in another block.
@@ -88,17 +102,16 @@ impl<'p> Translator<'p> {
     }
 
     pub(super) fn get(&mut self, reg: Reg) -> Value {
-        match self.registers.get(reg.index()) {
-            Some(&value) => value,
-            None => self.number(frame_pointer(self.depth)),
+        match reg {
+            Reg::R10 => self.number(frame_pointer(self.depth)),
+            _ => self.registers[reg.index()],
         }
     }
 
     fn set(&mut self, reg: Reg, value: Value) {
-        // Nothing writes to r10: `knows`.
-        if let Some(register) = self.registers.get_mut(reg.index()) {
-            *register = value;
-        }
+        // Nothing writes to r10 (`knows`), whose place another counter has.
+        debug_assert!(reg != Reg::R10);
+        self.registers[reg.index()] = value;
     }
 
     fn append(&mut self, op: Op) -> Value {
@@ -159,12 +172,70 @@ impl<'p> Translator<'p> {
                 let at = self.place(pc, base, off, size, true);
                 self.append(Op::Store { at, size, value, swap: false });
             }
-            Insn::Jump { .. } | Insn::Branch { .. } | Insn::Exit | Insn::Call { .. } => {
+            Insn::Atomic { op, size, base, off, reg } => self.atomic(pc, op, size, base, off, reg),
+            Insn::Call { callee } => {
+                let arguments = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5].map(|reg| self.get(reg));
+                let site = self.site(Trapping::Call { pc, callee, depth: self.depth });
+                let value = self.append(Op::Call { arguments, site });
+                self.set(Reg::R0, value);
+            }
+            Insn::Jump { .. } | Insn::MayGoto { .. } | Insn::Branch { .. } | Insn::Exit => {
                 unreachable!("these end nodes")
             }
-            Insn::Cast { .. } | Insn::Atomic { .. } | Insn::LoadPacket { .. } | Insn::MayGoto { .. } => {
-                unreachable!("`knows` takes none of these")
+            Insn::Cast { .. } | Insn::LoadPacket { .. } => unreachable!("`knows` takes none of these"),
+        }
+    }
+
+    /// On memory that is the run's own, an operation is a load and a store; who shares the rest sees one step.
+    fn atomic(&mut self, pc: Pc, op: AtomicOp, size: Size, base: Reg, off: i16, reg: Reg) {
+        let at = self.get(base);
+        let (value, expected) = (self.get(reg), self.get(Reg::R0));
+        let write = op != AtomicOp::LoadAcquire;
+        let own =
+            self.proved.and_then(|proved| proved.region(pc)).is_some() || self.known(at, off, size).is_some();
+        if self.graph.machine && !own {
+            let site = Trapping::Atomic { pc, op, size, off };
+            let site = self.site(site);
+            let arguments = [at, value, expected, expected, expected];
+            let old = self.append(Op::Call { arguments, site });
+            return self.fetched(op, reg, old);
+        }
+        let at = self.place(pc, at, off, size, write);
+        let width = if size == Size::DW { Width::W64 } else { Width::W32 };
+        if op == AtomicOp::StoreRelease {
+            self.append(Op::Store { at, size, value, swap: false });
+            return;
+        }
+        let old = self.append(Op::Load { at, size, extend: Extend::Zero, swap: false });
+        let new = match op {
+            AtomicOp::Add | AtomicOp::FetchAdd => Some((BinOp::Add, value)),
+            AtomicOp::Or | AtomicOp::FetchOr => Some((BinOp::Or, value)),
+            AtomicOp::And | AtomicOp::FetchAnd => Some((BinOp::And, value)),
+            AtomicOp::Xor | AtomicOp::FetchXor => Some((BinOp::Xor, value)),
+            AtomicOp::Xchg => {
+                self.append(Op::Store { at, size, value, swap: false });
+                None
             }
+            AtomicOp::Cmpxchg => {
+                let test = Test { cond: Cond::Eq, width, lhs: old, rhs: expected };
+                // With the same width the comparison sees of `r0` what the operation does.
+                let value = self.append(Op::Select { test, yes: value, no: old });
+                self.append(Op::Store { at, size, value, swap: false });
+                None
+            }
+            AtomicOp::LoadAcquire | AtomicOp::StoreRelease => None,
+        };
+        if let Some((op, value)) = new {
+            let value = self.append(Op::Bin { op, width, a: old, b: value });
+            self.append(Op::Store { at, size, value, swap: false });
+        }
+        self.fetched(op, reg, old);
+    }
+
+    /// Puts what memory held where the operation wants it.
+    fn fetched(&mut self, op: AtomicOp, reg: Reg, old: Value) {
+        if let Some(to) = op.fetches(reg) {
+            self.set(to, old);
         }
     }
 
@@ -203,7 +274,7 @@ impl<'p> Translator<'p> {
     /// What a load of a field of the context gives that says where the packet is: known without a look.
     fn field(&mut self, pc: Pc, base: Value, off: i16, size: Size, extend: Extend) -> Option<Value> {
         let Input::Context { at, data, end, meta, .. } = self.input else { return None };
-        if size != Size::W || extend != Extend::Zero {
+        if self.graph.machine || size != Size::W || extend != Extend::Zero {
             return None;
         }
         let offset = match (self.proved.and_then(|proved| proved.context_word(pc)), self.graph.constant(base))
