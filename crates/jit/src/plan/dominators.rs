@@ -63,6 +63,15 @@ impl Dominators {
         self.immediate[block.index()].filter(|&above| above != block)
     }
 
+    /// The blocks in the order of a walk through the tree: all below a block stand right behind it.
+    pub(crate) fn tree(&self) -> Vec<Block> {
+        let mut tree = vec![Block::ENTRY; self.order.len()];
+        for &block in &self.order {
+            tree[self.interval[block.index()].0 as usize] = block;
+        }
+        tree
+    }
+
     /// Whether `above` stands on all ways to `block`, or is it.
     pub(crate) fn dominates(&self, above: Block, block: Block) -> bool {
         let (from, to) = self.interval[above.index()];

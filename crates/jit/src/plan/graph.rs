@@ -354,6 +354,22 @@ impl Graph {
     }
 }
 
+impl BinOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [BinOp] = {
+        use BinOp::*;
+        &[Add, Sub, Mul, MulHigh, Div, Sdiv, Mod, Smod, And, Or, Xor, Lsh, Rsh, Arsh, Rol]
+    };
+}
+
+impl UnOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [UnOp] = {
+        use UnOp::*;
+        &[Neg64, Neg32, Swap16, Swap32, Swap64, Zext8, Zext16, Zext32, Sext8, Sext16, Sext32]
+    };
+}
+
 impl End {
     /// The ways on: `yes` before `no`.
     pub(crate) fn edges(&self) -> impl DoubleEndedIterator<Item = &Edge> {

@@ -18,6 +18,8 @@ pub(crate) mod graph;
 pub(crate) mod meaning;
 pub(crate) mod passes;
 #[cfg(test)]
+pub(crate) mod random;
+#[cfg(test)]
 pub(crate) mod run;
 pub(crate) mod show;
 #[cfg(test)]
