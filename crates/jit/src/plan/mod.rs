@@ -12,6 +12,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod dominators;
 
+#[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) mod emit;
 mod expand;
 pub(crate) mod graph;

@@ -22,6 +22,8 @@ pub(crate) struct Env {
     pub(crate) site: u32,
     /// Calls the helper of that site with `r1` to `r5`.
     pub(crate) call: extern "sysv64" fn(*mut Env, u64, u64, u64, u64, u64) -> Answer,
+    /// Where the bytes at a guest's address are, for the access of that site; null if nowhere.
+    pub(crate) locate: extern "sysv64" fn(*mut Env, u64) -> *mut u8,
     /// Whatever `call` needs to find; code does not look at it.
     pub(crate) host: *mut c_void,
 }

@@ -6,8 +6,9 @@
 pub(crate) mod env;
 
 /// How to emit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EmitOptions {
+    pub(crate) baseline: bool,
     /// How many bytes the context has.
     pub(crate) context: u32,
     /// Whether what is left of the budget is put into the [`Env`](env::Env) at the end, without calls too.
@@ -18,4 +19,8 @@ pub(crate) struct EmitOptions {
 #[derive(Clone, Debug)]
 pub(crate) struct Emitted {
     pub(crate) bytes: Vec<u8>,
+}
+
+pub(crate) fn emit(_g: &super::graph::Graph, _o: &EmitOptions) -> Emitted {
+    todo!()
 }

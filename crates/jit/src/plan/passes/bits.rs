@@ -42,6 +42,7 @@ pub(crate) fn possible(graph: &Graph, op: &Op, of: impl Fn(Value) -> u64) -> u64
         | Op::Host { .. }
         | Op::Budget
         | Op::Call { .. }
+        | Op::Plain { .. }
         | Op::Atomic { .. } => u64::MAX,
         Op::Gone | Op::Store { .. } | Op::Clear { .. } | Op::Charge { .. } | Op::Spend { .. } => 0,
     }
