@@ -1,6 +1,7 @@
 //! Which block stands on every way to which (Cooper, Harvey, Kennedy: a simple, fast dominance algorithm).
 
 use super::graph::{Block, Graph};
+use super::passes::incoming::Incoming;
 
 /// The dominators of a graph as it was.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ impl Dominators {
         for (place, block) in order.iter().enumerate() {
             number[block.index()] = place as u32;
         }
-        let predecessors = graph.predecessors();
+        let incoming = Incoming::of(graph, &order);
         let mut immediate: Vec<Option<Block>> = vec![None; graph.blocks.len()];
         immediate[Block::ENTRY.index()] = Some(Block::ENTRY);
         let mut changed = true;
@@ -28,7 +29,7 @@ impl Dominators {
             changed = false;
             for &block in order.iter().skip(1) {
                 let mut common: Option<Block> = None;
-                for &from in &predecessors[block.index()] {
+                for from in incoming.to(block).iter().map(|way| way.from) {
                     if immediate[from.index()].is_none() {
                         continue;
                     }

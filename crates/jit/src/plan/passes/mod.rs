@@ -2,11 +2,15 @@
 //! left out.
 
 mod bits;
-mod incoming;
+mod bounds;
+pub(crate) mod incoming;
+mod loops;
 mod renames;
 mod share;
 mod simplify;
 mod sweep;
+#[cfg(test)]
+mod trial;
 
 use super::graph::Graph;
 
@@ -35,6 +39,8 @@ passes! {
     Simplify = 1, simplify::simplify;
     /// Computes once what is computed twice.
     Share = 2, share::share;
+    /// Removes checks that cannot fail and tests that can end in one way only, by what numbers can be.
+    Bounds = 10, bounds::bounds;
 }
 
 /// A set of passes that are left out.
@@ -53,7 +59,8 @@ impl Without {
 }
 
 /// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] = &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Simplify, Pass::Sweep];
+const SCHEDULE: &[Pass] =
+    &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Bounds, Pass::Simplify, Pass::Sweep];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
