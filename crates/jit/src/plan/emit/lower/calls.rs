@@ -1,0 +1,84 @@
+//! Calls of helpers, and what is done many bytes at once: operations that want registers by name.
+
+use core::mem::offset_of;
+
+use sandbpf_isa::{Size, Width};
+
+use super::super::bulk::Kind;
+use super::super::env::Env;
+use super::super::inst::{Inst, Op, Place, Var};
+use super::super::machine::{Widen, reg};
+use super::Lower;
+use super::entry::field;
+use crate::plan::graph::{Address, Bulk, Site, Value};
+
+/// Where helpers find `r1` to `r5`.
+const ARGUMENTS: [u8; 5] = [reg::RSI, reg::RDX, reg::RCX, reg::R8, reg::R9];
+
+impl Lower<'_> {
+    /// ```text
+    /// mov [env + budget], budget
+    /// mov dword [env + site], n
+    /// mov rdi, env ; mov rsi, r1 …
+    /// call [rdi + call] ; test edx, edx ; jnz leave
+    /// mov budget, [env + budget]
+    /// ```
+    pub(super) fn call(&mut self, value: Value, arguments: &[Value; 5], site: Site) {
+        let env = self.env();
+        if self.counts[value.index()] > 0 {
+            let dst = self.var(value);
+            self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
+        }
+        let budget = self.budget();
+        let left = Place::off(env, field::BUDGET);
+        self.push(Inst::new(Op::Load(Widen::Zero(Size::DW)), Width::W64).dst(budget).at(left));
+        self.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
+        self.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
+        for (&argument, register) in arguments.iter().zip(ARGUMENTS).rev() {
+            self.place_in(register, argument);
+        }
+        let at = Place::off(env, offset_of!(Env, site) as i32);
+        self.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
+        self.push(Inst::new(Op::Store(Size::DW), Width::W64).a(budget).at(left));
+    }
+
+    /// Puts a value into a register.
+    fn place_in(&mut self, register: u8, value: Value) {
+        let register = Var::real(register);
+        match self.graph.constant(value) {
+            Some(number) => self.push(Inst::number(register, number, true)),
+            None => {
+                let var = self.var(value);
+                self.push(Inst::new(Op::Copy, Width::W64).dst(register).a(var));
+            }
+        }
+    }
+
+    fn address_in(&mut self, register: u8, at: &Address) {
+        let place = self.place(at);
+        self.push(Inst::new(Op::Lea, Width::W64).dst(Var::real(register)).at(place));
+    }
+
+    /// ```text
+    /// lea rdi, [to] ; lea rsi, [from] ; mov rcx, count ; …
+    /// ```
+    pub(super) fn bulk(&mut self, value: Value, what: &Bulk, count: Value) {
+        let (kind, to, from) = match what {
+            Bulk::Copy { to, from, element } => (Kind::Copy(*element), Some(to), from),
+            Bulk::Xor { to, from, element } => (Kind::Xor(*element), Some(to), from),
+            Bulk::Sum { from, element } => (Kind::Sum(*element), None, from),
+        };
+        if to.is_none() {
+            let dst = self.var(value);
+            self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
+        }
+        let number = self.body.bulks.len() as i32;
+        self.body.bulks.push(kind);
+        self.push(Inst::new(Op::Bulk, Width::W64).imm(number).a(Var::real(reg::RCX)));
+        self.place_in(reg::RCX, count);
+        self.address_in(reg::RSI, from);
+        if let Some(to) = to {
+            self.address_in(reg::RDI, to);
+        }
+    }
+}
