@@ -42,6 +42,8 @@ mod layout;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod plan;
 #[cfg(all(target_arch = "x86_64", unix))]
+mod planned;
+#[cfg(all(target_arch = "x86_64", unix))]
 mod proved;
 // The assembler's macro, as below.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]

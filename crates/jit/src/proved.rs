@@ -66,6 +66,12 @@ impl Proved {
         }
     }
 
+    /// The offset of the four bytes of the context that this instruction always accesses.
+    pub(crate) fn context_word(&self, pc: Pc) -> Option<u32> {
+        let fact = self.facts.access(pc).filter(|fact| fact.region == facts::Region::Context)?;
+        u32::try_from(fact.first).ok().filter(|_| fact.end - fact.first == 4)
+    }
+
     /// Whether the divisor of this instruction is not zero.
     pub(crate) fn divisor_nonzero(&self, pc: Pc) -> bool {
         self.facts.divisor_nonzero(pc)

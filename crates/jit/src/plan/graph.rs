@@ -16,7 +16,8 @@
 //! its result, as the instructions of RFC 9669 do. Guest addresses are numbers as anywhere in sandbpf; only
 //! [`Address`]es lie on the host: a region's [`Base`](Op::Base), values, and a displacement.
 
-use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
+use sandbpf_isa::{AtomicOp, Callee, Cond, Extend, Pc, Size, Width};
+use sandbpf_runtime::address;
 
 /// A value, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,8 @@ pub(crate) enum Region {
     Context,
     /// The packet, or the plain memory, that a run is about: from [`Graph::packet`] on.
     Packet,
+    /// Values of a map, which other threads may read and write as well, by their number in [`Graph::far`].
+    Far(u16),
 }
 
 /// An address on the host: `base + (index << scale) + disp`, modulo 2⁶⁴.
@@ -147,7 +150,8 @@ pub(crate) enum Op {
     Param(Block),
     /// What a run begins with. Stands in no block.
     Entry(Entry),
-    /// The host's address of the first byte of a region. Stands in no block.
+    /// The host's address of the first byte of a region; of far memory, what is to be added to the guest's addresses. Stands in no
+    /// block.
     Base(Region),
     /// `op(a, b)`
     Bin { op: BinOp, width: Width, a: Value, b: Value },
@@ -161,9 +165,9 @@ pub(crate) enum Op {
     Load { at: Address, size: Size, extend: Extend, swap: bool },
     /// Puts the low bytes of a value, reversed if `swap` says so, to an address that needs no check. Has no value.
     Store { at: Address, size: Size, value: Value, swap: bool },
-    /// The host's address of `size` bytes at the guest's address `at + off`, if all of them lie in the region and may be
-    /// accessed so; a trap otherwise.
-    Host { at: Value, off: i32, size: u32, region: Region, write: bool, site: Site },
+    /// The host's address of `size` bytes at the guest's address `at + off`, if all of them lie in one of the regions; a trap
+    /// otherwise. `likely` is the region that is looked at first. Of the stack there are `stack` bytes.
+    Host { at: Value, off: i32, size: u32, likely: Region, stack: u32, site: Site },
     /// Makes bytes of the stack zero: those from this guest address on, so many. Has no value.
     Clear { from: u64, bytes: u32 },
     /// What is left of the budget.
@@ -172,8 +176,11 @@ pub(crate) enum Op {
     Charge { cost: u32, site: Site },
     /// Takes as much from the budget as was found to be there. Has no value.
     Spend { amount: Value },
-    /// Calls helper `id`, which may change everything in memory. Its value is `r0`.
-    Call { id: i32, arguments: [Value; 5], site: Site },
+    /// Calls what the site says, which may change everything in memory. Its value is `r0`.
+    Call { arguments: [Value; 5], site: Site },
+    /// An atomic operation on far memory, whose address fits its size; its value is what memory held. `expected` is what
+    /// it is compared with, if it is.
+    Atomic { op: AtomicOp, size: Size, at: Address, value: Value, expected: Value },
     /// Many bytes at once.
     Bulk { what: Bulk, count: Value },
 }
@@ -190,7 +197,10 @@ pub(crate) enum Trapping {
     /// The budget is used up at this instruction.
     Budget { pc: Pc },
     /// A call did not come back.
-    Call { pc: Pc },
+    Call { pc: Pc, callee: Callee, depth: u32 },
+    /// An atomic operation did not come back: the call's arguments are the address without this offset, the operand, and what
+    /// memory is compared with.
+    Atomic { pc: Pc, op: AtomicOp, size: Size, off: i16 },
 }
 
 /// A way from one block to another, with arguments for the parameters there.
@@ -232,16 +242,34 @@ pub(crate) struct Graph {
     pub(crate) sites: Vec<Trapping>,
     /// The guest address of the first byte of [`Region::Packet`].
     pub(crate) packet: u64,
-    /// How many bytes of the stack region can be addressed, from its start on.
+    /// How many bytes the stack region has, from its start on.
     pub(crate) stack: u32,
+    /// How many bytes the context has.
+    pub(crate) context: u32,
+    /// Whether runs have a machine: then there are calls, the stack is the machine's, and there is memory elsewhere.
+    pub(crate) machine: bool,
+    /// For far memory, the host's addresses less the guest's.
+    pub(crate) far: Vec<u64>,
 }
 
 impl Graph {
     /// A graph of nothing but its first block, which nobody filled yet.
-    pub(crate) fn new(packet: u64, stack: u32) -> Graph {
-        let mut graph = Graph { values: Vec::new(), blocks: Vec::new(), sites: Vec::new(), packet, stack };
+    pub(crate) fn new(packet: u64, stack: u32, context: u32) -> Graph {
+        let (values, blocks, sites) = (Vec::new(), Vec::new(), Vec::new());
+        let (machine, far) = (false, Vec::new());
+        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far };
         graph.block();
         graph
+    }
+
+    /// The guest's address of the first byte of a region.
+    pub(crate) fn start(&self, region: Region) -> u64 {
+        match region {
+            Region::Stack => address::STACK,
+            Region::Context => address::CONTEXT,
+            Region::Packet => self.packet,
+            Region::Far(_) => 0,
+        }
     }
 
     /// Adds an empty block.
@@ -409,7 +437,7 @@ impl Op {
             Op::Load { .. } | Op::Bulk { what: Bulk::Sum { .. }, .. } => Effect::Read,
             Op::Store { .. } | Op::Clear { .. } | Op::Bulk { .. } => Effect::Write,
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
-            Op::Call { .. } => Effect::All,
+            Op::Call { .. } | Op::Atomic { .. } => Effect::All,
         }
     }
 
@@ -451,6 +479,11 @@ impl Op {
             Op::Host { at, .. } => each(at),
             Op::Spend { amount } => each(amount),
             Op::Call { arguments, .. } => arguments.iter_mut().for_each(each),
+            Op::Atomic { at, value, expected, .. } => {
+                at.uses_mut(&mut each);
+                each(value);
+                each(expected);
+            }
             Op::Bulk { what, count } => {
                 match what {
                     Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
@@ -493,6 +526,11 @@ impl Op {
             Op::Host { at, .. } => each(*at),
             Op::Spend { amount } => each(*amount),
             Op::Call { arguments, .. } => arguments.iter().for_each(|&value| each(value)),
+            Op::Atomic { at, value, expected, .. } => {
+                address(at, &mut each);
+                each(*value);
+                each(*expected);
+            }
             Op::Bulk { what, count } => {
                 match what {
                     Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {

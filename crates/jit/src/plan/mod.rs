@@ -7,13 +7,19 @@
 //!   emit         registers, instructions, bytes
 //! ```
 
+pub(crate) mod build;
 #[cfg(test)]
 pub(crate) mod check;
 pub(crate) mod dominators;
+
 pub(crate) mod emit;
+mod expand;
 pub(crate) mod graph;
 pub(crate) mod meaning;
 pub(crate) mod passes;
 #[cfg(test)]
 pub(crate) mod run;
 pub(crate) mod show;
+#[cfg(test)]
+mod tests;
+mod translate;

@@ -1,7 +1,7 @@
 //! Runs a graph, operation by operation: the judge of passes and of machine code. For tests.
 
 use sandbpf_isa::{Extend, Size};
-use sandbpf_runtime::address::{CONTEXT, STACK};
+use sandbpf_runtime::address::STACK;
 
 use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Value};
 
@@ -28,6 +28,7 @@ fn base(region: Region) -> u64 {
         Region::Stack => 1 << 40,
         Region::Context => 2 << 40,
         Region::Packet => 3 << 40,
+        Region::Far(_) => panic!("far memory is none of ours"),
     }
 }
 
@@ -74,7 +75,7 @@ struct Run<'r> {
 pub(crate) fn run(
     graph: &Graph,
     world: &mut World,
-    mut call: impl FnMut(i32, [u64; 5], &mut World) -> u64,
+    mut call: impl FnMut(Site, [u64; 5], &mut World) -> u64,
 ) -> Result<u64, Trapped> {
     let mut run = Run { graph, values: vec![None; graph.values.len()], world };
     let mut block = Block::ENTRY;
@@ -122,7 +123,7 @@ impl Run<'_> {
     fn step(
         &mut self,
         value: Value,
-        call: &mut impl FnMut(i32, [u64; 5], &mut World) -> u64,
+        call: &mut impl FnMut(Site, [u64; 5], &mut World) -> u64,
     ) -> Result<Option<u64>, Trapped> {
         Ok(Some(match self.graph.op(value).clone() {
             Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {
@@ -144,18 +145,19 @@ impl Run<'_> {
                 self.world.store(at, size, swap, value);
                 return Ok(None);
             }
-            Op::Host { at, off, size, region, write: _, site } => {
+            Op::Host { at, off, size, likely: _, stack, site } => {
                 let address = self.get(at).wrapping_add(off as u64);
-                let (start, bytes) = match region {
-                    Region::Stack => (STACK, self.world.stack.len().min(self.graph.stack as usize)),
-                    Region::Context => (CONTEXT, self.world.context.len()),
-                    Region::Packet => (self.graph.packet, self.world.packet.len()),
-                };
-                let from = address.wrapping_sub(start);
-                if from.checked_add(size.into()).is_none_or(|end| end > bytes as u64) {
-                    return Err(Trapped { site, address });
-                }
-                base(region) + from
+                let found = [Region::Stack, Region::Context, Region::Packet].into_iter().find_map(|region| {
+                    let bytes = match region {
+                        Region::Stack => self.world.stack.len().min(stack as usize),
+                        Region::Context => self.world.context.len(),
+                        Region::Packet | Region::Far(_) => self.world.packet.len(),
+                    };
+                    let from = address.wrapping_sub(self.graph.start(region));
+                    let fits = from.checked_add(size.into()).is_some_and(|end| end <= bytes as u64);
+                    fits.then(|| base(region) + from)
+                });
+                found.ok_or(Trapped { site, address })?
             }
             Op::Clear { from, bytes } => {
                 self.world.bytes(base(Region::Stack) + (from - STACK), bytes as usize).fill(0);
@@ -172,7 +174,8 @@ impl Run<'_> {
                 self.world.budget = left.expect("it was found to be there");
                 return Ok(None);
             }
-            Op::Call { id, arguments, .. } => call(id, arguments.map(|value| self.get(value)), self.world),
+            Op::Call { arguments, site } => call(site, arguments.map(|value| self.get(value)), self.world),
+            Op::Atomic { .. } => panic!("far memory is none of ours"),
             Op::Bulk { what, count } => return Ok(self.bulk(&what, self.get(count))),
         }))
     }

@@ -137,18 +137,21 @@ impl Graph {
                 let (bits, at) = (size.bytes() * 8, self.address(at));
                 write!(f, "store {bits}{} {at}, {}", swapped(*swap), self.shown(*value))
             }
-            Op::Host { at, off, size, region, write, site } => {
-                let (what, region) =
-                    (if *write { "write" } else { "read" }, format!("{region:?}").to_lowercase());
-                write!(f, "host {region} {what} {size} at {} + {off}, site {}", self.shown(*at), site.0)
+            Op::Host { at, off, size, likely, stack, site } => {
+                let (likely, at) = (format!("{likely:?}").to_lowercase(), self.shown(*at));
+                write!(f, "host {size} at {at} + {off}, likely {likely}, stack {stack}, site {}", site.0)
             }
             Op::Clear { from, bytes } => write!(f, "clear {bytes} at {from:#x}"),
             Op::Budget => write!(f, "budget"),
             Op::Charge { cost, site } => write!(f, "charge {cost}, site {}", site.0),
             Op::Spend { amount } => write!(f, "spend {}", self.shown(*amount)),
-            Op::Call { id, arguments, site } => {
+            Op::Call { arguments, site } => {
                 let arguments: Vec<_> = arguments.iter().map(|&value| self.shown(value)).collect();
-                write!(f, "call {id}({}), site {}", arguments.join(", "), site.0)
+                write!(f, "call({}), site {}", arguments.join(", "), site.0)
+            }
+            Op::Atomic { op, size, at, value, expected } => {
+                let (bits, at) = (size.bytes() * 8, self.address(at));
+                write!(f, "{} {bits} {at}, {}, if {}", op.symbol(), self.shown(*value), self.shown(*expected))
             }
             Op::Bulk { what, count } => {
                 let count = self.shown(*count);
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn regions_have_names() {
-        let mut graph = Graph::new(0x3000_0000, 512);
+        let mut graph = Graph::new(0x3000_0000, 512, 0);
         let base = graph.add(Op::Base(Region::Packet));
         assert_eq!(graph.shown(base), "packet");
     }

@@ -46,9 +46,15 @@ const SCHEDULE: &[Pass] = &[Pass::Sweep];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
+    each(graph, without, |_, _| {});
+}
+
+/// The same, showing the graph after every pass.
+pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Graph, Pass)) {
     for &pass in SCHEDULE {
         if !without.has(pass) {
             pass.run(graph);
+            look(graph, pass);
         }
     }
 }
