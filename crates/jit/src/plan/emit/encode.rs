@@ -283,7 +283,14 @@ impl Encoder {
     /// `movbe reg, [mem]`: of two bytes the upper bits stay.
     pub(crate) fn load_swapped(&mut self, size: Size, to: u8, mem: Mem) {
         let prefix = if size == Size::H { 0x66 } else { 0 };
-        let head = Head { prefix, map: 0x38, opcode: 0xf0, wide: size == Size::DW, byte: false, byte_operand: false };
+        let head = Head {
+            prefix,
+            map: 0x38,
+            opcode: 0xf0,
+            wide: size == Size::DW,
+            byte: false,
+            byte_operand: false,
+        };
         let out = Encoder::start(head, to, Rm::Mem(mem));
         self.finish(out);
     }
@@ -291,7 +298,14 @@ impl Encoder {
     /// `movbe [mem], reg`
     pub(crate) fn store_swapped(&mut self, size: Size, mem: Mem, from: u8) {
         let prefix = if size == Size::H { 0x66 } else { 0 };
-        let head = Head { prefix, map: 0x38, opcode: 0xf1, wide: size == Size::DW, byte: false, byte_operand: false };
+        let head = Head {
+            prefix,
+            map: 0x38,
+            opcode: 0xf1,
+            wide: size == Size::DW,
+            byte: false,
+            byte_operand: false,
+        };
         let out = Encoder::start(head, from, Rm::Mem(mem));
         self.finish(out);
     }
@@ -326,7 +340,8 @@ impl Encoder {
         if count == 1 {
             return self.plain(width, 0xd1, op as u8, rm);
         }
-        let head = Head { prefix: 0, map: 0, opcode: 0xc1, wide: wide(width), byte: false, byte_operand: false };
+        let head =
+            Head { prefix: 0, map: 0, opcode: 0xc1, wide: wide(width), byte: false, byte_operand: false };
         let mut out = Encoder::start(head, op as u8, rm);
         out.push(count);
         self.finish(out);
@@ -364,7 +379,14 @@ impl Encoder {
 
     /// `setcc reg`: its low byte.
     pub(crate) fn set(&mut self, flag: Flag, reg: u8) {
-        let head = Head { prefix: 0, map: 0x0f, opcode: 0x90 | flag as u8, wide: false, byte: false, byte_operand: true };
+        let head = Head {
+            prefix: 0,
+            map: 0x0f,
+            opcode: 0x90 | flag as u8,
+            wide: false,
+            byte: false,
+            byte_operand: true,
+        };
         let out = Encoder::start(head, 0, Rm::Reg(reg));
         self.finish(out);
     }
@@ -381,14 +403,15 @@ impl Encoder {
 
     /// `bt rm, imm`
     pub(crate) fn bt_imm(&mut self, width: Width, a: u8, bit: u8) {
-        let head = Head { prefix: 0, map: 0x0f, opcode: 0xba, wide: wide(width), byte: false, byte_operand: false };
+        let head =
+            Head { prefix: 0, map: 0x0f, opcode: 0xba, wide: wide(width), byte: false, byte_operand: false };
         let mut out = Encoder::start(head, 4, Rm::Reg(a));
         out.push(bit);
         self.finish(out);
     }
 
     /// `xchg reg, reg`
-    pub(crate) fn xchg(&mut self, a: u8, b: u8) {
+    pub(crate) fn swap(&mut self, a: u8, b: u8) {
         self.plain(Width::W64, 0x87, a, Rm::Reg(b));
     }
 
@@ -416,7 +439,16 @@ impl Encoder {
     }
 
     /// An instruction with three operands: `map` 2 is `0f 38`, 3 is `0f 3a`; `prefix` 0 none, 1 `66`, 2 `f3`, 3 `f2`.
-    fn three(&mut self, map: u8, prefix: u8, opcode: u8, width: Width, reg: u8, middle: u8, rm: Rm) -> Buffer {
+    fn three(
+        &mut self,
+        map: u8,
+        prefix: u8,
+        opcode: u8,
+        width: Width,
+        reg: u8,
+        middle: u8,
+        rm: Rm,
+    ) -> Buffer {
         let rm = rm.tidy();
         let (base, index) = rm.upper();
         let mut out = Buffer { bytes: [0; 24], len: 0 };
@@ -469,17 +501,60 @@ impl Encoder {
         self.second(Width::W32, 0x11, 0, Rm::Mem(mem));
     }
 
-    /// `movq xmm0, [mem]`
-    pub(crate) fn vector_load8(&mut self, mem: Mem) {
-        let head = Head { prefix: 0xf3, map: 0x0f, opcode: 0x7e, wide: false, byte: false, byte_operand: false };
-        let out = Encoder::start(head, 0, Rm::Mem(mem));
+    /// `movq xmm, [mem]`
+    pub(crate) fn vector_load8(&mut self, vector: u8, mem: Mem) {
+        let head =
+            Head { prefix: 0xf3, map: 0x0f, opcode: 0x7e, wide: false, byte: false, byte_operand: false };
+        let out = Encoder::start(head, vector, Rm::Mem(mem));
         self.finish(out);
     }
 
-    /// `movq [mem], xmm0`
-    pub(crate) fn vector_store8(&mut self, mem: Mem) {
-        let head = Head { prefix: 0x66, map: 0x0f, opcode: 0xd6, wide: false, byte: false, byte_operand: false };
-        let out = Encoder::start(head, 0, Rm::Mem(mem));
+    /// `movq [mem], xmm`
+    pub(crate) fn vector_store8(&mut self, vector: u8, mem: Mem) {
+        let head =
+            Head { prefix: 0x66, map: 0x0f, opcode: 0xd6, wide: false, byte: false, byte_operand: false };
+        let out = Encoder::start(head, vector, Rm::Mem(mem));
+        self.finish(out);
+    }
+
+    /// `movq xmm, reg`
+    pub(crate) fn vector_from(&mut self, vector: u8, from: u8) {
+        let head =
+            Head { prefix: 0x66, map: 0x0f, opcode: 0x6e, wide: true, byte: false, byte_operand: false };
+        let out = Encoder::start(head, vector, Rm::Reg(from));
+        self.finish(out);
+    }
+
+    /// `movq reg, xmm`
+    pub(crate) fn vector_to(&mut self, vector: u8, to: u8) {
+        let head =
+            Head { prefix: 0x66, map: 0x0f, opcode: 0x7e, wide: true, byte: false, byte_operand: false };
+        let out = Encoder::start(head, vector, Rm::Reg(to));
+        self.finish(out);
+    }
+
+    /// `lock`, before an instruction.
+    pub(crate) fn lock(&mut self) {
+        self.bytes.push(0xf0);
+    }
+
+    /// `xadd [mem], reg`
+    pub(crate) fn exchange_add(&mut self, size: Size, mem: Mem, reg: u8) {
+        let head = Head { map: 0x0f, ..Encoder::sized(size, 0xc1) };
+        let out = Encoder::start(head, reg, Rm::Mem(mem));
+        self.finish(out);
+    }
+
+    /// `cmpxchg [mem], reg`
+    pub(crate) fn compare_exchange(&mut self, size: Size, mem: Mem, reg: u8) {
+        let head = Head { map: 0x0f, ..Encoder::sized(size, 0xb1) };
+        let out = Encoder::start(head, reg, Rm::Mem(mem));
+        self.finish(out);
+    }
+
+    /// `xchg [mem], reg`
+    pub(crate) fn exchange(&mut self, size: Size, mem: Mem, reg: u8) {
+        let out = Encoder::start(Encoder::sized(size, 0x87), reg, Rm::Mem(mem));
         self.finish(out);
     }
 

@@ -4,9 +4,9 @@
 //! is named. An instruction whose result replaces an operand has it in `a`; if registers come out differently, a move is
 //! written before it.
 
-use sandbpf_isa::{Extend, Size, Width};
+use sandbpf_isa::{AtomicOp, Extend, Size, Width};
 
-use super::super::graph::BinOp;
+use super::super::graph::{BinOp, Region, Site};
 use super::machine::{Alu, Flag, Shift, Unary, Widen};
 
 /// An operand: one of the machine's registers, or a variable that will get one.
@@ -129,13 +129,17 @@ pub(crate) enum Op {
     CmovMem(Flag),
     /// `rax` or `rdx` is `rax op b`; with `number`, by what is known of `b`.
     Divide { op: BinOp, known: Divisor },
-    /// A trap at site `imm` if the flag says so; the guest's address is `a + disp`. `base` is the environment and `index` the
-    /// budget, if the run settles.
-    Check(Flag),
-    /// `dst = a - imm`, the budget; a trap at site `disp` if that is not there. `base` is the environment.
+    /// `dst` is the host's address of what lies `index` bytes behind the start of a region, or wherever else it is: `imm` is
+    /// its number in [`Body::locates`]. Without a machine `a` is the packet, `b` its length, `base` the context; with one, `a`
+    /// is the likely region, `b` the packet's length, `base` the environment, `d` the budget.
+    Locate,
+    /// `dst = a - imm`, the budget; a trap at site `disp` if that is not there. `base` is the environment, with a machine.
     Charge,
-    /// Calls helper of site `imm`, with arguments in registers. `base` is the environment, `index` the budget.
+    /// Calls what the environment says, with arguments in registers; `base` is the environment. Leaves if it does not come back.
     Call,
+    /// `mem = mem op a`, at once; `dst` is what memory held, or a register to work with. Of those that compare, `rax` is what they
+    /// compare with, and then what memory held.
+    Atomic(AtomicOp, Size),
     /// Puts `imm` zero bytes at `mem`.
     Clear,
     /// Puts `rcx` zero words at `rdi`; `rax` is zero.
@@ -174,6 +178,7 @@ pub(crate) struct Inst {
     pub(crate) b: Var,
     pub(crate) base: Var,
     pub(crate) index: Var,
+    pub(crate) d: Var,
     pub(crate) disp: i32,
     pub(crate) imm: i32,
 }
@@ -200,6 +205,7 @@ impl Inst {
             b: Var::NONE,
             base: Var::NONE,
             index: Var::NONE,
+            d: Var::NONE,
             disp: 0,
             imm: 0,
         }
@@ -215,6 +221,10 @@ impl Inst {
 
     pub(crate) const fn b(self, b: Var) -> Inst {
         Inst { b, ..self }
+    }
+
+    pub(crate) const fn d(self, d: Var) -> Inst {
+        Inst { d, ..self }
     }
 
     pub(crate) const fn imm(self, imm: i32) -> Inst {
@@ -246,6 +256,7 @@ impl Inst {
             Op::Alu(_) | Op::AluImm(_) | Op::AluMem(_) | Op::Mul | Op::MulMem => true,
             Op::ShiftImm(_) | Op::ShiftCl(_) | Op::Unary(_) | Op::Swap | Op::SwapWord => true,
             Op::Set(_) | Op::Cmov(_) | Op::CmovMem(_) | Op::Charge => true,
+            Op::Atomic(AtomicOp::FetchAdd | AtomicOp::Xchg, _) => true,
             _ => false,
         }
     }
@@ -262,13 +273,17 @@ impl Inst {
     /// Calls `each` with every variable or register that is used.
     #[inline]
     pub(crate) fn uses(&self, mut each: impl FnMut(Use)) {
+        if self.op == Op::Locate {
+            return self.locate_uses(each);
+        }
         let tied = self.tied();
         if self.a.is_some() {
             let memory = matches!(self.op, Op::Copy | Op::ShiftBy(_) | Op::MulImm | Op::MulHigh | Op::MulHighFrom)
                 || matches!(self.op, Op::Widen(_) | Op::CmpImm | Op::Test)
                 // It is loaded to where the result replaces it.
                 || tied;
-            each(Use { var: self.a, late: false, memory });
+            let late = matches!(self.op, Op::Atomic(..)) && !tied;
+            each(Use { var: self.a, late, memory });
         }
         if self.b.is_some() {
             let late = matches!(self.op, Op::Divide { .. }) || tied && !self.commutes();
@@ -276,14 +291,39 @@ impl Inst {
             let memory = memory || matches!(self.op, Op::Divide { .. });
             each(Use { var: self.b, late, memory });
         }
-        let spare = matches!(self.op, Op::Check(_) | Op::Charge);
+        let spare = self.op == Op::Charge;
+        let late = tied || matches!(self.op, Op::Atomic(..));
         if self.base.is_some() && self.base != Var::STACK {
-            each(Use { var: self.base, late: tied, memory: spare });
+            each(Use { var: self.base, late, memory: spare });
         }
         if self.index.is_some() {
-            each(Use { var: self.index, late: tied, memory: spare });
+            each(Use { var: self.index, late, memory: spare });
         }
     }
+
+    /// All are needed until the address is found; those that are seldom may be in the frame.
+    fn locate_uses(&self, mut each: impl FnMut(Use)) {
+        for var in [self.a, self.b, self.base, self.d] {
+            if var.is_some() {
+                each(Use { var, late: true, memory: true });
+            }
+        }
+        each(Use { var: self.index, late: true, memory: false });
+    }
+}
+
+/// What an [`Op::Locate`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Locate {
+    /// How many bytes.
+    pub(crate) size: u32,
+    /// The region that they lie in, most likely, …
+    pub(crate) likely: Region,
+    /// … and where that starts.
+    pub(crate) start: u64,
+    /// How many bytes the stack has.
+    pub(crate) stack: u32,
+    pub(crate) site: Site,
 }
 
 /// Where something is in memory.
@@ -366,6 +406,8 @@ pub(crate) struct Body {
     pub(crate) kinds: Vec<Kind>,
     /// What is done many bytes at once.
     pub(crate) bulks: Vec<super::bulk::Kind>,
+    /// Addresses that are looked for.
+    pub(crate) locates: Vec<Locate>,
     /// For every segment, those that lead to it: where its own start in `sources`.
     pub(crate) first_source: Vec<u32>,
     pub(crate) sources: Vec<u32>,

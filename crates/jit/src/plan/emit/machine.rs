@@ -125,6 +125,12 @@ pub(crate) mod reg {
     pub(crate) const RDI: u8 = 7;
     pub(crate) const R8: u8 = 8;
     pub(crate) const R9: u8 = 9;
+    /// Where functions find what they are given, behind the first.
+    pub(crate) const ARGUMENTS: [u8; 5] = [RSI, RDX, RCX, R8, R9];
+    /// Those that functions may change.
+    pub(crate) const CHANGED: [u8; 9] = [RAX, RCX, RDX, RSI, RDI, R8, R9, 10, 11];
+    /// Those that functions keep.
+    pub(crate) const KEPT: [u8; 6] = [RBX, RBP, 12, 13, 14, 15];
 }
 
 impl Rm {

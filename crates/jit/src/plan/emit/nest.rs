@@ -16,6 +16,8 @@ pub(crate) struct Loop {
     pub(crate) parent: u32,
     /// How many loops are around it, itself included.
     pub(crate) depth: u8,
+    /// Whether all ways into it go through its head.
+    pub(crate) one_way: bool,
 }
 
 /// The blocks of a graph in reverse postorder, who leads to whom, and the loops.
@@ -98,7 +100,7 @@ impl Nest {
                 continue;
             }
             let found = self.loops.len() as u32;
-            self.loops.push(Loop { head, parent: NONE, depth: 0 });
+            self.loops.push(Loop { head, parent: NONE, depth: 0, one_way: true });
             headed[head.index()] = found;
             self.inside[head.index()] = found;
             while let Some(block) = work.pop() {
@@ -114,6 +116,8 @@ impl Nest {
                 for &from in &self.sources[range] {
                     if below(head, from) {
                         work.push(leading(&mut leader, from));
+                    } else {
+                        self.loops[found as usize].one_way = false;
                     }
                 }
             }

@@ -88,9 +88,14 @@ impl Lower<'_> {
     /// A value shifted left by 1 to 3, if that is nobody else's.
     fn scaled(&self, value: Value, width: Width) -> Option<(Value, u8)> {
         match *self.graph.op(value) {
-            GraphOp::Bin { op: BinOp::Lsh, width: shifted, a, b } if shifted == width && self.is_ours(value) => {
+            GraphOp::Bin { op: BinOp::Lsh, width: shifted, a, b }
+                if shifted == width && self.is_ours(value) =>
+            {
                 let count = self.graph.constant(b)?;
-                (1..=3).contains(&count).then_some((a, count as u8)).filter(|_| self.graph.constant(a).is_none())
+                (1..=3)
+                    .contains(&count)
+                    .then_some((a, count as u8))
+                    .filter(|_| self.graph.constant(a).is_none())
             }
             _ => None,
         }
@@ -187,13 +192,15 @@ impl Lower<'_> {
     /// A count without a mask that the instruction has by itself.
     fn count(&mut self, value: Value, bits: u8) -> Value {
         match *self.graph.op(value) {
-            GraphOp::Bin { op: BinOp::And, a, b, .. } if self.is_ours(value) => match self.graph.constant(b) {
-                Some(mask) if mask as u8 & (bits - 1) == bits - 1 && self.graph.constant(a).is_none() => {
-                    self.taken[value.index()] = true;
-                    a
+            GraphOp::Bin { op: BinOp::And, a, b, .. } if self.is_ours(value) => {
+                match self.graph.constant(b) {
+                    Some(mask) if mask as u8 & (bits - 1) == bits - 1 && self.graph.constant(a).is_none() => {
+                        self.taken[value.index()] = true;
+                        a
+                    }
+                    _ => value,
                 }
-                _ => value,
-            },
+            }
             _ => value,
         }
     }

@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 
-use sandbpf_isa::{Size, Width};
+use sandbpf_isa::{AtomicOp, Size, Width};
 
 use super::super::bulk::Kind;
 use super::super::env::Env;
@@ -11,9 +11,6 @@ use super::super::machine::{Widen, reg};
 use super::Lower;
 use super::entry::field;
 use crate::plan::graph::{Address, Bulk, Site, Value};
-
-/// Where helpers find `r1` to `r5`.
-const ARGUMENTS: [u8; 5] = [reg::RSI, reg::RDX, reg::RCX, reg::R8, reg::R9];
 
 impl Lower<'_> {
     /// ```text
@@ -34,12 +31,77 @@ impl Lower<'_> {
         self.push(Inst::new(Op::Load(Widen::Zero(Size::DW)), Width::W64).dst(budget).at(left));
         self.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
         self.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
-        for (&argument, register) in arguments.iter().zip(ARGUMENTS).rev() {
+        for (&argument, register) in arguments.iter().zip(reg::ARGUMENTS).rev() {
             self.place_in(register, argument);
         }
         let at = Place::off(env, offset_of!(Env, site) as i32);
         self.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
         self.push(Inst::new(Op::Store(Size::DW), Width::W64).a(budget).at(left));
+    }
+
+    /// ```text
+    /// lock add [mem], eax        lock xadd [mem], eax        xchg [mem], eax
+    /// mov rax, expected ; lock cmpxchg [mem], ecx
+    /// ```
+    pub(super) fn atomic(
+        &mut self,
+        value: Value,
+        op: AtomicOp,
+        size: Size,
+        at: &Address,
+        operand: Value,
+        expected: Value,
+    ) {
+        use AtomicOp::*;
+        let wanted = self.counts[value.index()] > 0;
+        let inst = |op: AtomicOp| Inst::new(Op::Atomic(op, size), Width::W64);
+        let op = match op {
+            Add if wanted => FetchAdd,
+            FetchAdd if !wanted => Add,
+            And if wanted => FetchAnd,
+            FetchAnd if !wanted => And,
+            Or if wanted => FetchOr,
+            FetchOr if !wanted => Or,
+            Xor if wanted => FetchXor,
+            FetchXor if !wanted => Xor,
+            other => other,
+        };
+        match op {
+            LoadAcquire => {
+                let dst = self.var(value);
+                let place = self.place(at);
+                self.push(Inst::new(Op::Load(Widen::Zero(size)), Width::W64).dst(dst).at(place));
+            }
+            StoreRelease => {
+                let (stored, place) = (self.var(operand), self.place(at));
+                self.push(Inst::new(Op::Store(size), Width::W64).a(stored).at(place));
+            }
+            Add | Or | And | Xor => {
+                let (operand, place) = (self.var(operand), self.place(at));
+                self.push(inst(op).a(operand).at(place));
+            }
+            FetchAdd | Xchg => {
+                let dst = self.var(value);
+                let operand = self.replaced(operand);
+                let place = self.place(at);
+                self.push(inst(op).dst(dst).a(operand).at(place));
+            }
+            FetchOr | FetchAnd | FetchXor | Cmpxchg => {
+                // What memory held is in rax; of a word the upper half is what it was.
+                let dst = self.var(value);
+                let held = Inst::new(Op::Widen(Widen::Zero(size)), Width::W64);
+                self.push(held.dst(dst).a(Var::real(reg::RAX)));
+                let operand = self.var(operand);
+                let place = self.place(at);
+                if op == Cmpxchg {
+                    self.push(inst(op).a(operand).at(place));
+                    self.place_in(reg::RAX, expected);
+                } else {
+                    let scratch = self.temporary();
+                    self.push(inst(op).dst(scratch).a(operand).at(place));
+                }
+            }
+        }
     }
 
     /// Puts a value into a register.

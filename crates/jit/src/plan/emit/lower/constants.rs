@@ -50,7 +50,7 @@ impl Constants {
             let mut outside = nest.predecessors(head).iter().filter(|&&from| !inside(from));
             let first = layout.spans[at].0;
             match (outside.next(), outside.next()) {
-                _ if *size > LARGEST => NONE,
+                _ if *size > LARGEST || !nest.loops[at].one_way => NONE,
                 // Before the first block is the beginning.
                 (None, None) if head == Block::ENTRY => 0,
                 (Some(from), None) if head != Block::ENTRY && layout.place[from.index()] < first => {

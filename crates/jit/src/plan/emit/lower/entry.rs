@@ -7,12 +7,11 @@ use core::mem::offset_of;
 
 use sandbpf_isa::Width;
 
-use super::super::EmitOptions;
 use super::super::env::Env;
 use super::super::inst::{Inst, Kind, Op, Place, Var};
 use super::super::machine::{Widen, reg};
 use super::Lower;
-use crate::plan::graph::{Entry as GraphEntry, Graph, Op as GraphOp, Region};
+use crate::plan::graph::{Entry as GraphEntry, Graph, Region};
 
 /// The fields of the environment, for an operand.
 pub(super) mod field {
@@ -33,18 +32,14 @@ pub(super) struct Entry {
     context: Var,
     budget: Var,
     env: Var,
-    /// Whether helpers are called.
-    pub(super) calls: bool,
-    /// Whether the budget is put into the environment at the end.
-    settles: bool,
+    /// Whether runs have a machine: then there are calls, and the budget is put into the environment at the end.
+    pub(super) machine: bool,
 }
 
 impl Entry {
-    pub(super) fn of(graph: &Graph, options: &EmitOptions) -> Entry {
-        let calls = graph.values.iter().any(|op| matches!(op, GraphOp::Call { .. }));
+    pub(super) fn of(graph: &Graph) -> Entry {
         let none = Var::NONE;
-        let settles = options.settle || calls;
-        Entry { packet: none, length: none, context: none, budget: none, env: none, calls, settles }
+        Entry { packet: none, length: none, context: none, budget: none, env: none, machine: graph.machine }
     }
 }
 
@@ -66,12 +61,12 @@ impl Lower<'_> {
 
     /// The environment, if a run that ends must leave its budget there.
     pub(super) fn settling(&mut self) -> Var {
-        if self.entry.settles { self.env() } else { Var::NONE }
+        if self.entry.machine { self.env() } else { Var::NONE }
     }
 
     pub(super) fn entered(&mut self, entry: GraphEntry) -> Var {
         match entry {
-            GraphEntry::Length if self.entry.calls => self.look_up(field::LENGTH),
+            GraphEntry::Length if self.entry.machine => self.look_up(field::LENGTH),
             GraphEntry::Length => self.ask(Kind::Plain, |entry| &mut entry.length),
         }
     }
@@ -79,23 +74,24 @@ impl Lower<'_> {
     /// The base of a region, in a register.
     pub(super) fn base(&mut self, region: Region) -> Var {
         match region {
-            Region::Stack if self.entry.calls => self.look_up(field::STACK),
+            Region::Stack if self.entry.machine => self.look_up(field::STACK),
             Region::Stack => {
                 let base = self.temporary();
                 self.before.push(Inst::new(Op::Lea, Width::W64).dst(base).at(Place::off(Var::STACK, 0)));
                 base
             }
-            Region::Context if self.entry.calls => self.look_up(field::CONTEXT),
+            Region::Context if self.entry.machine => self.look_up(field::CONTEXT),
             Region::Context => self.ask(Kind::Plain, |entry| &mut entry.context),
-            Region::Packet if self.entry.calls => self.look_up(field::PACKET),
+            Region::Packet if self.entry.machine => self.look_up(field::PACKET),
             Region::Packet => self.ask(Kind::Plain, |entry| &mut entry.packet),
+            Region::Far(number) => self.constant(self.graph.far[usize::from(number)]),
         }
     }
 
     /// The base of a region, in an address.
     pub(super) fn region(&mut self, region: Region) -> Var {
         match region {
-            Region::Stack if !self.entry.calls => Var::STACK,
+            Region::Stack if !self.entry.machine => Var::STACK,
             _ => self.base(region),
         }
     }
@@ -124,13 +120,8 @@ impl Lower<'_> {
         self.push(Inst::new(Op::Jump, Width::W64));
         self.gate(0);
         let Entry { packet, length, context, budget, env, .. } = self.entry;
-        let arguments = [
-            (env, reg::R8),
-            (budget, reg::RCX),
-            (context, reg::RDX),
-            (length, reg::RSI),
-            (packet, reg::RDI),
-        ];
+        let arguments =
+            [(env, reg::R8), (budget, reg::RCX), (context, reg::RDX), (length, reg::RSI), (packet, reg::RDI)];
         for (var, argument) in arguments {
             if var.is_some() {
                 self.push(Inst::new(Op::Copy, Width::W64).dst(var).a(Var::real(argument)));

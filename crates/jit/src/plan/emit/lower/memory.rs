@@ -7,12 +7,12 @@
 //! ```
 
 use sandbpf_isa::{Extend, Size, Width};
-use sandbpf_runtime::address::{CONTEXT, STACK};
+use sandbpf_runtime::address::STACK;
 
-use super::super::inst::{Inst, Op, Place, Var, widen};
-use super::super::machine::{Alu, Flag, Widen};
+use super::super::inst::{Inst, Locate, Op, Place, Var, widen};
+use super::super::machine::{Alu, Widen};
 use super::{Lower, region};
-use crate::plan::graph::{Address, BinOp, Op as GraphOp, Region, Site, Value};
+use crate::plan::graph::{Address, BinOp, Entry, Op as GraphOp, Region, Value};
 
 impl Lower<'_> {
     /// An address, for an operand.
@@ -26,27 +26,9 @@ impl Lower<'_> {
         }
         match self.graph.op(at.base) {
             GraphOp::Base(region) => place.base = self.region(*region),
-            GraphOp::Host { region, .. } => self.checked_place(at.base, *region, &mut place),
             _ => place.base = self.var(at.base),
         }
         place
-    }
-
-    /// An address whose base was checked: its variable is how far from the region's base.
-    fn checked_place(&mut self, base: Value, region: Region, place: &mut Place) {
-        let from = self.var(base);
-        if place.index == Var::NONE {
-            place.base = self.region(region);
-            (place.index, place.scale) = (from, 0);
-            return;
-        }
-        let pointer = self.temporary();
-        let at = self.before.len();
-        self.before.push(Inst::new(Op::Lea, Width::W64));
-        let base = self.region(region);
-        let sum = Place { base, index: from, scale: 0, disp: 0 };
-        self.before[at] = Inst::new(Op::Lea, Width::W64).dst(pointer).at(sum);
-        place.base = pointer;
     }
 
     /// The load that a value is, if the instruction at hand may load it itself: nobody else wants it, and nothing was written
@@ -158,67 +140,35 @@ impl Lower<'_> {
         true
     }
 
+    /// Whether a value has 64 bits.
     fn is_wide(&self, value: Value) -> bool {
         matches!(self.graph.op(value), GraphOp::Bin { width: Width::W64, .. })
     }
 
-    /// A check of an address; its variable is how far from the region's base it is.
+    /// The host's address of a guest's, in whatever region it lies.
     ///
     /// ```text
     /// lea rax, [at + (off - start)]
-    /// cmp rax, last ; ja trap           ; last = bytes - size
+    /// cmp rax, last ; ja elsewhere      ; last = bytes - size
+    /// lea rax, [base + rax]
     /// ```
-    pub(super) fn host(&mut self, value: Value, at: Value, off: i32, size: u32, region: Region, site: Site) {
-        let (start, bytes) = match region {
-            Region::Stack => (STACK, Some(self.graph.stack)),
-            Region::Context => (CONTEXT, Some(self.options.context)),
-            Region::Packet => (self.graph.packet, None),
+    pub(super) fn host(&mut self, value: Value, op: Locate, at: Value, off: i32) {
+        let dst = self.var(value);
+        let from = self.temporary();
+        let number = self.body.locates.len() as i32;
+        let inst = Inst { index: from, imm: number, ..Inst::new(Op::Locate, Width::W64) }.dst(dst);
+        let inst = if self.entry.machine {
+            let (env, budget) = (self.env(), self.budget());
+            let length = self.entered(Entry::Length);
+            Inst { a: self.base(op.likely), b: length, base: env, ..inst }.d(budget)
+        } else {
+            let (packet, context) = (self.base(Region::Packet), self.base(Region::Context));
+            Inst { a: packet, b: self.entered(Entry::Length), base: context, ..inst }
         };
-        let from = self.var(value);
+        self.push(inst);
+        let start = self.graph.start(op.likely);
+        self.body.locates.push(Locate { start, ..op });
         let guest = self.var(at);
-        let base = self.settling();
-        let index = if base.is_some() { self.budget() } else { Var::NONE };
-        let check = Inst { a: guest, disp: off, imm: site.0 as i32, base, index, ..Inst::new(Op::Check(Flag::Above), Width::W64) };
-        match bytes {
-            // Nothing fits: of any two numbers that are the same the first is not below the second.
-            Some(bytes) if bytes < size => {
-                self.push(Inst { op: Op::Check(Flag::AboveEqual), ..check });
-                self.push(Inst::new(Op::Cmp, Width::W64).a(from).b(from));
-            }
-            Some(bytes) => {
-                self.push(check);
-                let last = bytes - size;
-                match i32::try_from(last) {
-                    Ok(imm) => self.push(Inst::new(Op::CmpImm, Width::W64).a(from).imm(imm)),
-                    Err(_) => {
-                        let last = self.constant(last.into());
-                        self.push(Inst::new(Op::Cmp, Width::W64).a(from).b(last));
-                    }
-                }
-            }
-            None if size <= 1 => {
-                // Before the end; of no bytes, at the end as well.
-                let flag = if size == 1 { Flag::AboveEqual } else { Flag::Above };
-                let length = self.entered(crate::plan::graph::Entry::Length);
-                self.push(Inst { op: Op::Check(flag), ..check });
-                self.push(Inst::new(Op::Cmp, Width::W64).a(from).b(length));
-            }
-            None => {
-                // Two comparisons, for neither sum nor difference may wrap around: what is left behind it, and how much that is.
-                let length = self.entered(crate::plan::graph::Entry::Length);
-                let left = self.temporary();
-                self.push(Inst { op: Op::Check(Flag::Below), ..check });
-                match i32::try_from(size) {
-                    Ok(imm) => self.push(Inst::new(Op::CmpImm, Width::W64).a(left).imm(imm)),
-                    Err(_) => {
-                        let size = self.constant(size.into());
-                        self.push(Inst::new(Op::Cmp, Width::W64).a(left).b(size));
-                    }
-                }
-                self.push(Inst { op: Op::Check(Flag::Below), ..check });
-                self.push(Inst::new(Op::Alu(Alu::Sub), Width::W64).dst(left).a(length).b(from));
-            }
-        }
         let off = i64::from(off).wrapping_sub(start as i64);
         match i32::try_from(off) {
             Ok(0) => self.push(Inst::new(Op::Copy, Width::W64).dst(from).a(guest)),

@@ -16,7 +16,7 @@ use sandbpf_isa::Width;
 
 use super::super::graph::{Block, Edge, End, Graph, Op as GraphOp, Region, Value};
 use super::EmitOptions;
-use super::inst::{Body, Given, Inst, Kind, Op, Segment, Span, Var, Way};
+use super::inst::{Body, Given, Inst, Kind, Locate, Op, Segment, Span, Var, Way};
 use super::layout::Layout;
 use super::machine::reg;
 use super::nest::{NONE, Nest};
@@ -68,7 +68,7 @@ pub(crate) fn lower(graph: &Graph, options: &EmitOptions, nest: &Nest, layout: &
         taken: vec![false; values],
         constants: Constants::of(nest, layout),
         before: Vec::new(),
-        entry: entry::Entry::of(graph, options),
+        entry: entry::Entry::of(graph),
         keep: false,
         here: 0,
         written: [0; 4],
@@ -215,11 +215,11 @@ impl Lower<'_> {
         let count = |at: &mut u32| *at = at.wrapping_add_signed(step);
         match to {
             // What is of no known region looks everywhere, and is looked at from everywhere.
-            Some(_) => {
+            Some(Region::Stack | Region::Context | Region::Packet) => {
                 count(&mut self.written[region(to)]);
                 count(&mut self.written[3]);
             }
-            None => self.written.iter_mut().for_each(count),
+            Some(Region::Far(_)) | None => self.written.iter_mut().for_each(count),
         }
     }
 
@@ -229,7 +229,8 @@ impl Lower<'_> {
         if let Some(to) = writes(op) {
             self.note(to, -1);
         }
-        let pure = matches!(op.effect(), super::super::graph::Effect::None | super::super::graph::Effect::Read);
+        let pure =
+            matches!(op.effect(), super::super::graph::Effect::None | super::super::graph::Effect::Read);
         if pure && (self.counts[value.index()] == 0 || self.same(value) != value) {
             return;
         }
@@ -242,8 +243,9 @@ impl Lower<'_> {
             GraphOp::Select { test, yes, no } => self.select(value, test, *yes, *no),
             GraphOp::Load { at, size, extend, swap } => self.load(value, at, *size, *extend, *swap),
             GraphOp::Store { at, size, value, swap } => self.store(at, *size, *value, *swap),
-            GraphOp::Host { at, off, size, region, write: _, site } => {
-                self.host(value, *at, *off, *size, *region, *site);
+            GraphOp::Host { at, off, size, likely, stack, site } => {
+                let (size, likely, stack, site) = (*size, *likely, *stack, *site);
+                self.host(value, Locate { size, likely, start: 0, stack, site }, *at, *off);
             }
             GraphOp::Clear { from, bytes } => self.clear(*from, *bytes),
             GraphOp::Budget => {
@@ -252,11 +254,22 @@ impl Lower<'_> {
             }
             GraphOp::Charge { cost, site } => {
                 let budget = self.budget();
-                let inst = Inst::new(Op::Charge, Width::W64).dst(budget).a(budget);
-                self.push(Inst { disp: site.0 as i32, base: self.settling(), ..inst.imm(*cost as i32) });
+                let base = self.settling();
+                let inst = Inst { disp: site.0 as i32, base, ..Inst::new(Op::Charge, Width::W64) };
+                let inst = inst.dst(budget).a(budget);
+                match i32::try_from(*cost) {
+                    Ok(imm) => self.push(inst.imm(imm)),
+                    Err(_) => {
+                        let cost = self.constant((*cost).into());
+                        self.push(inst.b(cost));
+                    }
+                }
             }
             GraphOp::Spend { amount } => self.spend(*amount),
-            GraphOp::Call { id: _, arguments, site } => self.call(value, arguments, *site),
+            GraphOp::Call { arguments, site } => self.call(value, arguments, *site),
+            GraphOp::Atomic { op, size, at, value: operand, expected } => {
+                self.atomic(value, *op, *size, at, *operand, *expected);
+            }
             GraphOp::Bulk { what, count } => self.bulk(value, what, *count),
         }
     }
@@ -370,7 +383,8 @@ fn region(region: Option<Region>) -> usize {
         Some(Region::Stack) => 0,
         Some(Region::Context) => 1,
         Some(Region::Packet) => 2,
-        None => 3,
+        // What is shared may change at any time; as far as this run goes, it is anywhere.
+        Some(Region::Far(_)) | None => 3,
     }
 }
 
@@ -380,7 +394,7 @@ fn writes(op: &GraphOp) -> Option<Option<Region>> {
     match op {
         GraphOp::Store { at, .. } => Some(at.region),
         GraphOp::Clear { .. } => Some(Some(Region::Stack)),
-        GraphOp::Call { .. } => Some(None),
+        GraphOp::Call { .. } | GraphOp::Atomic { .. } => Some(None),
         GraphOp::Bulk { what: Bulk::Copy { to, .. } | Bulk::Xor { to, .. }, .. } => Some(to.region),
         _ => None,
     }
