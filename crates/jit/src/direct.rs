@@ -85,3 +85,22 @@ impl Direct {
         unsafe { entry(packet, length, context, budget, env) }
     }
 }
+
+/// Emits a graph and runs its code on memory of a test's own, which has to be as much as the graph says.
+#[cfg(test)]
+pub(crate) fn trial(
+    graph: &crate::plan::graph::Graph,
+    options: &crate::plan::emit::EmitOptions,
+    packet: &mut [u8],
+    context: &mut [u8],
+    budget: u64,
+    env: Option<&mut Env>,
+) -> Answer {
+    assert_eq!(context.len(), graph.context as usize);
+    assert_eq!(env.is_some(), graph.machine);
+    let code = Direct::new(&crate::plan::emit::emit(graph, options).bytes).expect("there is memory");
+    let env = env.map_or(std::ptr::null_mut(), |env| env as *mut Env);
+    let length = packet.len() as u64;
+    // SAFETY: the bytes are the graph's, packet and context are borrowed and as long as it thinks.
+    unsafe { code.run(packet.as_mut_ptr(), length, context.as_mut_ptr(), budget, env) }
+}

@@ -1,14 +1,13 @@
 //! What machine code of a plan shares with its host, besides the registers that it is called with: where memory is, the
 //! budget, and the way to helpers.
 //!
-//! Code without calls does not look at it, but for the budget that is left ([`EmitOptions::settle`](super::EmitOptions)).
+//! Code of a graph without a machine does not look at it.
 
 use core::ffi::c_void;
 
 /// The surroundings of a run. What is read and written, and when:
 ///
-/// * `packet`, `length`, `context`: after a call, for helpers move what they describe; at the beginning registers say it.
-/// * `stack`: where the stack region lies, for code with calls; other code has it in its own frame.
+/// * `packet`, `length`, `context`, `stack`: read whenever they are needed, for calls may move what they describe.
 /// * `budget`: written before a call and at the end, read after a call.
 /// * `site`: written before a call: which one it is.
 #[repr(C)]
@@ -18,11 +17,12 @@ pub(crate) struct Env {
     pub(crate) context: *mut u8,
     pub(crate) stack: *mut u8,
     pub(crate) budget: u64,
-    /// The number of the [`Site`](crate::plan::graph::Site) of a call.
+    /// The number of the [`Site`](crate::plan::graph::Site) of a call, or of an access.
     pub(crate) site: u32,
     /// Calls the helper of that site with `r1` to `r5`.
     pub(crate) call: extern "sysv64" fn(*mut Env, u64, u64, u64, u64, u64) -> Answer,
-    /// Where the bytes at a guest's address are, for the access of that site; null if nowhere.
+    /// The host's address of what the access of that site wants at the guest's address, or null: a trap. What lies there is good
+    /// until the next call.
     pub(crate) locate: extern "sysv64" fn(*mut Env, u64) -> *mut u8,
     /// Whatever `call` needs to find; code does not look at it.
     pub(crate) host: *mut c_void,

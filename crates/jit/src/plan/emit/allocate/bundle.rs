@@ -1,0 +1,139 @@
+//! Variables that get the same register: what is copied to what, when the one is not needed any more.
+//!
+//! Parameters of blocks and their arguments, results that replace an operand: where they never live at the same time they
+//! become one bundle, those in the innermost loops first, and no move is needed between them.
+
+use super::super::inst::{Body, Kind};
+use super::super::nest::NONE;
+use super::live::{Lives, Range, Slice};
+
+/// A bundle of more ranges takes in no other.
+const MOST: u32 = 48;
+
+/// All bundles.
+#[derive(Debug)]
+pub(crate) struct Bundles {
+    /// For every variable, its bundle, by the number of one of its variables.
+    pub(crate) of: Vec<u32>,
+    pub(crate) ranges: Vec<Range>,
+    /// For every bundle, its ranges in order.
+    pub(crate) spans: Vec<Slice>,
+    /// For every variable, the next in its bundle, in a circle.
+    pub(crate) next: Vec<u32>,
+    /// For every bundle, the register that some variable of it is copied from or to.
+    pub(crate) wishes: Vec<Option<u8>>,
+    pub(crate) weights: Vec<f32>,
+}
+
+impl Bundles {
+    pub(crate) fn of(body: &Body, lives: &mut Lives) -> Bundles {
+        let count = body.kinds.len() as u32;
+        let mut bundles = Bundles {
+            of: (0..count).collect(),
+            ranges: std::mem::take(&mut lives.ranges),
+            spans: std::mem::take(&mut lives.of),
+            next: (0..count).collect(),
+            wishes: std::mem::take(&mut lives.wishes),
+            weights: std::mem::take(&mut lives.weights),
+        };
+        let deepest = lives.friends.iter().map(|friends| friends.depth).max().unwrap_or(0);
+        for depth in (0..=deepest).rev() {
+            for friends in lives.friends.iter().filter(|friends| friends.depth == depth) {
+                bundles.join(body, friends.a, friends.b);
+            }
+        }
+        for var in 0..count {
+            bundles.of[var as usize] = bundles.find(var);
+        }
+        bundles
+    }
+
+    fn find(&mut self, var: u32) -> u32 {
+        let mut at = var;
+        while self.of[at as usize] != at {
+            let above = self.of[at as usize];
+            self.of[at as usize] = self.of[above as usize];
+            at = above;
+        }
+        at
+    }
+
+    fn join(&mut self, body: &Body, a: u32, b: u32) {
+        // Numbers are made again, not kept: they have no place of their own.
+        let number = |var: u32| matches!(body.kinds[var as usize], Kind::Number(_));
+        if number(a) || number(b) {
+            return;
+        }
+        let (a, b) = (self.find(a), self.find(b));
+        if a == b {
+            return;
+        }
+        let (first, second) = (self.spans[a as usize], self.spans[b as usize]);
+        if first.count + second.count > MOST || first.count == 0 || second.count == 0 {
+            return;
+        }
+        if meet(first.of(&self.ranges), second.of(&self.ranges)) {
+            return;
+        }
+        self.spans[a as usize] = self.merge(first, second);
+        self.of[b as usize] = a;
+        self.next.swap(a as usize, b as usize);
+        self.weights[a as usize] += self.weights[b as usize];
+        let wish = self.wishes[b as usize];
+        let own = &mut self.wishes[a as usize];
+        *own = own.or(wish);
+    }
+
+    /// The ranges of both, in order, those that touch made one.
+    fn merge(&mut self, a: Slice, b: Slice) -> Slice {
+        // Very often the one is right behind the other.
+        let start = self.ranges.len() as u32;
+        let (mut at_a, mut at_b) = (a.first, b.first);
+        let (end_a, end_b) = (a.first + a.count, b.first + b.count);
+        while at_a < end_a || at_b < end_b {
+            let from_a = at_b >= end_b
+                || at_a < end_a && self.ranges[at_a as usize].from < self.ranges[at_b as usize].from;
+            let range = if from_a { &mut at_a } else { &mut at_b };
+            let next = self.ranges[*range as usize];
+            *range += 1;
+            if self.ranges.len() as u32 > start
+                && let Some(last) = self.ranges.last_mut()
+                && last.to == next.from
+            {
+                last.to = next.to;
+                continue;
+            }
+            self.ranges.push(next);
+        }
+        Slice { first: start, count: self.ranges.len() as u32 - start }
+    }
+
+    /// All variables of a bundle.
+    pub(crate) fn members(&self, bundle: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut at = NONE;
+        std::iter::from_fn(move || {
+            let var = if at == NONE { bundle } else { self.next[at as usize] };
+            if at != NONE && var == bundle {
+                return None;
+            }
+            at = var;
+            Some(var)
+        })
+    }
+}
+
+/// Whether some position is in both.
+fn meet(a: &[Range], b: &[Range]) -> bool {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some(first), Some(second)) = (a.peek(), b.peek()) {
+        if first.from < second.to && second.from < first.to {
+            return true;
+        }
+        if first.to <= second.to {
+            a.next();
+        } else {
+            b.next();
+        }
+    }
+    false
+}

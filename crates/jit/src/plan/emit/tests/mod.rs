@@ -1,0 +1,99 @@
+//! Machine code means what its graph means: graphs at random, with all and with few registers, with and without what some
+//! processors have.
+
+mod generate;
+
+use proptest::prelude::*;
+
+use super::features::Features;
+use super::{EmitOptions, emit};
+use crate::direct::trial;
+use crate::plan::check::check;
+use crate::plan::graph::{Graph, Site};
+use crate::plan::run::{Trapped, World, run};
+use generate::{CONTEXT_BYTES, Dice, PACKET, STACK_BYTES};
+
+/// rax, rcx, rdx, rbx, rsi, rdi.
+const FEW: u16 = 0b1100_1111;
+
+fn options() -> Vec<EmitOptions> {
+    let features = [Features::BASELINE, Features::detect()];
+    let of = |features| [EmitOptions::ALL, FEW].map(|registers| EmitOptions { features, registers });
+    features.into_iter().flat_map(of).collect()
+}
+
+fn world(seed: u64) -> World {
+    let mut dice = Dice(seed);
+    let mut bytes = |count: u32| (0..count).map(|_| dice.next() as u8).collect();
+    let (stack, context) = (vec![0xa5; STACK_BYTES as usize], bytes(CONTEXT_BYTES));
+    let packet = bytes(PACKET + seed as u32 % 8);
+    World { stack, context, packet, budget: 20 + seed % 200 }
+}
+
+fn shown(graph: &Graph, options: &EmitOptions) -> String {
+    let bytes: Vec<String> = emit(graph, options).bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{options:?}\n{graph}\n{}", bytes.join(" "))
+}
+
+/// Runs a graph both ways.
+fn agree(graph: &Graph, seed: u64) {
+    check(graph).unwrap_or_else(|wrong| panic!("{wrong}\n{graph}"));
+    let mut wanted = world(seed);
+    let result = run(graph, &mut wanted, |_, _, _| unreachable!("nobody calls"));
+    for options in options() {
+        let mut found = world(seed);
+        let (packet, context) = (&mut found.packet, &mut found.context);
+        let answer = trial(graph, &options, packet, context, found.budget, None);
+        let outcome = match answer.status {
+            0 => Ok(answer.value),
+            site => Err(Trapped { site: Site(site as u32 - 1), address: answer.value }),
+        };
+        assert_eq!(outcome, result, "{}", shown(graph, &options));
+        assert_eq!(found.packet, wanted.packet, "{}", shown(graph, &options));
+        assert_eq!(found.context, wanted.context, "{}", shown(graph, &options));
+    }
+}
+
+proptest! {
+    #[test]
+    fn straight_code(seed: u64, world: u64) {
+        agree(&generate::graph(seed, 1, 30, false), world);
+    }
+
+    #[test]
+    fn small_graphs(seed: u64, world: u64) {
+        agree(&generate::graph(seed, 4, 6, false), world);
+    }
+
+    #[test]
+    fn large_graphs(seed: u64, world: u64) {
+        agree(&generate::graph(seed, 14, 12, false), world);
+    }
+}
+
+#[test]
+fn nothing_is_little() {
+    let mut graph = Graph::new(0x4000_0000, 512, 0);
+    let two = graph.add(crate::plan::graph::Op::Const(2));
+    graph.blocks[0].end = crate::plan::graph::End::Return(two);
+    let bytes = emit(&graph, &EmitOptions::new(Features::BASELINE)).bytes;
+    // mov eax, 2 ; xor edx, edx ; ret
+    assert_eq!(bytes, [0xb8, 2, 0, 0, 0, 0x31, 0xd2, 0xc3]);
+}
+
+#[test]
+#[ignore]
+fn hunt() {
+    let get = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
+    let (from, to, blocks, ops) = (get("FROM", 0), get("TO", 1000), get("BLOCKS", 1), get("OPS", 8));
+    for seed in from..to {
+        let graph = generate::graph(seed, blocks, ops, false);
+        if get("SHOW", 0) == 1 {
+            for options in options() {
+                eprintln!("{}", shown(&graph, &options));
+            }
+        }
+        std::fs::write("/tmp/w/seed", format!("{seed}")).unwrap();
+        agree(&graph, seed ^ 77);
+    }
+}

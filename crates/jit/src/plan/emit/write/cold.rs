@@ -1,0 +1,127 @@
+//! What seldom happens, behind everything else.
+
+use core::mem::offset_of;
+
+use sandbpf_isa::{Size, Width};
+
+use super::super::allocate::moves::Home;
+use super::super::env::Env;
+use super::super::machine::{Alu, Mem, Rm, Widen, reg};
+use super::super::relax::Label;
+use super::Writer;
+use super::locate::Elsewhere;
+use crate::plan::graph::BinOp;
+
+/// A piece of code that waits for the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cold {
+    /// The budget is used up.
+    Budget { here: Label, cost: Cost, budget: Home, env: Option<Home>, site: u32 },
+    /// An address is elsewhere.
+    Elsewhere(Elsewhere),
+    /// A divisor is 0, or -1 where that needs care.
+    Divide { here: Label, back: Label, op: BinOp, width: Width, divisor: Home },
+    /// A call did not come back.
+    Leave { here: Label },
+}
+
+/// What a jump costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cost {
+    Imm(i32),
+    Place(Home),
+}
+
+impl Writer<'_> {
+    /// Writes all that waits.
+    pub(super) fn cold(&mut self) {
+        for cold in std::mem::take(&mut self.cold) {
+            match cold {
+                Cold::Budget { here, cost, budget, env, site } => {
+                    self.jumps.put(here, &self.code.bytes);
+                    self.out_of_budget(cost, budget, env, site);
+                }
+                Cold::Elsewhere(elsewhere) => self.elsewhere(elsewhere),
+                Cold::Divide { here, back, op, width, divisor } => {
+                    self.jumps.put(here, &self.code.bytes);
+                    self.odd_division(op, width, divisor, back);
+                }
+                Cold::Leave { here } => {
+                    self.jumps.put(here, &self.code.bytes);
+                    self.leave();
+                }
+            }
+        }
+    }
+
+    fn out_of_budget(&mut self, cost: Cost, budget: Home, env: Option<Home>, site: u32) {
+        if let Some(env) = env {
+            // A charge that cannot be paid is not taken.
+            match (cost, self.rm(budget)) {
+                (Cost::Imm(cost), rm) => self.code.alu_imm(Alu::Add, Size::DW, rm, cost),
+                (Cost::Place(cost), Rm::Reg(budget)) => {
+                    let cost = self.rm(cost);
+                    self.code.alu(Alu::Add, Width::W64, budget, cost);
+                }
+                (Cost::Place(cost), Rm::Mem(mem)) => {
+                    let cost = self.reg(cost);
+                    self.code.alu_to(Alu::Add, Size::DW, mem, cost);
+                }
+            }
+            self.settle(env, budget, &[]);
+        }
+        self.code.zero(reg::RAX);
+        self.trap(site);
+    }
+
+    /// Leaves the budget in the environment; may change registers but those, and those that are places of both.
+    pub(super) fn settle(&mut self, env: Home, budget: Home, but: &[u8]) {
+        let mut free = [reg::RAX, reg::RCX, reg::RDX, reg::RSI, reg::RDI].into_iter().filter(|&register| {
+            !but.contains(&register) && env != Home::Register(register) && budget != Home::Register(register)
+        });
+        let mut loaded = |this: &mut Self, home: Home| match home {
+            Home::Register(register) => register,
+            _ => {
+                let register = free.next().unwrap_or(reg::RCX);
+                let rm = this.rm(home);
+                this.code.widen(Widen::Zero(Size::DW), register, rm);
+                register
+            }
+        };
+        let env = loaded(self, env);
+        let budget = loaded(self, budget);
+        let at = Mem { base: Some(env), index: None, disp: offset_of!(Env, budget) as i32 };
+        self.code.store(Size::DW, at, budget);
+    }
+
+    /// Ends the run with a trap, whose address is in rax.
+    pub(super) fn trap(&mut self, site: u32) {
+        self.code.mov_imm(reg::RDX, u64::from(site) + 1);
+        self.leave();
+    }
+
+    /// Division by 0, and by -1 if numbers have signs: rax is what is divided.
+    fn odd_division(&mut self, op: BinOp, width: Width, divisor: Home, back: Label) {
+        let done = |this: &mut Self| this.jump(None, back);
+        if matches!(op, BinOp::Sdiv | BinOp::Smod) {
+            let zero = self.jumps.label();
+            let rm = self.rm(divisor);
+            let size = if width == Width::W64 { Size::DW } else { Size::W };
+            self.code.alu_imm(Alu::Cmp, size, rm, 0);
+            self.jump(Some(super::Flag::Equal), zero);
+            if op == BinOp::Sdiv {
+                self.code.unary(super::super::machine::Unary::Neg, width, Rm::Reg(reg::RAX));
+            } else {
+                self.code.zero(reg::RDX);
+            }
+            done(self);
+            self.jumps.put(zero, &self.code.bytes);
+        }
+        if matches!(op, BinOp::Div | BinOp::Sdiv) {
+            self.code.zero(reg::RAX);
+        } else {
+            self.code.mov(width, reg::RDX, reg::RAX);
+        }
+        done(self);
+    }
+}

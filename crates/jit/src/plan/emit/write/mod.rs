@@ -1,0 +1,400 @@
+//! From instructions whose variables have places to bytes.
+//!
+//! ```text
+//!   push the registers that the caller wants to keep and this code changes
+//!   sub rsp, frame            ; not if what is below rsp is enough
+//!   segments, in order, with the moves between them
+//!   what seldom happens: traps, addresses in other regions, divisions by zero
+//! ```
+
+mod cold;
+mod frame;
+mod insts;
+mod locate;
+
+use sandbpf_isa::{Size, Width};
+
+use super::EmitOptions;
+use super::allocate::moves::{self, Action, Home, Move};
+use super::allocate::{Allocation, after, right_before};
+use super::encode::Encoder;
+use super::inst::{Body, Inst, Op, Var, Way};
+use super::machine::{Flag, Mem, Rm, reg};
+use super::nest::NONE;
+use super::relax::{Jumps, Label};
+use crate::plan::graph::Graph;
+use cold::Cold;
+use frame::Frame;
+
+/// Code as it is written.
+pub(crate) struct Writer<'b> {
+    body: &'b Body,
+    options: &'b EmitOptions,
+    graph: &'b Graph,
+    allocation: Allocation,
+    code: Encoder,
+    jumps: Jumps,
+    frame: Frame,
+    /// Where segments begin.
+    labels: Vec<Label>,
+    /// For every segment, the one that it is nothing but a way to, or itself.
+    shortcuts: Vec<u32>,
+    /// Where the run ends, with its answer in rax and rdx.
+    leave: Label,
+    left: bool,
+    cold: Vec<Cold>,
+    next_move: usize,
+    /// Moves that happen at once.
+    group: Vec<Move>,
+}
+
+/// The places of an instruction's operands.
+#[derive(Clone, Copy, Debug)]
+struct Operands {
+    dst: Home,
+    a: Home,
+    b: Home,
+    base: Home,
+    index: Home,
+    d: Home,
+}
+
+/// Writes everything.
+pub(crate) fn write(graph: &Graph, options: &EmitOptions, body: &Body, allocation: Allocation) -> Vec<u8> {
+    let frame = Frame::of(graph, body, &allocation);
+    let mut jumps = Jumps::default();
+    let labels = body.segments.iter().map(|_| jumps.label()).collect();
+    let leave = jumps.label();
+    let code = Encoder { bytes: Vec::with_capacity(5 * body.insts.len() + 64) };
+    let mut writer = Writer {
+        body,
+        options,
+        graph,
+        allocation,
+        code,
+        jumps,
+        frame,
+        labels,
+        shortcuts: Vec::new(),
+        leave,
+        left: false,
+        cold: Vec::new(),
+        next_move: 0,
+        group: Vec::new(),
+    };
+    writer.shortcuts = writer.shortcuts();
+    writer.enter();
+    for segment in 0..body.segments.len() {
+        writer.segment(segment);
+    }
+    writer.cold();
+    writer.finish()
+}
+
+impl Writer<'_> {
+    fn finish(mut self) -> Vec<u8> {
+        if self.left {
+            self.jumps.put(self.leave, &self.code.bytes);
+            self.leave_here();
+        }
+        self.jumps.finish(&self.code.bytes)
+    }
+
+    /// Segments that do nothing: whoever goes there goes on.
+    fn shortcuts(&self) -> Vec<u32> {
+        let segments = &self.body.segments;
+        let mut empty: Vec<bool> = segments
+            .iter()
+            .map(|segment| {
+                segment.end - segment.first == 2 && segment.ways[0].is_some() && segment.ways[1].is_none()
+            })
+            .collect();
+        for &(time, _) in &self.allocation.moves {
+            let index = (time >> 2) as u32;
+            let segment = segments.partition_point(|segment| segment.first <= index) - 1;
+            empty[segment] = false;
+        }
+        empty[0] = false;
+        let mut shortcuts: Vec<u32> = (0..segments.len() as u32).collect();
+        for start in 0..segments.len() {
+            if !empty[start] {
+                continue;
+            }
+            // Not for ever, if empty segments go round in circles: then the last is not empty.
+            let mut at = start;
+            let mut steps = 0;
+            while empty[at] && steps < 64 {
+                at = match segments[at].ways[0] {
+                    Some(Way { to, .. }) => to as usize,
+                    None => break,
+                };
+                steps += 1;
+            }
+            if empty[at] {
+                empty[start] = false;
+            } else {
+                shortcuts[start] = at as u32;
+            }
+        }
+        shortcuts
+    }
+
+    fn segment(&mut self, number: usize) {
+        if self.shortcuts[number] != number as u32 {
+            // Nobody comes here.
+            return;
+        }
+        let segment = self.body.segments[number];
+        self.align(number);
+        self.jumps.put(self.labels[number], &self.code.bytes);
+        for index in segment.first..segment.end - 1 {
+            self.moves_until(right_before(index));
+            let inst = &self.body.insts[index as usize];
+            let operands = self.operands(inst, index);
+            self.inst(inst, &operands);
+            self.keep(inst, &operands);
+            self.moves_until(after(index));
+        }
+        let last = segment.end - 1;
+        self.moves_until(right_before(last));
+        let inst = self.body.insts[last as usize];
+        self.end(number, inst.op, segment.ways);
+    }
+
+    /// The head of a small loop begins where the processor fetches.
+    fn align(&mut self, number: usize) {
+        let segment = self.body.segments[number];
+        if segment.cold || segment.inside == NONE {
+            return;
+        }
+        let span = self.body.loops[segment.inside as usize];
+        if span.first == number as u32 && span.last >= span.first {
+            let last = self.body.segments[span.last as usize].end;
+            if last - segment.first <= 256 {
+                self.jumps.align(16, &self.code.bytes);
+            }
+        }
+    }
+
+    /// Where operands are, at an instruction.
+    fn operands(&mut self, inst: &Inst, index: u32) -> Operands {
+        self.allocation.go_to(2 * index);
+        let nowhere = Home::Number(0);
+        let home = |var: Var| match var {
+            Var::NONE | Var::STACK => nowhere,
+            var => self.allocation.of_var(var),
+        };
+        let mut operands = Operands {
+            dst: nowhere,
+            a: home(inst.a),
+            b: home(inst.b),
+            base: home(inst.base),
+            index: home(inst.index),
+            d: home(inst.d),
+        };
+        if inst.dst.is_some() {
+            self.allocation.go_to(2 * index + 1);
+            operands.dst = self.allocation.of_var(inst.dst);
+        }
+        operands
+    }
+
+    /// Puts a result into the frame, if it is to be there as well.
+    fn keep(&mut self, inst: &Inst, operands: &Operands) {
+        if inst.dst.is_some()
+            && let Some(slot) = self.allocation.slot(inst.dst)
+            && let Home::Register(register) = operands.dst
+        {
+            let mem = self.frame.slot(slot);
+            self.code.store(Size::DW, mem, register);
+        }
+    }
+
+    /// Moves that are due.
+    fn moves_until(&mut self, time: u64) {
+        while let Some(&(due, _)) = self.allocation.moves.get(self.next_move)
+            && due <= time
+        {
+            while let Some(&(same, step)) = self.allocation.moves.get(self.next_move)
+                && same == due
+            {
+                self.group.push(step);
+                self.next_move += 1;
+            }
+            self.at_once();
+        }
+    }
+
+    /// Does the moves of the group.
+    fn at_once(&mut self) {
+        let mut group = std::mem::take(&mut self.group);
+        moves::order(&mut group, |action| self.action(action));
+        group.clear();
+        self.group = group;
+    }
+
+    fn action(&mut self, action: Action) {
+        match action {
+            Action::Exchange(a, b) => self.code.swap(a, b),
+            Action::Keep(home) => match self.rm(home) {
+                Rm::Mem(mem) => self.code.vector_load8(0, mem),
+                Rm::Reg(register) => self.code.vector_from(0, register),
+            },
+            Action::Restore(home) => match self.rm(home) {
+                Rm::Mem(mem) => self.code.vector_store8(0, mem),
+                Rm::Reg(register) => self.code.vector_to(0, register),
+            },
+            Action::Move(Move { from, to }) => self.transfer(from, to),
+        }
+    }
+
+    /// One move. Flags stay.
+    fn transfer(&mut self, from: Home, to: Home) {
+        match (from, to) {
+            (Home::Number(number), Home::Register(register)) => self.code.mov_imm(register, number),
+            (Home::Number(number), Home::Slot(slot)) => {
+                let mem = self.frame.slot(slot);
+                match i32::try_from(number as i64) {
+                    Ok(imm) => self.code.store_imm(Size::DW, mem, imm),
+                    Err(_) => {
+                        self.code.store_imm(Size::W, mem, number as i32);
+                        let above = Mem { disp: mem.disp + 4, ..mem };
+                        self.code.store_imm(Size::W, above, (number >> 32) as i32);
+                    }
+                }
+            }
+            (Home::Register(from), Home::Register(to)) => self.code.mov(Width::W64, to, from),
+            (Home::Register(from), Home::Slot(slot)) => {
+                let mem = self.frame.slot(slot);
+                self.code.store(Size::DW, mem, from);
+            }
+            (Home::Slot(slot), Home::Register(to)) => {
+                let mem = self.frame.slot(slot);
+                self.code.widen(super::machine::Widen::Zero(Size::DW), to, Rm::Mem(mem));
+            }
+            (Home::Slot(from), Home::Slot(to)) => {
+                let (from, to) = (self.frame.slot(from), self.frame.slot(to));
+                self.code.vector_load8(1, from);
+                self.code.vector_store8(1, to);
+            }
+            (_, Home::Number(_)) => {}
+        }
+    }
+
+    /// A place as an operand.
+    fn rm(&self, home: Home) -> Rm {
+        match home {
+            Home::Register(register) => Rm::Reg(register),
+            Home::Slot(slot) => Rm::Mem(self.frame.slot(slot)),
+            Home::Number(_) => unreachable!("numbers are made before they are used"),
+        }
+    }
+
+    /// A place that is a register.
+    fn reg(&self, home: Home) -> u8 {
+        match home {
+            Home::Register(register) => register,
+            Home::Slot(_) | Home::Number(_) => unreachable!("this operand has to be in a register"),
+        }
+    }
+
+    /// The operand in memory.
+    fn mem(&self, inst: &Inst, operands: &Operands) -> Mem {
+        let index = match inst.index {
+            Var::NONE => None,
+            _ => Some((self.reg(operands.index), inst.scale)),
+        };
+        let (base, disp) = match inst.base {
+            Var::STACK => (Some(reg::RSP), inst.disp.wrapping_add(self.frame.stack)),
+            Var::NONE => (None, inst.disp),
+            _ => (Some(self.reg(operands.base)), inst.disp),
+        };
+        Mem { base, index, disp }
+    }
+
+    fn jump(&mut self, flag: Option<Flag>, to: Label) {
+        self.jumps.jump(flag, to, &self.code.bytes);
+    }
+
+    /// The label of a segment.
+    fn segment_label(&self, segment: u32) -> Label {
+        self.labels[self.shortcuts[segment as usize] as usize]
+    }
+
+    /// Whether what is written next is this segment.
+    fn is_next(&self, after: usize, segment: u32) -> bool {
+        let written = |number: &usize| self.shortcuts[*number] == *number as u32;
+        let next = (after + 1..self.body.segments.len()).find(written);
+        next == Some(self.shortcuts[segment as usize] as usize)
+    }
+
+    /// How a segment ends.
+    fn end(&mut self, number: usize, op: Op, ways: [Option<Way>; 2]) {
+        match (op, ways) {
+            (Op::Return, _) => self.answer(),
+            (Op::Jump, [Some(way), None]) => {
+                if !self.is_next(number, way.to) {
+                    let label = self.segment_label(way.to);
+                    self.jump(None, label);
+                }
+            }
+            (Op::Branch(flag), [Some(yes), Some(no)]) => self.branch(number, flag, yes, no),
+            _ => self.nobody(),
+        }
+    }
+
+    fn branch(&mut self, number: usize, flag: Flag, yes: Way, no: Way) {
+        let (yes_label, no_label) = (self.segment_label(yes.to), self.segment_label(no.to));
+        let moves = |way: u8| {
+            let key = (number as u32, way);
+            let edges = &self.allocation.edges;
+            let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
+            let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
+            first..last
+        };
+        let (on_yes, on_no) = (moves(0), moves(1));
+        if on_yes.is_empty() && on_no.is_empty() {
+            if yes_label == no_label {
+                if !self.is_next(number, yes.to) {
+                    self.jump(None, yes_label);
+                }
+            } else if self.is_next(number, yes.to) {
+                self.jump(Some(flag.inverse()), no_label);
+            } else {
+                self.jump(Some(flag), yes_label);
+                if !self.is_next(number, no.to) {
+                    self.jump(None, no_label);
+                }
+            }
+            return;
+        }
+        // The way without moves goes at once; if both have some, the one that is next goes last.
+        let yes_last = on_no.is_empty() || (!on_yes.is_empty() && self.is_next(number, yes.to));
+        let (flag, first, on_first, last, on_last) = match yes_last {
+            true => (flag.inverse(), no, on_no, yes, on_yes),
+            false => (flag, yes, on_yes, no, on_no),
+        };
+        let first_label = self.segment_label(first.to);
+        if on_first.is_empty() {
+            self.jump(Some(flag), first_label);
+        } else {
+            let over = self.jumps.label();
+            self.jump(Some(flag.inverse()), over);
+            self.edge(on_first);
+            self.jump(None, first_label);
+            self.jumps.put(over, &self.code.bytes);
+        }
+        self.edge(on_last);
+        if !self.is_next(number, last.to) {
+            let label = self.segment_label(last.to);
+            self.jump(None, label);
+        }
+    }
+
+    /// Moves on an edge.
+    fn edge(&mut self, moves: std::ops::Range<usize>) {
+        let steps = self.allocation.edges[moves].iter().map(|&(.., step)| step);
+        self.group.extend(steps);
+        self.at_once();
+    }
+}
