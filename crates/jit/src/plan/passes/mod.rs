@@ -1,7 +1,9 @@
 //! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
 //! left out.
 
+mod address;
 mod bits;
+mod divide;
 mod incoming;
 mod renames;
 mod share;
@@ -35,6 +37,10 @@ passes! {
     Simplify = 1, simplify::simplify;
     /// Computes once what is computed twice.
     Share = 2, share::share;
+    /// Multiplies where division by a constant is meant.
+    Divide = 3, divide::divide;
+    /// Lets addresses add up what programs add.
+    Address = 4, address::address;
 }
 
 /// A set of passes that are left out.
@@ -53,7 +59,8 @@ impl Without {
 }
 
 /// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] = &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Simplify, Pass::Sweep];
+const SCHEDULE: &[Pass] =
+    &[Pass::Sweep, Pass::Simplify, Pass::Divide, Pass::Simplify, Pass::Share, Pass::Address, Pass::Sweep];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
