@@ -327,9 +327,14 @@ impl Graph {
         seen[0] = true;
         while let Some((block, followed)) = path.last_mut() {
             // The edge that is not taken goes last, so that it comes first in the order.
-            let edge = self.code(*block).end.edges().rev().nth(*followed);
+            let to = match (&self.code(*block).end, *followed) {
+                (End::Jump(edge), 0) => Some(edge.to),
+                (End::Branch { no, .. }, 0) => Some(no.to),
+                (End::Branch { yes, .. }, 1) => Some(yes.to),
+                _ => None,
+            };
             *followed += 1;
-            match edge.map(|edge| edge.to) {
+            match to {
                 Some(to) if !seen[to.index()] => {
                     seen[to.index()] = true;
                     path.push((to, 0));

@@ -2,7 +2,9 @@
 
 use sandbpf_isa::{Extend, Width};
 
-use crate::plan::graph::{BinOp, Block, Bulk, Graph, Op, UnOp, Value};
+use sandbpf_runtime::address::REGION_SIZE;
+
+use crate::plan::graph::{BinOp, Block, Bulk, Entry, Graph, Op, UnOp, Value};
 
 /// The bits of a width.
 pub(crate) const fn ones(width: Width) -> u64 {
@@ -115,7 +117,7 @@ impl Possible {
     /// Nothing is known yet: every value may have all bits.
     pub(crate) fn new(graph: &Graph) -> Possible {
         let everywhere = |op: &Op| match op {
-            Op::Const(number) => *number,
+            Op::Const(_) | Op::Entry(_) => possible(graph, op, |_| u64::MAX),
             _ => u64::MAX,
         };
         Possible(graph.values.iter().map(everywhere).collect())

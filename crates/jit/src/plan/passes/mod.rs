@@ -1,8 +1,10 @@
 //! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
 //! left out.
 
+mod address;
 mod bits;
 mod bounds;
+mod divide;
 pub(crate) mod incoming;
 mod loops;
 mod renames;
@@ -41,6 +43,10 @@ passes! {
     Share = 2, share::share;
     /// Removes checks that cannot fail and tests that can end in one way only, by what numbers can be.
     Bounds = 10, bounds::bounds;
+    /// Multiplies where division by a constant is meant.
+    Divide = 3, divide::divide;
+    /// Lets addresses add up what programs add.
+    Address = 4, address::address;
 }
 
 /// A set of passes that are left out.
@@ -59,8 +65,17 @@ impl Without {
 }
 
 /// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] =
-    &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Bounds, Pass::Simplify, Pass::Sweep];
+const SCHEDULE: &[Pass] = &[
+    Pass::Sweep,
+    Pass::Simplify,
+    Pass::Share,
+    Pass::Bounds,
+    Pass::Divide,
+    Pass::Simplify,
+    Pass::Share,
+    Pass::Address,
+    Pass::Sweep,
+];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
