@@ -66,6 +66,7 @@ const UNSAFE: &[&str] = &[
     "crates/testkit/src/kernel_maps/things.rs",
     // Foreign engines, for comparison.
     "benches/src/libpcap.rs",
+    "benches/src/library.rs",
     "benches/src/engines/rbpf.rs",
     "benches/src/engines/solana.rs",
 ];

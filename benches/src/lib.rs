@@ -12,11 +12,15 @@
 
 pub mod classic;
 pub mod cli;
+#[cfg(unix)]
+pub mod collection;
 pub mod engines;
 pub mod generated;
 pub mod input;
 #[cfg(feature = "libpcap")]
 pub mod libpcap;
+#[cfg(unix)]
+pub mod library;
 pub mod native;
 pub mod packets;
 pub mod page;

@@ -3,12 +3,14 @@
 //! Every engine is used as its documentation shows, with its default configuration, in the way that makes repeated runs
 //! cheapest: what can be kept between runs is kept.
 
+pub mod helper;
 mod native;
 mod rbpf;
 mod sandbpf;
 mod solana;
 
 pub use native::Native;
+pub use sandbpf::{XDP, XDP_BYTES, helpers};
 
 use std::hint::black_box;
 use std::panic::{set_hook, take_hook};
