@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::library::Library;
+use crate::case::{self, Form, Isa, Yardstick};
+use crate::library::{Foreign, Library};
+use crate::rounds::Subject;
 
 /// A folder of workloads.
 #[derive(Debug)]
 pub struct Collection {
     /// What is in it, by name.
     pub cases: Vec<Case>,
-    /// The functions, where they are.
-    pub library: Option<Library>,
     /// Where it is.
     pub folder: PathBuf,
 }
@@ -30,12 +30,10 @@ pub struct Collection {
 /// A workload.
 #[derive(Debug)]
 pub struct Case {
-    /// Its name.
-    pub name: String,
-    /// The memory of a run.
-    pub memory: Vec<u8>,
-    /// The answer to a run on fresh memory; XDP programs give its lower half.
-    pub expected: u64,
+    name: String,
+    memory: Vec<u8>,
+    expected: u64,
+    library: Option<Library>,
     folder: PathBuf,
 }
 
@@ -53,23 +51,54 @@ impl Collection {
     pub fn open(folder: &Path) -> Result<Collection, Failure> {
         let index: Value = serde_json::from_slice(&std::fs::read(folder.join("workloads.json"))?)?;
         let index = index.as_object().ok_or("workloads.json holds no object")?;
-        let cases: Result<Vec<Case>, Failure> =
-            index.iter().map(|(name, entry)| Case::read(folder, name, entry)).collect();
         let library = Library::open(&folder.join("native/libnative.so"));
-        Ok(Collection { cases: cases?, library, folder: folder.to_path_buf() })
+        let read = |(name, entry): (&String, &Value)| Case::read(folder, library, name, entry);
+        let cases: Result<Vec<Case>, Failure> = index.iter().map(read).collect();
+        Ok(Collection { cases: cases?, folder: folder.to_path_buf() })
     }
 }
 
 impl Case {
-    fn read(folder: &Path, name: &str, entry: &Value) -> Result<Case, Failure> {
+    fn read(folder: &Path, library: Option<Library>, name: &str, entry: &Value) -> Result<Case, Failure> {
         let answer = entry["expect"]["mem_v3"].as_str().ok_or_else(|| format!("{name} has no answer"))?;
         let expected = u64::from_str_radix(answer.trim_start_matches("0x"), 16)?;
         let memory = std::fs::read(folder.join(format!("inputs/{name}.bin")))?;
-        Ok(Case { name: name.to_string(), memory, expected, folder: folder.to_path_buf() })
+        Ok(Case { name: name.to_string(), memory, expected, library, folder: folder.to_path_buf() })
+    }
+}
+
+impl case::Case for Case {
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The program of a variant, such as `mem_v3`.
-    pub fn program(&self, variant: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.folder.join(format!("bin/{}.{variant}.bin", self.name))).ok()
+    fn memory(&self) -> Vec<u8> {
+        self.memory.clone()
+    }
+
+    fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    fn program(&self, form: Form, isa: Isa) -> Option<Vec<u8>> {
+        let form = match form {
+            Form::Memory => "mem",
+            Form::Prefixed => "pfx",
+            Form::Frame => "xdp",
+        };
+        let isa = match isa {
+            Isa::V2 => "v2",
+            Isa::V3 => "v3",
+        };
+        std::fs::read(self.folder.join(format!("bin/{}.{form}_{isa}.bin", self.name))).ok()
+    }
+
+    fn native(&self, yardstick: Yardstick) -> Option<Box<dyn Subject>> {
+        let suffix = match yardstick {
+            Yardstick::Scalar => "_novec",
+            Yardstick::Vectorised => "",
+        };
+        let function = self.library?.function(&format!("nat_{}{suffix}", self.name))?;
+        Some(Box::new(Foreign::new(function, self.memory.clone())))
     }
 }

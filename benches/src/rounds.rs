@@ -85,31 +85,31 @@ fn sample(subject: &mut dyn Subject, count: u32) -> f64 {
 
 /// The processor's time that this thread has had.
 #[cfg(target_os = "linux")]
-mod clock {
+pub(crate) mod clock {
     use std::time::Duration;
 
     use rustix::time::{ClockId, clock_gettime};
 
-    pub(super) fn now() -> Duration {
+    pub(crate) fn now() -> Duration {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 
-    pub(super) fn since(start: Duration) -> Duration {
+    pub(crate) fn since(start: Duration) -> Duration {
         now() - start
     }
 }
 
 /// Time as it goes by.
 #[cfg(not(target_os = "linux"))]
-mod clock {
+pub(crate) mod clock {
     use std::time::{Duration, Instant};
 
-    pub(super) fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         Instant::now()
     }
 
-    pub(super) fn since(start: Instant) -> Duration {
+    pub(crate) fn since(start: Instant) -> Duration {
         start.elapsed()
     }
 }

@@ -9,12 +9,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rbpf::EbpfVmRaw;
 
 use super::{Engine, How, Project, Refusal, helper, no_machine_code};
+use crate::case::{Form, Isa};
 use crate::rounds::Subject;
 
 pub(super) const JIT: Engine = Engine {
     name: "rbpf jit",
     project: Project::Rbpf,
     how: How::Jit,
+    form: Form::Prefixed,
+    isa: Isa::V3,
     prepare: |program, memory| {
         let mut rbpf = Rbpf::new(program, memory)?;
         compile(&mut rbpf.machine)?;
@@ -33,6 +36,8 @@ pub(super) const INTERPRETER: Engine = Engine {
     name: "rbpf interp",
     project: Project::Rbpf,
     how: How::Interpreter,
+    form: Form::Prefixed,
+    isa: Isa::V3,
     prepare: |program, memory| Ok(Box::new(Interpreter(Rbpf::new(program, memory)?))),
     load: |program| {
         black_box(machine(program)?);

@@ -7,12 +7,15 @@ use sandbpf::helpers::{HelperSet, Scalar};
 use sandbpf::{Buffer, Loader, Runner, Xdp, XdpFrame};
 
 use super::{Engine, How, Prepared, Project, Refusal, helper, no_machine_code};
+use crate::case::{Form, Isa};
 use crate::rounds::Subject;
 
 pub(super) const JIT: Engine = Engine {
     name: "sandbpf jit",
     project: Project::Sandbpf,
     how: How::Jit,
+    form: Form::Memory,
+    isa: Isa::V3,
     prepare: |program, memory| prepare(sandbpf::Engine::Jit, program, memory),
     load: |program| load(sandbpf::Engine::Jit, program),
     code_size: |program| {
@@ -25,6 +28,8 @@ pub(super) const INTERPRETER: Engine = Engine {
     name: "sandbpf interp",
     project: Project::Sandbpf,
     how: How::Interpreter,
+    form: Form::Memory,
+    isa: Isa::V3,
     prepare: |program, memory| prepare(sandbpf::Engine::Interpreter, program, memory),
     load: |program| load(sandbpf::Engine::Interpreter, program),
     code_size: no_machine_code,
@@ -34,16 +39,20 @@ pub(super) const STEP: Engine = Engine {
     name: "sandbpf step",
     project: Project::Sandbpf,
     how: How::Step,
+    form: Form::Memory,
+    isa: Isa::V3,
     prepare: |program, memory| prepare(sandbpf::Engine::Step, program, memory),
     load: |program| load(sandbpf::Engine::Step, program),
     code_size: no_machine_code,
 };
 
 /// Machine code of an XDP program that was verified, on a frame that stays where it is.
-pub const XDP: Engine = Engine {
+pub(super) const XDP: Engine = Engine {
     name: "sandbpf xdp",
     project: Project::Sandbpf,
     how: How::Jit,
+    form: Form::Frame,
+    isa: Isa::V3,
     prepare: |program, memory| {
         let program = LINUX.load::<Xdp>(program).map_err(|error| error.to_string())?;
         Ok(Box::new(Frame { runner: program.runner(), frame: XdpFrame::new(&memory) }))
@@ -56,7 +65,7 @@ pub const XDP: Engine = Engine {
 };
 
 /// The same on bytes that are lent for a run, and that it leaves as they are.
-pub const XDP_BYTES: Engine = Engine {
+pub(super) const XDP_BYTES: Engine = Engine {
     name: "sandbpf xdp bytes",
     prepare: |program, memory| {
         let program = LINUX.load::<Xdp>(program).map_err(|error| error.to_string())?;

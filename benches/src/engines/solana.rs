@@ -19,12 +19,15 @@ use solana_sbpf::verifier::RequisiteVerifier;
 use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
 
 use super::{Engine, How, Project, Refusal, helper, no_machine_code};
+use crate::case::{Form, Isa};
 use crate::rounds::Subject;
 
 pub(super) const JIT: Engine = Engine {
     name: "solana jit",
     project: Project::Solana,
     how: How::Jit,
+    form: Form::Prefixed,
+    isa: Isa::V2,
     prepare: |program, memory| Ok(Box::new(Solana::new(compiled(program)?, memory, How::Jit)?)),
     load: |program| compiled(program).map(|executable| drop(black_box(executable))),
     code_size: |program| {
@@ -37,6 +40,8 @@ pub(super) const INTERPRETER: Engine = Engine {
     name: "solana interp",
     project: Project::Solana,
     how: How::Interpreter,
+    form: Form::Prefixed,
+    isa: Isa::V2,
     prepare: |program, memory| Ok(Box::new(Solana::new(verified(program)?, memory, How::Interpreter)?)),
     load: |program| verified(program).map(|executable| drop(black_box(executable))),
     code_size: no_machine_code,
