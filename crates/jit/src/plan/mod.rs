@@ -16,8 +16,6 @@ pub(crate) mod dominators;
 pub(crate) mod emit;
 mod expand;
 pub(crate) mod graph;
-#[cfg(test)]
-mod look;
 pub(crate) mod meaning;
 pub(crate) mod passes;
 #[cfg(test)]

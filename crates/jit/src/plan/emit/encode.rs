@@ -434,8 +434,8 @@ impl Encoder {
     }
 
     /// `call [mem]`
-    pub(crate) fn call(&mut self, mem: Mem) {
-        self.plain(Width::W32, 0xff, 2, Rm::Mem(mem));
+    pub(crate) fn call(&mut self, function: Rm) {
+        self.plain(Width::W32, 0xff, 2, function);
     }
 
     /// An instruction with three operands: `map` 2 is `0f 38`, 3 is `0f 3a`; `prefix` 0 none, 1 `66`, 2 `f3`, 3 `f2`.

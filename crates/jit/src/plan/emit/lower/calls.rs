@@ -3,6 +3,7 @@
 use core::mem::offset_of;
 
 use sandbpf_isa::{AtomicOp, Size, Width};
+use sandbpf_runtime::helpers::Plain;
 
 use super::super::bulk::Kind;
 use super::super::env::Env;
@@ -37,6 +38,23 @@ impl Lower<'_> {
         let at = Place::off(env, offset_of!(Env, site) as i32);
         self.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
         self.push(Inst::new(Op::Store(Size::DW), Width::W64).a(budget).at(left));
+    }
+
+    /// ```text
+    /// mov rdi, r1 ; mov rsi, r2 …
+    /// mov rax, function ; call rax
+    /// ```
+    pub(super) fn call_plain(&mut self, value: Value, function: Plain, arguments: &[Value; 5]) {
+        if self.counts[value.index()] > 0 {
+            let dst = self.var(value);
+            self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
+        }
+        let number = self.body.plains.len() as i32;
+        self.body.plains.push(function);
+        self.push(Inst::new(Op::Plain, Width::W64).imm(number));
+        for (&argument, register) in arguments.iter().zip(reg::PLAIN_ARGUMENTS).rev() {
+            self.place_in(register, argument);
+        }
     }
 
     /// ```text

@@ -267,6 +267,7 @@ impl Lower<'_> {
             }
             GraphOp::Spend { amount } => self.spend(*amount),
             GraphOp::Call { arguments, site } => self.call(value, arguments, *site),
+            GraphOp::Plain { function, arguments } => self.call_plain(value, *function, arguments),
             GraphOp::Atomic { op, size, at, value: operand, expected } => {
                 self.atomic(value, *op, *size, at, *operand, *expected);
             }

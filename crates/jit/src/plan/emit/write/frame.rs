@@ -37,6 +37,11 @@ impl Frame {
             let size = (above + total).next_multiple_of(16) - above;
             return Frame { size, words: 0, stack: 0, kept };
         }
+        if !body.plains.is_empty() {
+            let above = 8 + 8 * kept.len() as u32;
+            let size = (above + total).next_multiple_of(16) - above;
+            return Frame { size, words: 0, stack: words as i32 - low as i32, kept };
+        }
         let below = if total <= RED_ZONE { -(total as i32) } else { 0 };
         let size = if total <= RED_ZONE { 0 } else { total };
         Frame { size, words: below, stack: below + words as i32 - low as i32, kept }

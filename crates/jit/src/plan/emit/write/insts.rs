@@ -159,6 +159,11 @@ impl Writer<'_> {
             Op::Locate => self.locate(inst, operands),
             Op::Charge => self.charge(inst, operands),
             Op::Call => self.call(),
+            Op::Plain => {
+                let function = self.body.plains[inst.imm as usize];
+                self.code.mov_imm(reg::RAX, function as usize as u64);
+                self.code.call(Rm::Reg(reg::RAX));
+            }
             Op::Atomic(op, size) => self.atomic(op, size, inst, operands),
             Op::Clear => {
                 let mem = self.mem(inst, operands);
@@ -391,7 +396,7 @@ impl Writer<'_> {
     /// The arguments are in registers, the first is the environment.
     fn call(&mut self) {
         let call = offset_of!(Env, call) as i32;
-        self.code.call(Mem { base: Some(reg::RDI), index: None, disp: call });
+        self.code.call(Rm::Mem(Mem { base: Some(reg::RDI), index: None, disp: call }));
         self.code.test(Width::W64, Rm::Reg(reg::RDX), reg::RDX);
         let here = self.jumps.label();
         self.jump(Some(Flag::NotEqual), here);
