@@ -45,6 +45,24 @@ impl Direct {
         &self.memory[..self.len]
     }
 
+    /// Runs code without calls, on a packet and a context that is not shorter than the code was emitted for.
+    #[inline]
+    pub(crate) fn on(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Answer {
+        let (start, length, context) = (packet.as_mut_ptr(), packet.len() as u64, context.as_mut_ptr());
+        // SAFETY: the memory is borrowed as long as the code runs; `Plan` looked at the context's length, and has code
+        // without calls, which does not look at the environment.
+        unsafe { self.run(start, length, context, budget, std::ptr::null_mut()) }
+    }
+
+    /// The same with code that does not write to its packet.
+    #[inline]
+    pub(crate) fn reading(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Answer {
+        let (start, length, context) =
+            (packet.as_ptr().cast_mut(), packet.len() as u64, context.as_mut_ptr());
+        // SAFETY: as above, and nothing is written to the packet: `Plan` looked for operations that could.
+        unsafe { self.run(start, length, context, budget, std::ptr::null_mut()) }
+    }
+
     /// Runs the code.
     ///
     /// # Safety

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use sandbpf_isa::{Pc, Program};
+use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::{Execute, Machine, Trap};
+use sandbpf_verifier::Facts;
 
-use crate::{Options, Unsupported};
+use crate::{Input, Options, PlanOptions, Unsupported};
 
 /// Machine code; on this target there is none.
 #[derive(Debug)]
@@ -60,6 +62,80 @@ impl Pure {
 
     /// The code.
     pub fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
+/// A plan; on this target there is none.
+#[derive(Debug)]
+pub enum Plan {}
+
+impl Plan {
+    /// Plans and compiles a program.
+    pub fn compile(
+        _program: &Program,
+        _input: Input,
+        _facts: Option<&Facts>,
+        _helpers: Option<&HelperSet>,
+        _options: PlanOptions,
+    ) -> Option<Plan> {
+        None
+    }
+
+    /// How many bytes of the context it needs.
+    pub fn context(&self) -> usize {
+        match *self {}
+    }
+
+    /// Whether it may write to its packet or memory.
+    pub fn writes(&self) -> bool {
+        match *self {}
+    }
+
+    /// Runs the program.
+    pub fn run(&self, _packet: &mut [u8], _context: &mut [u8], _budget: u64) -> Option<Result<u64, Trap>> {
+        match *self {}
+    }
+
+    /// Runs the program on a packet that is not to be written to.
+    pub fn read(&self, _packet: &[u8], _context: &mut [u8], _budget: u64) -> Option<Result<u64, Trap>> {
+        match *self {}
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
+/// A plan for runs with a machine; on this target there is none.
+#[derive(Debug)]
+pub enum Running {}
+
+impl Running {
+    /// Plans and compiles a program.
+    pub fn compile(
+        _program: &Arc<Program>,
+        _input: Input,
+        _facts: Option<&Facts>,
+        _helpers: Option<&HelperSet>,
+        _options: PlanOptions,
+    ) -> Option<Running> {
+        None
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
+impl Execute for Running {
+    fn execute(&self, _machine: &mut Machine<'_>) -> Result<u64, Trap> {
+        match *self {}
+    }
+
+    fn call(&self, _machine: &mut Machine<'_>, _entry: Pc) -> Result<u64, Trap> {
         match *self {}
     }
 }

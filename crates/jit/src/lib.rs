@@ -39,12 +39,14 @@ mod direct;
 mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
 mod plan;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod planned;
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
 mod proved;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod running;
 // The assembler's macro, as below.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 #[cfg(all(target_arch = "x86_64", unix))]
@@ -57,12 +59,18 @@ mod x86_64;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use exec::Code;
 #[cfg(all(target_arch = "x86_64", unix))]
+pub use planned::Plan;
+#[cfg(all(target_arch = "x86_64", unix))]
 pub use pure::Pure;
+#[cfg(all(target_arch = "x86_64", unix))]
+pub use running::Running;
 
 #[cfg(not(all(target_arch = "x86_64", unix)))]
 mod elsewhere;
 #[cfg(not(all(target_arch = "x86_64", unix)))]
 pub use elsewhere::{Code, Pure};
+
+pub use plan::passes::{Pass, Without};
 
 /// Whether there is machine code for this target.
 pub const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", unix));
@@ -75,6 +83,37 @@ pub struct Options {
     pub export_registers: bool,
     /// How far the assignment of registers is rotated: another encoding of every instruction.
     pub rotation: u8,
+}
+
+/// What a program is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `r1` is the address of memory ([`address::BUFFER`](sandbpf_runtime::address::BUFFER)), `r2` how much there is.
+    Memory,
+    /// `r1` is the address of a context ([`address::CONTEXT`](sandbpf_runtime::address::CONTEXT)) of `bytes` bytes.
+    /// The words at these offsets say where the packet is: `data` and `meta` that it starts `at` bytes behind
+    /// [`address::PACKET`](sandbpf_runtime::address::PACKET), `end` that it ends behind all bytes that are given.
+    Context {
+        /// How long the context is.
+        bytes: u32,
+        /// How many bytes lie before the packet.
+        at: u32,
+        /// The offset of the field that says where the packet starts …
+        data: u32,
+        /// … where it ends …
+        end: u32,
+        /// … and where the metadata before it starts, which there is none of.
+        meta: Option<u32>,
+    },
+}
+
+/// How to plan. The default is for running; the rest is for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// The passes that are left out.
+    pub without: Without,
+    /// Whether only instructions are used that every x86-64 processor has.
+    pub baseline: bool,
 }
 
 /// Why there is no machine code.

@@ -1,38 +1,159 @@
 //! Programs as functions of their memory: planned, then machine code.
 //!
-//! A program that calls nobody needs no [`Machine`](sandbpf_runtime::Machine): what it reads and writes is its packet (or
+//! A program that calls nobody needs no [`Machine`](sandbpf_runtime::Machine) ([`Running`](crate::Running) is for those that do): what it reads and writes is its packet (or
 //! memory), its context, and a stack, which its code brings along. What it does is what any engine does, down to traps
 //! and their memory.
 
-use crate::plan::passes::Without;
+use std::fmt;
 
-/// What a program is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// `r1` is the address of memory ([`address::BUFFER`](sandbpf_runtime::address::BUFFER)), `r2` how much there is.
-    Memory,
-    /// `r1` is the address of a context ([`address::CONTEXT`](sandbpf_runtime::address::CONTEXT)) of `bytes` bytes.
-    /// The words at these offsets say where the packet is: `data` and `meta` that it starts `at` bytes behind
-    /// [`address::PACKET`](sandbpf_runtime::address::PACKET), `end` that it ends behind all bytes that are given.
-    Context {
-        /// How long the context is.
-        bytes: u32,
-        /// How many bytes lie before the packet.
-        at: u32,
-        /// The offset of the field that says where the packet starts …
-        data: u32,
-        /// … where it ends …
-        end: u32,
-        /// … and where the metadata before it starts, which there is none of.
-        meta: Option<u32>,
-    },
+use sandbpf_isa::Program;
+use sandbpf_runtime::Trap;
+use sandbpf_runtime::address::REGION_SIZE;
+use sandbpf_runtime::helpers::HelperSet;
+use sandbpf_verifier::Facts;
+
+use crate::direct::Direct;
+use crate::plan::build::{self, Setting};
+use crate::plan::emit::env::Answer;
+use crate::plan::emit::{self, EmitOptions};
+use crate::plan::graph::{Graph, Op, Region, Trapping};
+use crate::plan::passes;
+use crate::proved::Proved;
+use crate::{Input, PlanOptions};
+
+/// A program as a function of its memory.
+///
+/// ```
+/// use sandbpf_jit::{Input, Plan, PlanOptions};
+/// # if !sandbpf_jit::SUPPORTED { return Ok(()) }
+/// let program = sandbpf_isa::parse("r0 = *(u8 *)(r1 + 0)\n*(u8 *)(r1 + 1) = r0\nexit")?;
+/// let plan = Plan::compile(&program, Input::Memory, None, None, PlanOptions::default()).expect("it calls nobody");
+/// let mut memory = [7, 0];
+/// assert_eq!(plan.run(&mut memory, &mut [], 100), Some(Ok(7)));
+/// assert_eq!(memory, [7, 7]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Plan {
+    direct: Direct,
+    sites: Box<[Trapping]>,
+    /// How many bytes of the context it needs.
+    context: usize,
+    /// Whether it may write to the packet.
+    writes: bool,
 }
 
-/// How to plan. The default is for running; the rest is for tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlanOptions {
-    /// The passes that are left out.
-    pub without: Without,
-    /// Whether only instructions are used that every x86-64 processor has.
-    pub baseline: bool,
+impl Plan {
+    /// Plans and compiles a program that is given this, and these helpers, if they are always the same; `None` if it calls others than
+    /// [plain](sandbpf_runtime::helpers::Helper::plain) ones, or does another thing that takes a machine, or if nothing was
+    /// proved of a program with a context.
+    pub fn compile(
+        program: &Program,
+        input: Input,
+        facts: Option<&Facts>,
+        helpers: Option<&HelperSet>,
+        options: PlanOptions,
+    ) -> Option<Plan> {
+        let proved = match (input, facts) {
+            (Input::Memory, _) => None,
+            (Input::Context { bytes, data, end, meta, .. }, Some(facts)) => {
+                let summary = facts.summary();
+                let same = |field: Option<u32>, ours: Option<u32>| field.is_none() || field == ours;
+                let fields = summary.packet;
+                let known =
+                    same(fields.data, Some(data)) && same(fields.end, Some(end)) && same(fields.meta, meta);
+                if !known || fields.several || summary.context > bytes {
+                    return None;
+                }
+                Some(Proved::new(program, facts)?)
+            }
+            (Input::Context { .. }, None) => return None,
+        };
+        let (graph, bytes) =
+            make(program, Setting { input, proved: proved.as_ref(), helpers, machine: false }, options)?;
+        let writes = writes_packet(&graph);
+        let direct = Direct::new(&bytes).ok()?;
+        Some(Plan { direct, sites: graph.sites.into(), context: graph.context as usize, writes })
+    }
+
+    /// How many bytes of the context it needs: none, if it never looks at it but for where the packet is.
+    #[inline]
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Whether it may write to its packet or memory.
+    #[inline]
+    pub fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// Runs the program on this packet (or memory) and context; `None` if the context is shorter than [`Plan::context`], or
+    /// the packet longer than a region.
+    #[inline]
+    pub fn run(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Option<Result<u64, Trap>> {
+        let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
+        fits.then(|| self.outcome(self.direct.on(packet, context, budget)))
+    }
+
+    /// The same on a packet that is not to be written to; `None` if the program may do so.
+    #[inline]
+    pub fn read(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Option<Result<u64, Trap>> {
+        let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
+        (fits && !self.writes).then(|| self.outcome(self.direct.reading(packet, context, budget)))
+    }
+
+    #[inline]
+    fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
+        match answer.status {
+            0 => Ok(answer.value),
+            site => Err(trap(&self.sites, site - 1, answer.value)),
+        }
+    }
+
+    /// The code.
+    pub fn machine_code(&self) -> &[u8] {
+        self.direct.machine_code()
+    }
+}
+
+/// A program's graph after all passes, and its code.
+pub(crate) fn make(
+    program: &Program,
+    setting: Setting<'_>,
+    options: PlanOptions,
+) -> Option<(Graph, Vec<u8>)> {
+    let mut graph = build::build(program, setting)?;
+    passes::run(&mut graph, options.without);
+    let looks = |op: &Op| matches!(op, Op::Base(Region::Context) | Op::Host { .. });
+    if !graph.values.iter().any(looks) {
+        graph.context = 0;
+    }
+    let emitted = emit::emit(&graph, &EmitOptions { baseline: options.baseline, ..EmitOptions::default() });
+    (!emitted.bytes.is_empty()).then_some((graph, emitted.bytes))
+}
+
+/// Whether something may be written to the packet.
+pub(crate) fn writes_packet(graph: &Graph) -> bool {
+    graph.values.iter().any(|op| op.writes_to(Region::Packet))
+}
+
+/// Whether something may be written to the context.
+pub(crate) fn writes_context(graph: &Graph) -> bool {
+    graph.values.iter().any(|op| op.writes_to(Region::Context))
+}
+
+/// The trap of a site.
+#[cold]
+pub(crate) fn trap(sites: &[Trapping], site: u64, address: u64) -> Trap {
+    match sites[site as usize] {
+        Trapping::Access { pc, size, write } => Trap::BadAccess { pc, address, size, write },
+        Trapping::Budget { pc } => Trap::OutOfInstructions { pc },
+        Trapping::Call { pc, .. } | Trapping::Atomic { pc, .. } => Trap::Unresolved { pc },
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("bytes", &self.machine_code().len()).finish_non_exhaustive()
+    }
 }

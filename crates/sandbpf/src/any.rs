@@ -67,6 +67,13 @@ macro_rules! kinds {
                 }
             }
 
+            fn planned(&self, input: &mut AnyInput<'_>) -> Option<Result<u64, Trap>> {
+                match (self.kind, input) {
+                    $( (KindName::$Name, AnyInput::$Input(input)) => crate::kinds::planned::<$Kind>(&self.image, input), )*
+                    _ => None,
+                }
+            }
+
             fn enter(
                 &self,
                 scratch: &mut Scratch,
@@ -210,9 +217,12 @@ impl AnyProgram {
     }
 
     /// Runs the program once and returns `r0`.
-    pub fn run(&self, input: AnyInput<'_>) -> Result<u64, AnyError> {
+    pub fn run(&self, mut input: AnyInput<'_>) -> Result<u64, AnyError> {
         if let Some(r0) = self.answer(&input) {
             return Ok(r0);
+        }
+        if let Some(result) = self.planned(&mut input) {
+            return Ok(result?);
         }
         with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.execute(machine)))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use sandbpf_interp as interp;
 use sandbpf_isa::{Pc, Program};
+use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::{Execute, Machine, Trap};
 
 use sandbpf_verifier::Facts;
@@ -12,7 +13,9 @@ use sandbpf_verifier::Facts;
 use crate::KindName;
 
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::Pure;
+use sandbpf_jit::Input;
+#[cfg(feature = "jit")]
+pub(crate) use sandbpf_jit::{Plan, Pure};
 
 /// A program that only reads, as machine code; this build has none.
 #[cfg(not(feature = "jit"))]
@@ -34,6 +37,34 @@ impl Pure {
     }
 }
 
+/// A program as a function of its memory; this build has none.
+#[cfg(not(feature = "jit"))]
+#[derive(Debug)]
+pub(crate) enum Plan {}
+
+#[cfg(not(feature = "jit"))]
+impl Plan {
+    pub(crate) fn context(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn run(&self, _: &mut [u8], _: &mut [u8], _: u64) -> Option<Result<u64, Trap>> {
+        match *self {}
+    }
+
+    pub(crate) fn read(&self, _: &[u8], _: &mut [u8], _: u64) -> Option<Result<u64, Trap>> {
+        match *self {}
+    }
+
+    pub(crate) fn machine_code(&self) -> &[u8] {
+        match *self {}
+    }
+}
+
 /// What there is of a program as machine code.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -41,7 +72,42 @@ pub(crate) struct Compiled {
     pub(crate) code: Arc<dyn Execute>,
     /// For runs without one, if the program only reads and is of a kind whose input is a packet or a context.
     pub(crate) pure: Option<Pure>,
+    /// For the same, of kinds whose programs write, if it calls nobody.
+    pub(crate) plan: Option<Plan>,
 }
+
+/// What programs of a kind are given, as plans know it.
+#[cfg(feature = "jit")]
+fn input(kind: KindName, facts: Option<&Facts>) -> Input {
+    use sandbpf_abi::{SkBuff, XdpMd};
+    let skb = |at| Input::Context {
+        bytes: SkBuff::SIZE as u32,
+        at,
+        data: SkBuff::DATA as u32,
+        end: SkBuff::DATA_END as u32,
+        meta: Some(SkBuff::DATA_META as u32),
+    };
+    match kind {
+        KindName::Buffer => Input::Memory,
+        KindName::Xdp => Input::Context {
+            bytes: XdpMd::SIZE as u32,
+            at: 0,
+            data: XdpMd::DATA as u32,
+            end: XdpMd::DATA_END as u32,
+            meta: Some(XdpMd::DATA_META as u32),
+        },
+        KindName::SchedCls | KindName::SchedAct => skb(0),
+        KindName::CgroupSkb | KindName::LwtIn | KindName::LwtOut | KindName::LwtXmit => skb(NETWORK),
+        // Where these say that a packet is, only runs know.
+        _ => {
+            let bytes = facts.map_or(0, |facts| facts.summary().context);
+            Input::Context { bytes, at: 0, data: u32::MAX, end: u32::MAX, meta: None }
+        }
+    }
+}
+
+/// Where the network header of a frame is: what programs take to be the start of their packet whose kind sees no link header.
+pub(crate) const NETWORK: u32 = 14;
 
 /// Compiles a program.
 #[cfg(feature = "jit")]
@@ -49,18 +115,39 @@ pub(crate) fn compile(
     kind: KindName,
     program: &Arc<Program>,
     facts: Option<&Facts>,
+    helpers: &HelperSet,
 ) -> Result<Compiled, String> {
     let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
     if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure) });
+        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure), plan: None });
+    }
+    let (input, options) = (input(kind, facts), sandbpf_jit::PlanOptions::default());
+    if let Some(plan) =
+        Plan::compile(program, input, facts, Some(helpers), options).filter(|plan| takes(kind, plan))
+    {
+        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: None, plan: Some(plan) });
+    }
+    if let Some(running) = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), options) {
+        return Ok(Compiled { code: Arc::new(running), pure: None, plan: None });
     }
     let code = match facts {
         Some(facts) => sandbpf_jit::Code::compile_proved(Arc::clone(program), Default::default(), facts),
         None => sandbpf_jit::Code::compile(Arc::clone(program)),
     };
     match code {
-        Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None }),
+        Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None, plan: None }),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether programs of a kind are run by this plan: contexts of packets in the stack are long, and a machine has to make one.
+#[cfg(feature = "jit")]
+fn takes(kind: KindName, plan: &Plan) -> bool {
+    match kind {
+        KindName::Buffer | KindName::Xdp => true,
+        KindName::SchedCls | KindName::SchedAct => plan.context() == 0,
+        KindName::CgroupSkb | KindName::LwtIn | KindName::LwtOut | KindName::LwtXmit => plan.context() == 0,
+        _ => false,
     }
 }
 
@@ -70,6 +157,7 @@ pub(crate) fn compile(
     _kind: KindName,
     _program: &Arc<Program>,
     _facts: Option<&Facts>,
+    _helpers: &HelperSet,
 ) -> Result<Compiled, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }

@@ -9,7 +9,7 @@ use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
 
-use crate::compiled::Pure;
+use crate::compiled::{Plan, Pure};
 use crate::{Engine, Limits, Maps, Proof};
 
 /// A program with its engine and its world. Immutable, shared by all clones and threads.
@@ -20,6 +20,8 @@ pub struct Image {
     pub(crate) code: Arc<dyn Execute>,
     /// Answers in place of the code what it can.
     pub(crate) pure: Option<Pure>,
+    /// Runs in place of the code where that takes no machine.
+    pub(crate) plan: Option<Plan>,
     pub(crate) maps: Option<Maps>,
     pub(crate) helpers: Arc<HelperSet>,
     pub(crate) host: HostRef,
@@ -68,6 +70,17 @@ pub struct Scratch {
     pub(crate) context: [u8; SkBuff::SIZE],
     pub(crate) frame: Frame,
     pub(crate) objects: Vec<u8>,
+    /// A copy of a packet that is to stay as it is.
+    copy: Vec<u8>,
+}
+
+impl Scratch {
+    /// A copy of these bytes, to write on.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> &mut [u8] {
+        self.copy.clear();
+        self.copy.extend_from_slice(bytes);
+        &mut self.copy
+    }
 }
 
 impl Default for Scratch {
@@ -77,6 +90,7 @@ impl Default for Scratch {
             context: [0; SkBuff::SIZE],
             frame: Frame::default(),
             objects: Vec::new(),
+            copy: Vec::new(),
         }
     }
 }

@@ -242,12 +242,13 @@ impl Loader {
         }
         let program = Arc::new(program);
         let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);
-        let (engine, Compiled { code, pure }) = self.compile(kind, &program, facts)?;
+        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, facts)?;
         let image = Arc::new(Image {
             program,
             engine,
             code,
             pure,
+            plan,
             maps,
             helpers: Arc::clone(&self.helpers),
             host: self.host.clone(),
@@ -347,7 +348,7 @@ impl Loader {
         program: &Arc<isa::Program>,
         facts: Option<&Facts>,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
-        let only = |code| Compiled { code, pure: None };
+        let only = |code| Compiled { code, pure: None, plan: None };
         let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
         match self.engine {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
@@ -355,11 +356,11 @@ impl Loader {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
                 Ok((Engine::Step, only(Arc::new(step))))
             }
-            Engine::Jit => match compile(kind, program, facts) {
+            Engine::Jit => match compile(kind, program, facts, &self.helpers) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(why) => Err(LoadErrorKind::Engine(why)),
             },
-            Engine::Auto => match compile(kind, program, facts) {
+            Engine::Auto => match compile(kind, program, facts, &self.helpers) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(_) => Ok((Engine::Interpreter, interpreter())),
             },

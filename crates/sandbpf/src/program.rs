@@ -9,7 +9,7 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::Trap;
 
 use crate::image::{Image, with_scratch};
-use crate::{Engine, Kind, LoadError, Loader, Proof, Runner};
+use crate::{Engine, Kind, LoadError, Loader, Proof, Runner, kinds};
 
 /// A loaded program: checked, prepared for an engine, ready to run.
 ///
@@ -29,9 +29,12 @@ impl<K: Kind> Program<K> {
     /// Bytes behind a shared reference are never modified.
     #[inline]
     pub fn run<'i>(&self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
-        let input = input.into();
+        let mut input = input.into();
         if let Some(r0) = K::answer(&self.image, &input) {
             return Ok(K::verdict(r0));
+        }
+        if let Some(result) = kinds::planned::<K>(&self.image, &mut input) {
+            return result.map(K::verdict);
         }
         with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
             .map(K::verdict)
@@ -56,9 +59,10 @@ impl<K: Kind> Program<K> {
 
     /// The machine code, if the program was compiled.
     pub fn machine_code(&self) -> Option<&[u8]> {
-        match &self.image.pure {
-            Some(pure) => Some(pure.machine_code()),
-            None => self.image.code.machine_code(),
+        match (&self.image.pure, &self.image.plan) {
+            (Some(pure), _) => Some(pure.machine_code()),
+            (None, Some(plan)) => Some(plan.machine_code()),
+            (None, None) => self.image.code.machine_code(),
         }
     }
 

@@ -4,7 +4,7 @@ use sandbpf_interp::Observer;
 use sandbpf_runtime::Trap;
 
 use crate::image::Scratch;
-use crate::{Kind, Program};
+use crate::{Kind, Program, kinds};
 
 /// A program with scratch memory of its own: no locks, no look-ups between runs.
 ///
@@ -36,9 +36,12 @@ impl<K: Kind> Runner<K> {
     /// Runs the program once.
     #[inline]
     pub fn run<'i>(&mut self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
-        let (image, input) = (&self.program.image, input.into());
+        let (image, mut input) = (&self.program.image, input.into());
         if let Some(r0) = K::answer(image, &input) {
             return Ok(K::verdict(r0));
+        }
+        if let Some(result) = kinds::planned::<K>(image, &mut input) {
+            return result.map(K::verdict);
         }
         K::enter(image, &mut self.scratch, input, |machine| image.execute(machine)).map(K::verdict)
     }

@@ -12,8 +12,9 @@ use sandbpf::{
     AnyError, AnyInput, Dialect, Engine, FrozenHost, KindName, Limits, Loader, Packet, SyscallData,
 };
 use sandbpf_classic::{Filter, Form, print, reference};
+use sandbpf_interp::Step;
 use sandbpf_isa::Program;
-use sandbpf_jit::{Options, Pure};
+use sandbpf_jit::{Input, Options, Pass, Plan, PlanOptions, Pure, Running, Without};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, Machine, Registers, Trap, address, helpers::HelperSet};
 
@@ -51,6 +52,8 @@ pub fn agree(bytes: &[u8]) {
         match &expected {
             None => {
                 pure_agrees(&scene, &program, &found.result);
+                running_agrees(&scene, &program, &found);
+                memory_agrees(&scene, &program);
                 expected = Some(found);
             }
             Some(expected) => {
@@ -77,6 +80,60 @@ fn pure_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64
                 "pure code rotated by {rotation} differs from step\n{program}\n{scene:?}"
             );
         }
+    }
+}
+
+/// Ways to plan: as for running, for any processor, and without one of the passes, another one for each program.
+fn plan_options(program: &Program) -> impl Iterator<Item = PlanOptions> {
+    let left_out = Pass::ALL.get(program.len() % (Pass::ALL.len() + 1)).copied();
+    let without = left_out.map_or(Without::default(), |pass| Without::default().and(pass));
+    let baseline = PlanOptions { baseline: true, ..PlanOptions::default() };
+    let all = Pass::ALL.iter().fold(Without::default(), |all, &pass| all.and(pass));
+    [without, all]
+        .map(|without| PlanOptions { without, ..PlanOptions::default() })
+        .into_iter()
+        .chain([PlanOptions::default(), baseline])
+}
+
+/// What [`Running`] code does must be what the definition does, but for registers, which nobody sees.
+fn running_agrees(scene: &extended::Scene, program: &Arc<Program>, expected: &Observed) {
+    let input = Input::Context {
+        bytes: scene.context.len() as u32,
+        at: 0,
+        data: u32::MAX,
+        end: u32::MAX,
+        meta: None,
+    };
+    for options in plan_options(program) {
+        let Some(code) = Running::compile(program, input, None, Some(&HelperSet::linux()), options) else {
+            return;
+        };
+        let found = Observed { registers: expected.registers, ..observe(scene, &code) };
+        let difference = difference(expected, &found, true);
+        assert!(
+            difference.is_empty(),
+            "running with {options:?} differs from step\n{difference}\n{program}\n{scene:?}"
+        );
+    }
+}
+
+/// What a [`Plan`] does to memory must be what the definition does.
+fn memory_agrees(scene: &extended::Scene, program: &Arc<Program>) {
+    let mut expected = None;
+    for options in plan_options(program) {
+        let Some(plan) = Plan::compile(program, Input::Memory, None, None, options) else { return };
+        let wanted = expected.get_or_insert_with(|| {
+            let (mut stack, mut buffer) = (Stack::default(), scene.buffer.clone());
+            let helpers = HelperSet::linux();
+            let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, scene.budget);
+            machine.memory.set_buffer(Region::Write(&mut buffer)).expect("a scene is small");
+            (machine.registers[1], machine.registers[2]) = (address::BUFFER, scene.buffer.len() as u64);
+            let result = Step::new(Program::clone(program)).execute(&mut machine);
+            (result, buffer)
+        });
+        let mut buffer = scene.buffer.clone();
+        let result = plan.run(&mut buffer, &mut [], scene.budget).expect("it needs no context");
+        assert_eq!((result, buffer), *wanted, "a plan with {options:?}\n{program}\n{scene:?}");
     }
 }
 

@@ -6,12 +6,13 @@
 use sandbpf_isa::{Callee, Cond, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg, RegSet, StackUse, Width};
 use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::address::{self, STACK};
+use sandbpf_runtime::helpers::HelperSet;
 
 use super::dominators::Dominators;
 use super::expand::{self, Node, NodeId, Then, frame_pointer};
 use super::graph::{BinOp, Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
 use super::translate::Translator;
-use crate::planned::Input;
+use crate::Input;
 use crate::proved::Proved;
 
 /// `r0` to `r9`, and how many `may_goto`s are left: all that changes.
@@ -26,17 +27,26 @@ const KEPT: u16 = 0b111_1100_0000;
 /// A register's value, for each.
 pub(super) type Registers = [Value; REGISTERS];
 
+/// What is known of a program's runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'s> {
+    /// What it is given.
+    pub(crate) input: Input,
+    /// What was proved of it.
+    pub(crate) proved: Option<&'s Proved>,
+    /// Its helpers, if they are always the same.
+    pub(crate) helpers: Option<&'s HelperSet>,
+    /// Whether runs have a machine.
+    pub(crate) machine: bool,
+}
+
 /// The graph of a program; `None` if it does what graphs do not. With a `machine` it may call others, and look into its context
 /// for its packet.
-pub(crate) fn build(
-    program: &Program,
-    input: Input,
-    proved: Option<&Proved>,
-    machine: bool,
-) -> Option<Graph> {
+pub(crate) fn build(program: &Program, setting: Setting<'_>) -> Option<Graph> {
+    let Setting { proved, helpers, machine, .. } = setting;
     let insns = program.insns();
     if insns.iter().any(|insn| !Translator::knows(insn))
-        || !machine && insns.iter().any(Translator::calls_out)
+        || !machine && insns.iter().any(|insn| Translator::calls_out(insn, helpers))
     {
         return None;
     }
@@ -53,12 +63,12 @@ pub(crate) fn build(
     }
     let shape = Shape { live: live(program, &nodes, &order), sources: sources(&nodes, &order), number };
     let written = written(program, &nodes, &order, &shape);
-    let graph = connect(program, (input, machine), proved, &nodes, &order, &shape, Some(&written));
+    let graph = connect(program, setting, &nodes, &order, &shape, Some(&written));
     if loops_have_heads(&graph) {
         return Some(graph);
     }
     // What nobody writes in a loop may change in one that can be entered in several places.
-    Some(connect(program, (input, machine), proved, &nodes, &order, &shape, None))
+    Some(connect(program, setting, &nodes, &order, &shape, None))
 }
 
 /// What is known of nodes before there are values.
@@ -89,8 +99,7 @@ fn loops_have_heads(graph: &Graph) -> bool {
 /// ways meet.
 fn connect(
     program: &Program,
-    (input, machine): (Input, bool),
-    proved: Option<&Proved>,
+    setting: Setting<'_>,
     nodes: &[Node],
     order: &[NodeId],
     shape: &Shape,
@@ -99,15 +108,15 @@ fn connect(
     let Shape { live, sources, number } = shape;
 
     let depth = nodes.iter().map(|node| node.depth).max().unwrap_or_default();
-    let (packet, context) = match input {
+    let (packet, context) = match setting.input {
         Input::Memory => (address::BUFFER, 0),
         Input::Context { bytes, .. } => (address::PACKET, bytes),
     };
     let mut graph = Graph::new(packet, 512 * (depth + 1), context);
-    graph.machine = machine;
-    let mut translator = Translator::new(graph, input, proved);
+    graph.machine = setting.machine;
+    let mut translator = Translator::new(graph, setting);
     let before = translator.initial();
-    if !machine {
+    if !setting.machine {
         translator.clear(program, 0);
     }
     let blocks: Vec<Block> = nodes.iter().map(|_| translator.graph.block()).collect();

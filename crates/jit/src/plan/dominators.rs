@@ -1,6 +1,7 @@
 //! Which block stands on every way to which (Cooper, Harvey, Kennedy: a simple, fast dominance algorithm).
 
 use super::graph::{Block, Graph};
+use super::passes::incoming::Incoming;
 
 /// The dominators of a graph as it was.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ impl Dominators {
         for (place, block) in order.iter().enumerate() {
             number[block.index()] = place as u32;
         }
-        let predecessors = graph.predecessors();
+        let incoming = Incoming::of(graph, &order);
         let mut immediate: Vec<Option<Block>> = vec![None; graph.blocks.len()];
         immediate[Block::ENTRY.index()] = Some(Block::ENTRY);
         let mut changed = true;
@@ -28,7 +29,7 @@ impl Dominators {
             changed = false;
             for &block in order.iter().skip(1) {
                 let mut common: Option<Block> = None;
-                for &from in &predecessors[block.index()] {
+                for from in incoming.to(block).iter().map(|way| way.from) {
                     if immediate[from.index()].is_none() {
                         continue;
                     }
@@ -61,6 +62,15 @@ impl Dominators {
     /// The last block that stands on all ways to this one; none of the first.
     pub(crate) fn immediate(&self, block: Block) -> Option<Block> {
         self.immediate[block.index()].filter(|&above| above != block)
+    }
+
+    /// The blocks in the order of a walk through the tree: all below a block stand right behind it.
+    pub(crate) fn tree(&self) -> Vec<Block> {
+        let mut tree = vec![Block::ENTRY; self.order.len()];
+        for &block in &self.order {
+            tree[self.interval[block.index()].0 as usize] = block;
+        }
+        tree
     }
 
     /// Whether `above` stands on all ways to `block`, or is it.

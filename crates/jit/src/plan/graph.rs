@@ -18,6 +18,7 @@
 
 use sandbpf_isa::{AtomicOp, Callee, Cond, Extend, Pc, Size, Width};
 use sandbpf_runtime::address;
+use sandbpf_runtime::helpers::Plain;
 
 /// A value, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,6 +179,8 @@ pub(crate) enum Op {
     Spend { amount: Value },
     /// Calls what the site says, which may change everything in memory. Its value is `r0`.
     Call { arguments: [Value; 5], site: Site },
+    /// Calls a function of the host with five numbers, which sees nothing else of the run. Its value is `r0`.
+    Plain { function: Plain, arguments: [Value; 5] },
     /// An atomic operation on far memory, whose address fits its size; its value is what memory held. `expected` is what
     /// it is compared with, if it is.
     Atomic { op: AtomicOp, size: Size, at: Address, value: Value, expected: Value },
@@ -354,6 +357,22 @@ impl Graph {
     }
 }
 
+impl BinOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [BinOp] = {
+        use BinOp::*;
+        &[Add, Sub, Mul, MulHigh, Div, Sdiv, Mod, Smod, And, Or, Xor, Lsh, Rsh, Arsh, Rol]
+    };
+}
+
+impl UnOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [UnOp] = {
+        use UnOp::*;
+        &[Neg64, Neg32, Swap16, Swap32, Swap64, Zext8, Zext16, Zext32, Sext8, Sext16, Sext32]
+    };
+}
+
 impl End {
     /// The ways on: `yes` before `no`.
     pub(crate) fn edges(&self) -> impl DoubleEndedIterator<Item = &Edge> {
@@ -437,7 +456,19 @@ impl Op {
             Op::Load { .. } | Op::Bulk { what: Bulk::Sum { .. }, .. } => Effect::Read,
             Op::Store { .. } | Op::Clear { .. } | Op::Bulk { .. } => Effect::Write,
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
+            Op::Plain { .. } => Effect::Order,
             Op::Call { .. } | Op::Atomic { .. } => Effect::All,
+        }
+    }
+
+    /// Whether it may write to this region.
+    pub(crate) fn writes_to(&self, region: Region) -> bool {
+        let here = |at: &Address| at.region.is_none_or(|other| other == region);
+        match self {
+            Op::Store { at, .. } | Op::Atomic { at, .. } => here(at),
+            Op::Bulk { what: Bulk::Copy { to, .. } | Bulk::Xor { to, .. }, .. } => here(to),
+            Op::Clear { .. } => region == Region::Stack,
+            _ => false,
         }
     }
 
@@ -478,7 +509,7 @@ impl Op {
             }
             Op::Host { at, .. } => each(at),
             Op::Spend { amount } => each(amount),
-            Op::Call { arguments, .. } => arguments.iter_mut().for_each(each),
+            Op::Call { arguments, .. } | Op::Plain { arguments, .. } => arguments.iter_mut().for_each(each),
             Op::Atomic { at, value, expected, .. } => {
                 at.uses_mut(&mut each);
                 each(value);
@@ -525,7 +556,9 @@ impl Op {
             }
             Op::Host { at, .. } => each(*at),
             Op::Spend { amount } => each(*amount),
-            Op::Call { arguments, .. } => arguments.iter().for_each(|&value| each(value)),
+            Op::Call { arguments, .. } | Op::Plain { arguments, .. } => {
+                arguments.iter().for_each(|&value| each(value));
+            }
             Op::Atomic { at, value, expected, .. } => {
                 address(at, &mut each);
                 each(*value);

@@ -12,11 +12,14 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod dominators;
 
+#[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) mod emit;
 mod expand;
 pub(crate) mod graph;
 pub(crate) mod meaning;
 pub(crate) mod passes;
+#[cfg(test)]
+pub(crate) mod random;
 #[cfg(test)]
 pub(crate) mod run;
 pub(crate) mod show;

@@ -175,6 +175,10 @@ impl Run<'_> {
                 return Ok(None);
             }
             Op::Call { arguments, site } => call(site, arguments.map(|value| self.get(value)), self.world),
+            Op::Plain { function, arguments } => {
+                let [a, b, c, d, e] = arguments.map(|value| self.get(value));
+                function(a, b, c, d, e)
+            }
             Op::Atomic { .. } => panic!("far memory is none of ours"),
             Op::Bulk { what, count } => return Ok(self.bulk(&what, self.get(count))),
         }))

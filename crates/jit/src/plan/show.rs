@@ -149,6 +149,10 @@ impl Graph {
                 let arguments: Vec<_> = arguments.iter().map(|&value| self.shown(value)).collect();
                 write!(f, "call({}), site {}", arguments.join(", "), site.0)
             }
+            Op::Plain { arguments, .. } => {
+                let arguments: Vec<_> = arguments.iter().map(|&value| self.shown(value)).collect();
+                write!(f, "plain({})", arguments.join(", "))
+            }
             Op::Atomic { op, size, at, value, expected } => {
                 let (bits, at) = (size.bytes() * 8, self.address(at));
                 write!(f, "{} {bits} {at}, {}, if {}", op.symbol(), self.shown(*value), self.shown(*expected))

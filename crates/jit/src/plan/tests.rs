@@ -6,13 +6,13 @@ use sandbpf_isa::{AluOp, Insn, Operand, Program, Reg, RegSet, Width};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, FrozenHost, Machine, Trap, address, helpers::HelperSet};
 
-use super::build::build;
+use super::build::{Setting, build};
 use super::check::check;
 use super::graph::{Graph, Trapping};
 use super::passes::{self, Pass, Without};
 use super::run::{World, run};
 use super::translate::Translator;
-use crate::planned::Input;
+use crate::Input;
 
 /// What a run leaves.
 #[derive(Debug, PartialEq)]
@@ -21,6 +21,8 @@ struct Outcome {
     memory: Vec<u8>,
     budget: u64,
 }
+
+const SETTING: Setting<'_> = Setting { input: Input::Memory, proved: None, helpers: None, machine: false };
 
 fn memory() -> Vec<u8> {
     (0..64).map(|i: u8| i.wrapping_mul(37).wrapping_add(11)).collect()
@@ -57,7 +59,7 @@ fn found(graph: &Graph, budget: u64) -> Outcome {
 
 /// Builds a graph, and runs it after every pass.
 fn agree(program: &Program, budget: u64) {
-    let Some(mut graph) = build(program, Input::Memory, None, false) else { return };
+    let Some(mut graph) = build(program, SETTING) else { return };
     let wanted = expected(program, budget);
     let look = |graph: &Graph, when: &str| {
         check(graph).unwrap_or_else(|wrong| panic!("{when}: {wrong}\n{program}\n{graph}"));
@@ -110,7 +112,7 @@ fn tamed(program: &Program) -> Program {
                 let (base, off) = near(base, off);
                 Insn::Atomic { op, size, base, off, reg }
             }
-            _ if Translator::calls_out(insn) => {
+            _ if Translator::calls_out(insn, None) => {
                 let (dst, src) = (all[place % 10], Operand::Imm(place as i32 - 30));
                 Insn::Alu { op: AluOp::Xor, width: Width::W32, dst, src }
             }

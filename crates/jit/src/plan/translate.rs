@@ -2,12 +2,18 @@
 
 use sandbpf_isa::{AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
+use sandbpf_runtime::helpers::{HelperSet, Plain};
 
-use super::build::{REGISTERS, Registers};
+use super::build::{REGISTERS, Registers, Setting};
 use super::expand::frame_pointer;
 use super::graph::{Address, BinOp, Block, Graph, Op, Region, Site, Test, Trapping, UnOp, Value};
-use crate::planned::Input;
+use crate::Input;
 use crate::proved::{self, Proved};
+
+/// The function of a helper that needs nothing of the run.
+fn plain(id: i32, helpers: Option<&HelperSet>) -> Option<Plain> {
+    helpers?.get(id)?.as_plain()
+}
 
 /// How many numbers are remembered to be values already.
 const NUMBERS: usize = 64;
@@ -17,6 +23,7 @@ pub(super) struct Translator<'p> {
     pub(super) graph: Graph,
     pub(super) input: Input,
     proved: Option<&'p Proved>,
+    helpers: Option<&'p HelperSet>,
     /// The block that grows.
     pub(super) block: Block,
     pub(super) registers: Registers,
@@ -29,12 +36,13 @@ pub(super) struct Translator<'p> {
 }
 
 impl<'p> Translator<'p> {
-    pub(super) fn new(graph: Graph, input: Input, proved: Option<&'p Proved>) -> Translator<'p> {
+    pub(super) fn new(graph: Graph, setting: Setting<'p>) -> Translator<'p> {
         let registers = [Value(0); REGISTERS];
         Translator {
             graph,
-            input,
-            proved,
+            input: setting.input,
+            proved: setting.proved,
+            helpers: setting.helpers,
             block: Block::ENTRY,
             registers,
             depth: 0,
@@ -65,9 +73,20 @@ impl<'p> Translator<'p> {
         }
     }
 
-    /// Whether an instruction calls somebody outside of the program.
-    pub(super) fn calls_out(insn: &Insn) -> bool {
-        matches!(insn, Insn::Call { callee: Callee::Helper(_) | Callee::Kfunc { .. } })
+    /// Whether an instruction calls somebody outside of the program who may look at the run.
+    pub(super) fn calls_out(insn: &Insn, helpers: Option<&HelperSet>) -> bool {
+        match *insn {
+            Insn::Call { callee: Callee::Helper(id) } => plain(id, helpers).is_none(),
+            Insn::Call { callee: Callee::Kfunc { .. } } => true,
+            _ => false,
+        }
+    }
+
+    fn plain(&self, callee: Callee) -> Option<Plain> {
+        match callee {
+            Callee::Helper(id) => plain(id, self.helpers),
+            _ => None,
+        }
     }
 
     /// Goes on in another block.
@@ -175,8 +194,13 @@ impl<'p> Translator<'p> {
             Insn::Atomic { op, size, base, off, reg } => self.atomic(pc, op, size, base, off, reg),
             Insn::Call { callee } => {
                 let arguments = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5].map(|reg| self.get(reg));
-                let site = self.site(Trapping::Call { pc, callee, depth: self.depth });
-                let value = self.append(Op::Call { arguments, site });
+                let value = match self.plain(callee) {
+                    Some(function) => self.append(Op::Plain { function, arguments }),
+                    None => {
+                        let site = self.site(Trapping::Call { pc, callee, depth: self.depth });
+                        self.append(Op::Call { arguments, site })
+                    }
+                };
                 self.set(Reg::R0, value);
             }
             Insn::Jump { .. } | Insn::MayGoto { .. } | Insn::Branch { .. } | Insn::Exit => {

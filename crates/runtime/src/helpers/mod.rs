@@ -51,7 +51,7 @@ mod xdp;
 
 pub use arg::{Arg, Bytes, Context, Out, Scalar};
 pub use reference::{Backing, bodies};
-pub use set::{Body, Helper, HelperSet};
+pub use set::{Body, Helper, HelperSet, Plain};
 
 /// Declares helpers: a `static` slice of [`Helper`]s.
 ///

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sandbpf_abi::HelperSpec;
+use sandbpf_abi::{ArgSpec, HelperSpec};
 
 use super::{
     acts, call, checksum, dynptr, map, option, output, print, probe, redirect, refused, room, route, skb,
@@ -13,17 +13,50 @@ use crate::{HelperResult, Machine};
 /// What runs when a helper is called: the machine, and `r1`…`r5`.
 pub type Body = fn(&mut Machine<'_>, [u64; 5]) -> HelperResult;
 
+/// A function of five numbers, `r1`…`r5`, that sees nothing of the run: machine code calls it directly.
+pub type Plain = extern "C" fn(u64, u64, u64, u64, u64) -> u64;
+
 /// A function that programs call by number.
 #[derive(Clone, Copy)]
 pub struct Helper {
     spec: HelperSpec,
-    body: Body,
+    code: Code,
+}
+
+#[derive(Clone, Copy)]
+enum Code {
+    Body(Body),
+    Plain(Plain),
 }
 
 impl Helper {
     /// A helper; [`helpers!`](crate::helpers!) writes this.
     pub const fn new(spec: HelperSpec, body: Body) -> Self {
-        Helper { spec, body }
+        Helper { spec, code: Code::Body(body) }
+    }
+
+    /// A helper that computes a number from numbers, or tells its host something, and needs nothing of the run. Such calls cost no
+    /// more than those of C functions.
+    ///
+    /// ```
+    /// use sandbpf_runtime::helpers::{Helper, HelperSet};
+    /// extern "C" fn mix(a: u64, b: u64, _: u64, _: u64, _: u64) -> u64 {
+    ///     a.rotate_left(7) ^ b
+    /// }
+    /// let helpers = HelperSet::linux().with(&[Helper::plain(1000, "mix", mix)]);
+    /// assert!(helpers.get(1000).is_some());
+    /// ```
+    pub const fn plain(id: i32, name: &'static str, function: Plain) -> Self {
+        let spec = HelperSpec { id, name, args: &[ArgSpec::Scalar; 5], ..HelperSpec::PLAIN };
+        Helper { spec, code: Code::Plain(function) }
+    }
+
+    /// The function, if it needs nothing of the run.
+    pub fn as_plain(&self) -> Option<Plain> {
+        match self.code {
+            Code::Plain(function) => Some(function),
+            Code::Body(_) => None,
+        }
     }
 
     /// Its number, name and prototype.
@@ -33,7 +66,13 @@ impl Helper {
 
     /// Runs it.
     pub fn call(&self, machine: &mut Machine<'_>, arguments: [u64; 5]) -> HelperResult {
-        (self.body)(machine, arguments)
+        match self.code {
+            Code::Body(body) => body(machine, arguments),
+            Code::Plain(function) => {
+                let [a, b, c, d, e] = arguments;
+                Ok(function(a, b, c, d, e))
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
 use crate::KindName;
+use crate::compiled::Plan;
 use crate::image::{Image, Scratch};
 
 /// Programs that get a piece of memory and answer with a number.
@@ -34,6 +35,15 @@ impl Kind for Buffer {
 
     fn verdict(r0: u64) -> u64 {
         r0
+    }
+
+    #[inline]
+    fn planned(plan: &Plan, image: &Image, input: &mut BufferInput<'_>) -> Option<Result<u64, Trap>> {
+        match input {
+            BufferInput::Read(bytes) => plan.read(bytes, &mut [], image.limits.instructions),
+            BufferInput::Write(bytes) => plan.run(bytes, &mut [], image.limits.instructions),
+            BufferInput::Shared(_) => None,
+        }
     }
 
     #[inline]

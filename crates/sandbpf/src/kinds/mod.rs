@@ -16,6 +16,7 @@ use sandbpf_runtime::{Machine, Trap};
 pub(crate) use filter::PacketMeta;
 
 use crate::KindName;
+use crate::compiled::Plan;
 use crate::image::{Image, Scratch};
 
 /// A kind of program: what it is given, and what its return value means.
@@ -40,6 +41,13 @@ pub trait Kind: Enter + Sized + 'static {
         None
     }
 
+    /// What the program's [plan](crate::compiled::Plan) makes of this input, where there is one and it takes no machine.
+    #[doc(hidden)]
+    #[inline]
+    fn planned(_plan: &Plan, _image: &Image, _input: &mut Self::Input<'_>) -> Option<Result<u64, Trap>> {
+        None
+    }
+
     /// Prepares a machine for `input` and has it run.
     #[doc(hidden)]
     fn enter(
@@ -48,6 +56,12 @@ pub trait Kind: Enter + Sized + 'static {
         input: Self::Input<'_>,
         run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
     ) -> Result<u64, Trap>;
+}
+
+/// [`Kind::planned`], if there is a plan.
+#[inline]
+pub(crate) fn planned<K: Kind>(image: &Image, input: &mut K::Input<'_>) -> Option<Result<u64, Trap>> {
+    K::planned(image.plan.as_ref()?, image, input)
 }
 
 /// Keeps [`Kind`] ours: outside this crate nobody can name it.

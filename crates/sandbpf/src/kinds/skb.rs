@@ -8,7 +8,8 @@ use sandbpf_runtime::{Machine, PacketLayout, Trap, address};
 
 use super::{Enter, Kind, PacketMeta};
 use crate::KindName;
-use crate::image::{Image, Scratch};
+use crate::compiled::{NETWORK, Plan};
+use crate::image::{Image, Scratch, with_scratch};
 
 /// A packet in the stack, and what the program made of it.
 ///
@@ -65,6 +66,15 @@ impl Skb {
             redirect: None,
             socket: None,
         }
+    }
+
+    /// Fills in where it lies, and how long it is.
+    fn describe(&mut self) {
+        let (start, all) = (address::PACKET as u32, self.frame.visible().len() as u32);
+        self.fields.len = all.saturating_sub(self.layout.data);
+        self.fields.data = start + self.layout.data;
+        self.fields.data_end = start + all;
+        self.fields.data_meta = self.fields.data;
     }
 
     /// The data.
@@ -128,11 +138,7 @@ pub(crate) fn enter(
             &mut copy
         }
     };
-    let (start, all) = (address::PACKET as u32, skb.frame.visible().len() as u32);
-    skb.fields.len = all.saturating_sub(skb.layout.data);
-    skb.fields.data = start + skb.layout.data;
-    skb.fields.data_end = start + all;
-    skb.fields.data_meta = skb.fields.data;
+    skb.describe();
     let mut state =
         PacketState { kind: PacketKind::Skb, read_only, tunnel: skb.tunnel, ..PacketState::default() };
     let mut machine = image.machine(&mut scratch.stack);
@@ -155,6 +161,37 @@ pub(crate) fn enter(
     result
 }
 
+/// Runs the plan of a program that looks at nothing but its packet; with `link` its link header is part of it.
+#[inline]
+fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>, link: bool) -> Option<Result<u64, Trap>> {
+    let (budget, start) = (image.limits.instructions, if link { 0 } else { NETWORK });
+    match input {
+        SkbInput::Bytes(bytes) => {
+            let fits = link || PacketMeta::ethernet(bytes).network == start;
+            if !fits || (bytes.len() as u64) < start.into() {
+                return None;
+            }
+            match plan.read(bytes, &mut [], budget) {
+                None if plan.writes() => {
+                    with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut [], budget))
+                }
+                result => result,
+            }
+        }
+        SkbInput::Skb(skb) => {
+            if skb.socket.is_some() || skb.layout.data != start || skb.frame.visible().len() < start as usize
+            {
+                return None;
+            }
+            let result = plan.run(skb.frame.visible_mut(), &mut [], budget)?;
+            skb.describe();
+            skb.fields.sk = 0;
+            (skb.redirect, skb.sent_tunnel) = (None, None);
+            Some(result)
+        }
+    }
+}
+
 macro_rules! kinds {
     ($( $(#[doc = $doc:literal])* $Kind:ident: $Name:ident, $Type:ident, link $link:literal, $Verdict:ty; )*) => { $(
         $(#[doc = $doc])*
@@ -170,6 +207,11 @@ macro_rules! kinds {
 
             fn verdict(r0: u64) -> $Verdict {
                 <$Verdict>::from(r0 as u32)
+            }
+
+            #[inline]
+            fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>) -> Option<Result<u64, Trap>> {
+                planned(plan, image, input, $link)
             }
 
             fn enter(

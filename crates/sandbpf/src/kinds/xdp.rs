@@ -8,7 +8,8 @@ use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
 use crate::KindName;
-use crate::image::{Image, Scratch};
+use crate::compiled::Plan;
+use crate::image::{Image, Scratch, with_scratch};
 
 /// XDP programs.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,23 @@ pub enum XdpInput<'i> {
     Frame(&'i mut XdpFrame),
 }
 
+impl XdpFrame {
+    fn context(&self) -> XdpMd {
+        XdpMd {
+            ingress_ifindex: self.ingress_ifindex,
+            rx_queue_index: self.rx_queue_index,
+            egress_ifindex: self.egress_ifindex,
+            ..describe(self.frame.meta().len(), self.frame.visible().len())
+        }
+    }
+}
+
+/// The context of so many bytes, of which the first are metadata.
+fn describe(meta: usize, all: usize) -> XdpMd {
+    let start = address::PACKET as u32;
+    XdpMd { data: start + meta as u32, data_end: start + all as u32, data_meta: start, ..XdpMd::default() }
+}
+
 impl Enter for Xdp {}
 
 impl Kind for Xdp {
@@ -90,6 +108,39 @@ impl Kind for Xdp {
 
     fn verdict(r0: u64) -> XdpAction {
         XdpAction::from(r0 as u32)
+    }
+
+    #[inline]
+    fn planned(plan: &Plan, image: &Image, input: &mut XdpInput<'_>) -> Option<Result<u64, Trap>> {
+        let budget = image.limits.instructions;
+        // Most programs look at nothing but where the packet is.
+        let mut context = [0; XdpMd::SIZE];
+        match input {
+            XdpInput::Bytes(bytes) => {
+                if plan.context() > 0 {
+                    context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
+                }
+                match plan.read(bytes, &mut context, budget) {
+                    None if plan.writes() => {
+                        with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut context, budget))
+                    }
+                    result => result,
+                }
+            }
+            XdpInput::Frame(frame) => {
+                if !frame.frame.meta().is_empty() {
+                    return None;
+                }
+                if plan.context() > 0 {
+                    context = frame.context().to_bytes();
+                }
+                let result = plan.run(frame.frame.data_mut(), &mut context, budget);
+                if result.is_some() {
+                    frame.redirect = None;
+                }
+                result
+            }
+        }
     }
 
     fn enter(
@@ -109,17 +160,8 @@ impl Kind for Xdp {
                 &mut copy
             }
         };
-        let (meta, all) = (frame.frame.meta().len() as u32, frame.frame.visible().len() as u32);
-        let start = address::PACKET as u32;
-        let mut context = XdpMd {
-            data: start + meta,
-            data_end: start + all,
-            data_meta: start,
-            ingress_ifindex: frame.ingress_ifindex,
-            rx_queue_index: frame.rx_queue_index,
-            egress_ifindex: frame.egress_ifindex,
-        }
-        .to_bytes();
+        let meta = frame.frame.meta().len() as u32;
+        let mut context = frame.context().to_bytes();
         let mut state = PacketState { kind: PacketKind::Xdp, ..PacketState::default() };
         let mut machine = image.machine(&mut scratch.stack);
         machine.memory.set_objects(&mut scratch.objects);

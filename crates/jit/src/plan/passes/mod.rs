@@ -1,6 +1,17 @@
 //! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
 //! left out.
 
+mod bits;
+mod bounds;
+pub(crate) mod incoming;
+mod loops;
+mod renames;
+mod share;
+mod simplify;
+mod sweep;
+#[cfg(test)]
+mod trial;
+
 use super::graph::Graph;
 
 macro_rules! passes {
@@ -23,7 +34,13 @@ macro_rules! passes {
 
 passes! {
     /// Takes away what nobody uses, and blocks that nobody comes to.
-    Sweep = 0, |_graph| {};
+    Sweep = 0, sweep::sweep;
+    /// Folds constants, and says the same with less.
+    Simplify = 1, simplify::simplify;
+    /// Computes once what is computed twice.
+    Share = 2, share::share;
+    /// Removes checks that cannot fail and tests that can end in one way only, by what numbers can be.
+    Bounds = 10, bounds::bounds;
 }
 
 /// A set of passes that are left out.
@@ -42,7 +59,8 @@ impl Without {
 }
 
 /// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] = &[Pass::Sweep];
+const SCHEDULE: &[Pass] =
+    &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Bounds, Pass::Simplify, Pass::Sweep];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
@@ -55,6 +73,28 @@ pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Gr
         if !without.has(pass) {
             pass.run(graph);
             look(graph, pass);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, agree};
+
+    #[test]
+    fn passes_alone_keep_what_graphs_mean() {
+        for &pass in Pass::ALL {
+            for tastes in [NUMBERS, MEMORY, EVERYTHING] {
+                agree(tastes, 1000, |graph| pass.run(graph));
+            }
+        }
+    }
+
+    #[test]
+    fn passes_together_keep_what_graphs_mean() {
+        for tastes in [NUMBERS, MEMORY, EVERYTHING] {
+            agree(tastes, 3000, |graph| run(graph, Without::default()));
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::mem::offset_of;
 
 use sandbpf_isa::{AtomicOp, Size, Width};
+use sandbpf_runtime::helpers::Plain;
 
 use super::super::bulk::Kind;
 use super::super::env::Env;
@@ -29,6 +30,7 @@ impl Lower<'_> {
         let budget = self.budget();
         let left = Place::off(env, field::BUDGET);
         self.push(Inst::new(Op::Load(Widen::Zero(Size::DW)), Width::W64).dst(budget).at(left));
+        self.body.calls = true;
         self.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
         self.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
         for (&argument, register) in arguments.iter().zip(reg::ARGUMENTS).rev() {
@@ -37,6 +39,23 @@ impl Lower<'_> {
         let at = Place::off(env, offset_of!(Env, site) as i32);
         self.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
         self.push(Inst::new(Op::Store(Size::DW), Width::W64).a(budget).at(left));
+    }
+
+    /// ```text
+    /// mov rdi, r1 ; mov rsi, r2 …
+    /// mov rax, function ; call rax
+    /// ```
+    pub(super) fn plain_call(&mut self, value: Value, function: Plain, arguments: &[Value; 5]) {
+        if self.counts[value.index()] > 0 {
+            let dst = self.var(value);
+            self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
+        }
+        self.body.calls = true;
+        let address = function as usize as u64;
+        self.push(Inst { op: Op::CallPlain, ..Inst::number(Var::NONE, address, true) });
+        for (&argument, register) in arguments.iter().zip(reg::PLAIN_ARGUMENTS).rev() {
+            self.place_in(register, argument);
+        }
     }
 
     /// ```text

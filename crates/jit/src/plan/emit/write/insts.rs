@@ -159,6 +159,10 @@ impl Writer<'_> {
             Op::Locate => self.locate(inst, operands),
             Op::Charge => self.charge(inst, operands),
             Op::Call => self.call(),
+            Op::CallPlain => {
+                self.code.mov_imm(reg::RAX, inst.as_number());
+                self.code.call(Rm::Reg(reg::RAX));
+            }
             Op::Atomic(op, size) => self.atomic(op, size, inst, operands),
             Op::Clear => {
                 let mem = self.mem(inst, operands);
@@ -167,7 +171,7 @@ impl Writer<'_> {
             Op::Fill => self.code.fill(),
             Op::Bulk => {
                 let mut asm = bulk::Assembler::new(0);
-                bulk::bulk(&mut asm, self.body.bulks[inst.imm as usize], self.options.features);
+                bulk::bulk(&mut asm, self.body.bulks[inst.imm as usize], self.target.features);
                 // Its labels are its own, and all are placed.
                 let bytes = asm.finalize().expect("all labels are placed and all jumps reach");
                 self.code.bytes.extend_from_slice(&bytes);
@@ -280,7 +284,7 @@ impl Writer<'_> {
         let dst = self.reg(operands.dst);
         if operands.a != operands.dst {
             match (op, operands.a) {
-                (Shift::Rol, a) if self.options.features.bmi2 => {
+                (Shift::Rol, a) if self.target.features.bmi2 => {
                     let bits = if width == Width::W64 { 64 } else { 32 };
                     let rm = self.rm(a);
                     return self.code.rotate_right(width, dst, rm, bits - count);
@@ -391,7 +395,7 @@ impl Writer<'_> {
     /// The arguments are in registers, the first is the environment.
     fn call(&mut self) {
         let call = offset_of!(Env, call) as i32;
-        self.code.call(Mem { base: Some(reg::RDI), index: None, disp: call });
+        self.code.call(Rm::Mem(Mem { base: Some(reg::RDI), index: None, disp: call }));
         self.code.test(Width::W64, Rm::Reg(reg::RDX), reg::RDX);
         let here = self.jumps.label();
         self.jump(Some(Flag::NotEqual), here);

@@ -256,7 +256,7 @@ impl Writer<'_> {
         self.code.lea(Width::W64, reg::RSI, Mem { base: Some(from), index: None, disp: what.start as i32 });
         self.code.pop(reg::RDI);
         let locate = offset_of!(Env, locate) as i32;
-        self.code.call(Mem { base: Some(reg::RDI), index: None, disp: locate });
+        self.code.call(Rm::Mem(Mem { base: Some(reg::RDI), index: None, disp: locate }));
         self.code.mov(Width::W64, dst, reg::RAX);
         if odd {
             self.move_stack(8);

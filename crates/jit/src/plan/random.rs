@@ -1,0 +1,623 @@
+//! Graphs and worlds that look random and are the same in every run, for tests of whatever takes graphs.
+//!
+//! They end, and touch only memory that is there. They use few numbers and few values, and the patterns that compilers
+//! write, so that what passes look for is found.
+
+use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
+
+use super::check::check;
+use super::graph::{
+    Address, BinOp, Block, Edge, End, Entry, Graph, Op, Region, Site, Test, Trapping, UnOp, Value,
+};
+use super::run::{Trapped, World, run};
+
+/// SplitMix64.
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(crate) fn chance(&mut self, of: u64, among: u64) -> bool {
+        self.below(among) < of
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len() as u64) as usize]
+    }
+}
+
+/// A number near the ends of something, or any.
+pub(crate) fn number(rng: &mut Rng) -> u64 {
+    let power = 1u64 << rng.below(64);
+    match rng.below(12) {
+        0 => 0,
+        1 => rng.below(16),
+        2 => power,
+        3 => power - 1,
+        4 => power.wrapping_neg(),
+        5 => power + 1,
+        6 => u64::MAX - rng.below(4),
+        7 => *rng.pick(&[0xff, 0xffff, 0xffff_ffff, 0xff00, 0x7fff_ffff, 0x8000_0000, 31, 32, 63]),
+        8 => (rng.next() as i32) as u64,
+        9 => rng.next() & (power - 1),
+        10 => rng.below(300),
+        _ => rng.next(),
+    }
+}
+
+const STACK: u32 = 64;
+const CONTEXT: u32 = 32;
+/// What every packet has at least.
+const PACKET: u32 = 64;
+
+/// What graphs may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tastes {
+    /// How many steps there are, about.
+    pub(crate) steps: u32,
+    /// Whether memory is touched.
+    pub(crate) memory: bool,
+    /// Whether something is called.
+    pub(crate) calls: bool,
+}
+
+struct Generator<'r> {
+    rng: &'r mut Rng,
+    graph: Graph,
+    block: Block,
+    /// Values that may be used.
+    scope: Vec<Value>,
+    left: u32,
+    tastes: Tastes,
+    length: Value,
+}
+
+/// A graph.
+pub(crate) fn graph(rng: &mut Rng, tastes: Tastes) -> Graph {
+    let mut graph = Graph::new(0x4000_0000, STACK, CONTEXT);
+    let length = graph.add(Op::Entry(Entry::Length));
+    let left = tastes.steps;
+    let mut generator =
+        Generator { rng, graph, block: Block::ENTRY, scope: vec![length], left, tastes, length };
+    if tastes.memory {
+        generator.append(Op::Clear { from: 0x2000_0000, bytes: STACK });
+        for _ in 0..2 {
+            generator.load();
+        }
+    }
+    if generator.sequence(0) {
+        let result = generator.result();
+        generator.end(End::Return(result));
+    }
+    let graph = generator.graph;
+    if let Err(wrong) = check(&graph) {
+        panic!("{wrong}\n{graph}");
+    }
+    graph
+}
+
+impl Generator<'_> {
+    fn append(&mut self, op: Op) -> Value {
+        let has_value = op.has_value();
+        let value = self.graph.append(self.block, op);
+        if has_value {
+            self.scope.push(value);
+        }
+        value
+    }
+
+    fn end(&mut self, end: End) {
+        self.graph.blocks[self.block.index()].end = end;
+    }
+
+    fn number(&mut self, number: u64) -> Value {
+        self.graph.add(Op::Const(number))
+    }
+
+    /// Some value, most likely one of the last.
+    fn value(&mut self) -> Value {
+        match self.rng.below(10) {
+            0 | 1 => {
+                let number = number(self.rng);
+                self.number(number)
+            }
+            2..=5 => {
+                let last = self.scope.len().saturating_sub(4);
+                *self.rng.pick(&self.scope[last..])
+            }
+            _ => *self.rng.pick(&self.scope),
+        }
+    }
+
+    fn width(&mut self) -> Width {
+        *self.rng.pick(&[Width::W32, Width::W64])
+    }
+
+    fn test(&mut self) -> Test {
+        let (cond, width) = (*self.rng.pick(Cond::ALL), self.width());
+        Test { cond, width, lhs: self.value(), rhs: self.value() }
+    }
+
+    fn site(&mut self) -> Site {
+        self.graph.sites.push(Trapping::Budget { pc: Pc(0) });
+        Site(self.graph.sites.len() as u32 - 1)
+    }
+
+    /// What a run ends with: something of much that was computed.
+    fn result(&mut self) -> Value {
+        let mut result = self.value();
+        for _ in 0..3 {
+            let b = self.value();
+            result = self.append(Op::Bin { op: BinOp::Xor, width: Width::W64, a: result, b });
+        }
+        result
+    }
+
+    /// Steps one after the other. Whether the last block is still open.
+    fn sequence(&mut self, depth: u32) -> bool {
+        let steps = self.rng.below(12) + 4;
+        for _ in 0..steps {
+            if self.left == 0 {
+                return true;
+            }
+            self.left -= 1;
+            match self.rng.below(24) {
+                0..=8 => self.compute(),
+                9..=12 => self.idiom(),
+                13..=17 if self.tastes.memory => self.touch(),
+                18 if self.tastes.calls => {
+                    let arguments = [(); 5].map(|()| self.value());
+                    let site = self.site();
+                    self.append(Op::Call { arguments, site });
+                }
+                19..=21 if depth < 4 => {
+                    if !self.fork(depth) {
+                        return false;
+                    }
+                }
+                22 if depth < 3 => self.repeat(depth),
+                23 if depth > 0 && self.rng.chance(1, 3) => {
+                    let result = self.result();
+                    self.end(End::Return(result));
+                    return false;
+                }
+                _ => self.compute(),
+            }
+        }
+        true
+    }
+
+    fn compute(&mut self) {
+        let op = match self.rng.below(10) {
+            0..=5 => {
+                let op = *self.rng.pick(BinOp::ALL);
+                let width = if op == BinOp::MulHigh { Width::W64 } else { self.width() };
+                Op::Bin { op, width, a: self.value(), b: self.value() }
+            }
+            6 | 7 => Op::Un { op: *self.rng.pick(UnOp::ALL), a: self.value() },
+            8 => Op::Compare(self.test()),
+            _ => Op::Select { test: self.test(), yes: self.value(), no: self.value() },
+        };
+        self.append(op);
+    }
+
+    fn binary(&mut self, op: BinOp, width: Width, a: Value, b: Value) -> Value {
+        self.append(Op::Bin { op, width, a, b })
+    }
+
+    fn with(&mut self, op: BinOp, width: Width, a: Value, number: u64) -> Value {
+        let b = self.number(number);
+        self.binary(op, width, a, b)
+    }
+
+    /// What compilers write for something else.
+    fn idiom(&mut self) {
+        let (x, width) = (self.value(), self.width());
+        let bits = u64::from(width.bits());
+        let k = *self.rng.pick(&[1, 5, 8, 13, 16, 24, bits / 2, bits - 8, bits - 1]);
+        match self.rng.below(9) {
+            0 => {
+                // A rotation.
+                let (a, b) = (self.with(BinOp::Lsh, width, x, k), self.with(BinOp::Rsh, width, x, bits - k));
+                let op = *self.rng.pick(&[BinOp::Or, BinOp::Add, BinOp::Xor]);
+                let outer = self.width();
+                self.binary(op, outer, b, a);
+            }
+            1 => {
+                // One by a count that is not known.
+                let count = self.value();
+                let bits = self.number(bits);
+                let opposite = self.binary(BinOp::Sub, width, bits, count);
+                let (a, b) =
+                    (self.binary(BinOp::Lsh, width, x, count), self.binary(BinOp::Rsh, width, x, opposite));
+                self.binary(BinOp::Or, width, a, b);
+            }
+            2 | 3 => {
+                // A field.
+                let left = self.with(BinOp::Lsh, width, x, k);
+                let right = *self.rng.pick(&[k, bits - k, 32, bits - 8]) % bits;
+                let op = *self.rng.pick(&[BinOp::Rsh, BinOp::Arsh]);
+                self.with(op, width, left, right);
+            }
+            4 => {
+                // What becomes of something narrow.
+                let narrow = Op::Un { op: *self.rng.pick(UnOp::ALL), a: x };
+                let narrow = self.append(narrow);
+                let op = *self.rng.pick(BinOp::ALL);
+                let width = if op == BinOp::MulHigh { Width::W64 } else { width };
+                let b = self.value();
+                let value = self.binary(op, width, narrow, b);
+                let again = Op::Un { op: *self.rng.pick(UnOp::ALL), a: value };
+                self.append(again);
+            }
+            5 => {
+                // Whether it is so, as a number that is compared.
+                let inner = self.test();
+                let lhs = match self.rng.below(3) {
+                    0 => self.append(Op::Compare(inner)),
+                    1 => {
+                        let (yes, no) = (self.value(), self.value());
+                        self.append(Op::Select { test: inner, yes, no })
+                    }
+                    _ => {
+                        let (yes, no) = (self.number(1), self.number(0));
+                        self.append(Op::Select { test: inner, yes, no })
+                    }
+                };
+                let rhs = *self.rng.pick(&[0, 1, 2]);
+                let rhs = self.number(rhs);
+                let test = Test { lhs, rhs, ..self.test() };
+                self.append(Op::Compare(test));
+            }
+            6 => {
+                // Sums of constants.
+                let (c, d) = (number(self.rng), number(self.rng));
+                let ops = [BinOp::Add, BinOp::Sub, BinOp::Xor, BinOp::And, BinOp::Or, BinOp::Mul];
+                let (op, other) = (*self.rng.pick(&ops), *self.rng.pick(&ops));
+                let inner = self.with(op, width, x, c);
+                let outer = self.width();
+                self.with(other, outer, inner, d);
+            }
+            7 => {
+                // Division by a constant.
+                let c = number(self.rng);
+                let op = *self.rng.pick(&[BinOp::Div, BinOp::Mod, BinOp::Sdiv, BinOp::Smod]);
+                self.with(op, width, x, c);
+            }
+            _ => {
+                // A comparison of something computed.
+                let op =
+                    *self.rng.pick(&[BinOp::Add, BinOp::And, BinOp::Sub, BinOp::Xor, BinOp::Lsh, BinOp::Rsh]);
+                let b = if self.rng.chance(1, 2) { self.value() } else { self.number(k) };
+                let lhs = self.binary(op, width, x, b);
+                let rhs = match self.rng.below(3) {
+                    0 => self.number(0),
+                    1 => b,
+                    _ => self.value(),
+                };
+                let test = Test { lhs, rhs, ..self.test() };
+                self.append(Op::Compare(test));
+            }
+        }
+    }
+
+    /// Two ways that meet again. Whether somebody comes there.
+    fn fork(&mut self, depth: u32) -> bool {
+        let test = self.test();
+        let (yes, no, after) = (self.graph.block(), self.graph.block(), self.graph.block());
+        let (before, carried) = (self.scope.len(), self.rng.below(4) as usize);
+        // One way may be empty, or not even a block.
+        let shape = self.rng.below(4);
+        let mut arguments: Vec<Value> = (0..carried).map(|_| self.value()).collect();
+        let around = Edge { to: after, arguments: arguments.clone() };
+        let (direct, from) = (shape == 0, self.block);
+        let no_edge = if direct { around } else { Edge { to: no, arguments: Vec::new() } };
+        self.end(End::Branch { test, yes: Edge { to: yes, arguments: Vec::new() }, no: no_edge });
+        let mut open = direct;
+        for block in [Some(yes), (!direct).then_some(no)].into_iter().flatten() {
+            self.block = block;
+            self.scope.truncate(before);
+            if shape == 1 && block == no || self.sequence(depth + 1) {
+                for argument in &mut arguments {
+                    if self.rng.chance(2, 3) {
+                        *argument = self.value();
+                    }
+                    // What the other way computed is not known here.
+                    if !self.known(*argument) {
+                        *argument = self.length;
+                    }
+                }
+                let arguments = arguments.clone();
+                self.end(End::Jump(Edge { to: after, arguments }));
+                open = true;
+            }
+        }
+        let _ = from;
+        self.scope.truncate(before);
+        self.block = after;
+        for _ in 0..carried {
+            let param = self.graph.param(after);
+            self.scope.push(param);
+        }
+        open
+    }
+
+    fn known(&self, value: Value) -> bool {
+        self.graph.op(value).is_everywhere() || self.scope.contains(&value)
+    }
+
+    /// A loop that is run a few times.
+    fn repeat(&mut self, depth: u32) {
+        let (head, after) = (self.graph.block(), self.graph.block());
+        let carried = self.rng.below(4) as usize;
+        let times = self.rng.below(5) + 1;
+        let mut arguments = vec![self.number(times)];
+        arguments.extend((0..carried).map(|_| self.value()));
+        self.end(End::Jump(Edge { to: head, arguments: arguments.clone() }));
+        self.block = head;
+        let before = self.scope.len();
+        let counter = self.graph.param(head);
+        for _ in 0..carried {
+            let param = self.graph.param(head);
+            self.scope.push(param);
+        }
+        let inside = self.scope.len();
+        let open = self.sequence(depth + 1);
+        if open {
+            let minus = self.number(u64::MAX);
+            let next = self
+                .graph
+                .append(self.block, Op::Bin { op: BinOp::Add, width: Width::W64, a: counter, b: minus });
+            let site = self.site();
+            let cost = self.rng.below(4) as u32;
+            self.graph.append(self.block, Op::Charge { cost, site });
+            let mut back = vec![next];
+            for &first in &arguments[1..] {
+                back.push(match self.rng.below(4) {
+                    0 => first,
+                    1 => *self.rng.pick(&self.scope[before..inside.max(before + 1).min(self.scope.len())]),
+                    _ => self.value(),
+                });
+            }
+            let zero = self.number(0);
+            let test = Test { cond: Cond::Ne, width: Width::W64, lhs: next, rhs: zero };
+            let leave = Edge { to: after, arguments: Vec::new() };
+            self.end(End::Branch { test, yes: Edge { to: head, arguments: back }, no: leave });
+        }
+        // If nobody comes there, that is a block without a way to it.
+        self.scope.truncate(if open { self.scope.len() } else { before });
+        self.block = after;
+    }
+
+    fn size(&mut self) -> Size {
+        *self.rng.pick(Size::ALL)
+    }
+
+    fn touch(&mut self) {
+        match self.rng.below(12) {
+            0..=3 => self.load(),
+            4..=6 => self.store(),
+            7 => {
+                // Bytes of a number, loaded one by one.
+                let (size, swapped) = (self.size(), self.rng.chance(1, 2));
+                let bytes = u32::from(size.bytes());
+                let at = self.address(bytes);
+                let mut whole = None;
+                for byte in 0..bytes {
+                    let at = Address { disp: at.disp + byte as i32, ..at };
+                    let load = Op::Load { at, size: Size::B, extend: Extend::Zero, swap: false };
+                    let loaded = self.append(load);
+                    let place = if swapped { bytes - 1 - byte } else { byte };
+                    let shifted = if place == 0 {
+                        loaded
+                    } else {
+                        self.with(BinOp::Lsh, Width::W64, loaded, u64::from(place) * 8)
+                    };
+                    whole = Some(match whole {
+                        None => shifted,
+                        Some(whole) => self.binary(BinOp::Or, Width::W64, whole, shifted),
+                    });
+                    if self.rng.chance(1, 12) {
+                        self.store();
+                    }
+                }
+            }
+            8 => {
+                // A number, stored byte by byte.
+                let (value, swapped) = (self.value(), self.rng.chance(1, 2));
+                let bytes = u32::from(self.size().bytes());
+                let at = self.address(bytes);
+                for byte in 0..bytes {
+                    let place = if swapped { bytes - 1 - byte } else { byte };
+                    let value = match place {
+                        0 => value,
+                        _ => self.with(BinOp::Rsh, Width::W64, value, u64::from(place) * 8),
+                    };
+                    let at = Address { disp: at.disp + byte as i32, ..at };
+                    self.append(Op::Store { at, size: Size::B, value, swap: false });
+                    if self.rng.chance(1, 12) {
+                        self.load();
+                    }
+                }
+            }
+            9 => {
+                // Something behind a check, which may fail.
+                let (region, bytes) = self.region();
+                let room = u64::from(bytes) + 8;
+                let offset =
+                    if self.rng.chance(1, 30) { room } else { self.rng.below(u64::from(bytes) - 16) };
+                let at = match self.rng.below(3) {
+                    0 => self.number(self.graph.start(region) + offset),
+                    _ => {
+                        let x = self.value();
+                        let masked = self.with(BinOp::And, Width::W64, x, 7);
+                        self.with(BinOp::Add, Width::W64, masked, self.graph.start(region) + offset)
+                    }
+                };
+                let (size, site) = (self.size(), self.site());
+                let checked = u32::from(size.bytes());
+                let host = self.graph.append(
+                    self.block,
+                    Op::Host { at, off: 0, size: checked, likely: region, stack: STACK, site },
+                );
+                let at = Address { base: host, index: None, disp: 0, region: None };
+                if self.rng.chance(1, 2) {
+                    let value = self.value();
+                    self.append(Op::Store { at, size, value, swap: false });
+                } else {
+                    self.append(Op::Load { at, size, extend: Extend::Zero, swap: false });
+                }
+            }
+            10 => {
+                let from = self.rng.below(u64::from(STACK));
+                let bytes = self.rng.below(u64::from(STACK) - from + 1) as u32;
+                self.append(Op::Clear { from: 0x2000_0000 + from, bytes });
+            }
+            _ => {
+                let site = self.site();
+                self.append(Op::Charge { cost: 1, site });
+            }
+        }
+    }
+
+    fn load(&mut self) {
+        let (size, swap) = (self.size(), self.rng.chance(1, 6));
+        let extend = *self.rng.pick(&[Extend::Zero, Extend::Zero, Extend::Sign]);
+        let at = self.address(size.bytes().into());
+        self.append(Op::Load { at, size, extend, swap });
+    }
+
+    fn store(&mut self) {
+        let (size, swap, value) = (self.size(), self.rng.chance(1, 6), self.value());
+        let at = self.address(size.bytes().into());
+        self.append(Op::Store { at, size, value, swap });
+    }
+
+    fn region(&mut self) -> (Region, u32) {
+        *self.rng.pick(&[
+            (Region::Stack, STACK),
+            (Region::Stack, STACK),
+            (Region::Context, CONTEXT),
+            (Region::Packet, PACKET),
+        ])
+    }
+
+    /// Where so many bytes are.
+    fn address(&mut self, size: u32) -> Address {
+        let (region, bytes) = self.region();
+        let base = self.graph.add(Op::Base(region));
+        let room = u64::from(bytes - size);
+        let start = self.graph.start(region);
+        // Accesses at few places meet more often.
+        let place = self.rng.below(room + 1) & *self.rng.pick(&[!0, !3, !7]);
+        let region = Some(region);
+        match self.rng.below(6) {
+            0..=2 => Address { base, index: None, disp: place as i32, region },
+            3 => {
+                let (x, mask, scale) = (self.value(), *self.rng.pick(&[1, 3, 7]), self.rng.below(2) as u8);
+                let index = self.with(BinOp::And, Width::W64, x, mask);
+                let disp = self.rng.below(room - (mask << scale) + 1) as i32;
+                Address { base, index: Some((index, scale)), disp, region }
+            }
+            form => {
+                // A guest's address.
+                let (x, mask) = (self.value(), *self.rng.pick(&[1, 7]));
+                let index = self.with(BinOp::And, Width::W64, x, mask);
+                let first = self.rng.below(room - mask + 1);
+                let second = self.rng.below(room - mask - first + 1);
+                let address = if form == 4 {
+                    self.with(BinOp::Add, Width::W64, index, start + first)
+                } else {
+                    let start = self.number(start + first);
+                    self.binary(BinOp::Add, Width::W64, start, index)
+                };
+                let disp = (second as i64 - start as i64) as i32;
+                Address { base, index: Some((address, 0)), disp, region }
+            }
+        }
+    }
+}
+
+/// Memory for a run, and a budget that is seldom too small.
+pub(crate) fn world(rng: &mut Rng) -> World {
+    let mut bytes = |count: u32| -> Vec<u8> {
+        let plain = rng.chance(1, 3);
+        (0..count).map(|_| if plain { 0 } else { rng.next() as u8 }).collect()
+    };
+    let (stack, context) = (bytes(STACK), bytes(CONTEXT));
+    let more = bytes(1)[0] % 32;
+    let packet = bytes(PACKET + u32::from(more));
+    let budget = if rng.chance(1, 4) { rng.below(50) } else { 1_000_000 };
+    World { stack, context, packet, budget }
+}
+
+/// What a run leaves. Nobody sees the stack but those who are called.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<u64, Trapped>,
+    pub(crate) context: Vec<u8>,
+    pub(crate) packet: Vec<u8>,
+    pub(crate) budget: u64,
+}
+
+/// Runs a graph. What is called mixes up all it sees.
+pub(crate) fn outcome(graph: &Graph, world: &World) -> Outcome {
+    let mut world = world.clone();
+    let result = run(graph, &mut world, |site, arguments, world| {
+        let mut mixed = Rng::new(u64::from(site.0));
+        for number in arguments.into_iter().chain([world.budget]) {
+            mixed.0 = mixed.next() ^ number;
+        }
+        for byte in world.stack.iter_mut().chain(&mut world.context).chain(&mut world.packet) {
+            mixed.0 = mixed.next() ^ u64::from(*byte);
+            if mixed.chance(1, 8) {
+                *byte = mixed.next() as u8;
+            }
+        }
+        mixed.next()
+    });
+    Outcome { result, context: world.context, packet: world.packet, budget: world.budget }
+}
+
+/// Holds what a pass makes of random graphs against what they were.
+pub(crate) fn agree(tastes: Tastes, graphs: u64, change: impl Fn(&mut Graph)) {
+    for seed in 0..graphs {
+        let mut rng = Rng::new(seed);
+        let before = graph(&mut rng, tastes);
+        let mut after = before.clone();
+        change(&mut after);
+        if let Err(wrong) = check(&after) {
+            panic!("seed {seed}: {wrong}\n{before}\nbecame\n{after}");
+        }
+        for _ in 0..4 {
+            let world = world(&mut rng);
+            let wanted = outcome(&before, &world);
+            let found = std::panic::catch_unwind(|| outcome(&after, &world));
+            assert!(
+                found.as_ref().is_ok_and(|found| *found == wanted),
+                "seed {seed}: {found:?} is not {wanted:?}\n{before}\nbecame\n{after}"
+            );
+        }
+    }
+}
+
+/// Numbers and branches only.
+pub(crate) const NUMBERS: Tastes = Tastes { steps: 40, memory: false, calls: false };
+/// Memory as well.
+pub(crate) const MEMORY: Tastes = Tastes { steps: 40, memory: true, calls: false };
+/// Everything.
+pub(crate) const EVERYTHING: Tastes = Tastes { steps: 60, memory: true, calls: true };
