@@ -15,7 +15,6 @@ use sandbpf_verifier::Facts;
 use crate::direct::Direct;
 use crate::plan::build::{self, Setting};
 use crate::plan::emit::env::Answer;
-use crate::plan::emit::features::Features;
 use crate::plan::emit::{self, EmitOptions};
 use crate::plan::graph::{Graph, Op, Region, Trapping};
 use crate::plan::passes;
@@ -129,9 +128,8 @@ pub(crate) fn make(
     if !graph.values.iter().any(looks) {
         graph.context = 0;
     }
-    let features = if options.baseline { Features::BASELINE } else { Features::detect() };
-    let emitted = emit::emit(&graph, &EmitOptions::new(features));
-    Some((graph, emitted.bytes))
+    let emitted = emit::emit(&graph, &EmitOptions { baseline: options.baseline, ..EmitOptions::default() });
+    (!emitted.bytes.is_empty()).then_some((graph, emitted.bytes))
 }
 
 /// Whether something may be written to the packet.

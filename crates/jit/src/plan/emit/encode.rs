@@ -433,9 +433,9 @@ impl Encoder {
         self.bytes.push(0xc3);
     }
 
-    /// `call [mem]`
-    pub(crate) fn call(&mut self, function: Rm) {
-        self.plain(Width::W32, 0xff, 2, function);
+    /// `call rm`
+    pub(crate) fn call(&mut self, rm: Rm) {
+        self.plain(Width::W32, 0xff, 2, rm);
     }
 
     /// An instruction with three operands: `map` 2 is `0f 38`, 3 is `0f 3a`; `prefix` 0 none, 1 `66`, 2 `f3`, 3 `f2`.

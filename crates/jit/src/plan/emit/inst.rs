@@ -137,8 +137,8 @@ pub(crate) enum Op {
     Charge,
     /// Calls what the environment says, with arguments in registers; `base` is the environment. Leaves if it does not come back.
     Call,
-    /// Calls a function of the host: `imm` says which, as a number of [`Body::plains`]. Arguments in registers.
-    Plain,
+    /// Calls the function whose address is its number, with arguments in registers.
+    CallPlain,
     /// `mem = mem op a`, at once; `dst` is what memory held, or a register to work with. Of those that compare, `rax` is what they
     /// compare with, and then what memory held.
     Atomic(AtomicOp, Size),
@@ -408,8 +408,8 @@ pub(crate) struct Body {
     pub(crate) kinds: Vec<Kind>,
     /// What is done many bytes at once.
     pub(crate) bulks: Vec<super::bulk::Kind>,
-    /// Functions of the host that are called.
-    pub(crate) plains: Vec<sandbpf_runtime::helpers::Plain>,
+    /// Whether anything is called.
+    pub(crate) calls: bool,
     /// Addresses that are looked for.
     pub(crate) locates: Vec<Locate>,
     /// For every segment, those that lead to it: where its own start in `sources`.

@@ -127,7 +127,7 @@ pub(crate) mod reg {
     pub(crate) const R9: u8 = 9;
     /// Where functions find what they are given.
     pub(crate) const PLAIN_ARGUMENTS: [u8; 5] = [RDI, RSI, RDX, RCX, R8];
-    /// Where helpers that are called through the environment find `r1` to `r5`, behind it.
+    /// The same behind the first.
     pub(crate) const ARGUMENTS: [u8; 5] = [RSI, RDX, RCX, R8, R9];
     /// Those that functions may change.
     pub(crate) const CHANGED: [u8; 9] = [RAX, RCX, RDX, RSI, RDI, R8, R9, 10, 11];

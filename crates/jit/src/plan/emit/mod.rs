@@ -28,22 +28,27 @@ mod write;
 use super::graph::Graph;
 use features::Features;
 
-/// How to emit.
-#[derive(Clone, Copy, Debug)]
+/// How to emit. The default is for running on this processor; the rest is for tests.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EmitOptions {
-    /// What the processor can do.
-    pub(crate) features: Features,
-    /// The registers that variables may be in, by number. For tests; some instructions need more than three.
-    pub(crate) registers: u16,
+    /// Whether only instructions are used that every x86-64 processor has.
+    pub(crate) baseline: bool,
+    /// Registers, by number, that no variable may be in; at least six have to be left.
+    pub(crate) forbidden: u16,
 }
 
-impl EmitOptions {
-    /// All registers but the stack pointer.
-    pub(crate) const ALL: u16 = !(1 << 4);
+/// What code is made for.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    features: Features,
+    /// The registers that variables may be in, by number.
+    registers: u16,
+}
 
-    /// For running on this processor.
-    pub(crate) fn new(features: Features) -> EmitOptions {
-        EmitOptions { features, registers: EmitOptions::ALL }
+impl Target {
+    fn of(options: &EmitOptions) -> Target {
+        let features = if options.baseline { Features::BASELINE } else { Features::detect() };
+        Target { features, registers: !(options.forbidden | 1 << machine::reg::RSP) }
     }
 }
 
@@ -57,7 +62,8 @@ pub(crate) struct Emitted {
 pub(crate) fn emit(graph: &Graph, options: &EmitOptions) -> Emitted {
     let nest = nest::Nest::of(graph);
     let layout = layout::Layout::of(graph, &nest);
-    let body = lower::lower(graph, options, &nest, &layout);
-    let allocation = allocate::allocate(&body, options.registers);
-    Emitted { bytes: write::write(graph, options, &body, allocation) }
+    let target = Target::of(options);
+    let body = lower::lower(graph, &target, &nest, &layout);
+    let allocation = allocate::allocate(&body, target.registers);
+    Emitted { bytes: write::write(graph, &target, &body, allocation) }
 }

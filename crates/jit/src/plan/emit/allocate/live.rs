@@ -210,7 +210,7 @@ impl Finder<'_> {
                 self.held[usize::from(reg::RAX)] = at + 1;
             }
             Op::Call => self.call(&reg::ARGUMENTS, at),
-            Op::Plain => self.call(&reg::PLAIN_ARGUMENTS, at),
+            Op::CallPlain => self.call(&reg::PLAIN_ARGUMENTS, at),
             Op::Bulk => match self.body.bulks[inst.imm as usize] {
                 bulk::Kind::Sum(_) => self.call(&[reg::RSI], at),
                 bulk::Kind::Copy(_) | bulk::Kind::Xor(_) => self.call(&[reg::RDI, reg::RSI], at),

@@ -135,7 +135,7 @@ impl Lower<'_> {
                 return self.push(inst.dst(dst).a(a).imm(low as i32));
             }
         }
-        if self.options.features.bmi1 {
+        if self.target.features.bmi1 {
             for (a, b) in [(a, b), (b, a)] {
                 if let Some(inner) = self.inverted(a, width)
                     && self.graph.constant(b).is_none()
@@ -179,7 +179,7 @@ impl Lower<'_> {
             return self.push(inst.dst(dst).a(a));
         }
         let count = self.count(b, bits);
-        if self.options.features.bmi2 && op != Shift::Rol {
+        if self.target.features.bmi2 && op != Shift::Rol {
             let (a, b) = (self.var(a), self.var(count));
             return self.push(Inst::new(Op::ShiftBy(op), width).dst(dst).a(a).b(b));
         }

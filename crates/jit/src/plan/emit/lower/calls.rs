@@ -30,6 +30,7 @@ impl Lower<'_> {
         let budget = self.budget();
         let left = Place::off(env, field::BUDGET);
         self.push(Inst::new(Op::Load(Widen::Zero(Size::DW)), Width::W64).dst(budget).at(left));
+        self.body.calls = true;
         self.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
         self.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
         for (&argument, register) in arguments.iter().zip(reg::ARGUMENTS).rev() {
@@ -44,14 +45,14 @@ impl Lower<'_> {
     /// mov rdi, r1 ; mov rsi, r2 …
     /// mov rax, function ; call rax
     /// ```
-    pub(super) fn call_plain(&mut self, value: Value, function: Plain, arguments: &[Value; 5]) {
+    pub(super) fn plain_call(&mut self, value: Value, function: Plain, arguments: &[Value; 5]) {
         if self.counts[value.index()] > 0 {
             let dst = self.var(value);
             self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
         }
-        let number = self.body.plains.len() as i32;
-        self.body.plains.push(function);
-        self.push(Inst::new(Op::Plain, Width::W64).imm(number));
+        self.body.calls = true;
+        let address = function as usize as u64;
+        self.push(Inst { op: Op::CallPlain, ..Inst::number(Var::NONE, address, true) });
         for (&argument, register) in arguments.iter().zip(reg::PLAIN_ARGUMENTS).rev() {
             self.place_in(register, argument);
         }

@@ -71,7 +71,7 @@ impl Lower<'_> {
             self.push(Inst::new(Op::Widen(widen(size, extend)), Width::W64).dst(dst).a(to));
         }
         let place = self.place(at);
-        if self.options.features.movbe && size != Size::H {
+        if self.target.features.movbe && size != Size::H {
             return self.push(Inst::new(Op::LoadSwapped(size), Width::W64).dst(to).at(place));
         }
         let loaded = self.temporary();
@@ -95,7 +95,7 @@ impl Lower<'_> {
         if !swap {
             return self.push(Inst::new(Op::Store(size), Width::W64).a(stored).at(place));
         }
-        if self.options.features.movbe {
+        if self.target.features.movbe {
             return self.push(Inst::new(Op::StoreSwapped(size), Width::W64).a(stored).at(place));
         }
         let turned = self.temporary();
@@ -157,6 +157,7 @@ impl Lower<'_> {
         let from = self.temporary();
         let number = self.body.locates.len() as i32;
         let inst = Inst { index: from, imm: number, ..Inst::new(Op::Locate, Width::W64) }.dst(dst);
+        self.body.calls |= self.entry.machine;
         let inst = if self.entry.machine {
             let (env, budget) = (self.env(), self.budget());
             let length = self.entered(Entry::Length);

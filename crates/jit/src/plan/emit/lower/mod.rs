@@ -15,7 +15,7 @@ mod test;
 use sandbpf_isa::Width;
 
 use super::super::graph::{Block, Edge, End, Graph, Op as GraphOp, Region, Value};
-use super::EmitOptions;
+use super::Target;
 use super::inst::{Body, Given, Inst, Kind, Locate, Op, Segment, Span, Var, Way};
 use super::layout::Layout;
 use super::machine::reg;
@@ -25,7 +25,7 @@ use constants::Constants;
 /// A graph as it is lowered.
 pub(crate) struct Lower<'g> {
     pub(crate) graph: &'g Graph,
-    options: &'g EmitOptions,
+    target: &'g Target,
     nest: &'g Nest,
     layout: &'g Layout,
     body: Body,
@@ -53,11 +53,11 @@ pub(crate) struct Lower<'g> {
 }
 
 /// Lowers a graph.
-pub(crate) fn lower(graph: &Graph, options: &EmitOptions, nest: &Nest, layout: &Layout) -> Body {
+pub(crate) fn lower(graph: &Graph, target: &Target, nest: &Nest, layout: &Layout) -> Body {
     let values = graph.values.len();
     let mut lower = Lower {
         graph,
-        options,
+        target,
         nest,
         layout,
         body: Body::default(),
@@ -267,7 +267,7 @@ impl Lower<'_> {
             }
             GraphOp::Spend { amount } => self.spend(*amount),
             GraphOp::Call { arguments, site } => self.call(value, arguments, *site),
-            GraphOp::Plain { function, arguments } => self.call_plain(value, *function, arguments),
+            GraphOp::Plain { function, arguments } => self.plain_call(value, *function, arguments),
             GraphOp::Atomic { op, size, at, value: operand, expected } => {
                 self.atomic(value, *op, *size, at, *operand, *expected);
             }

@@ -44,7 +44,7 @@ impl Lower<'_> {
 
     pub(super) fn multiply_high(&mut self, dst: Var, a: Value, b: Value) {
         let (a, b) = (self.var(a), self.var(b));
-        if self.options.features.bmi2 {
+        if self.target.features.bmi2 {
             self.push(Inst::new(Op::MulHighFrom, Width::W64).dst(dst).a(b).b(RDX));
             return self.push(Inst::new(Op::Copy, Width::W64).dst(RDX).a(a));
         }

@@ -133,7 +133,7 @@ impl Lower<'_> {
         }
         let sums = matches!(op, BinOp::Add | BinOp::Sub);
         let bits = matches!(op, BinOp::Or | BinOp::Xor)
-            || op == BinOp::And && self.graph.constant(b).is_none() && !self.options.features.bmi1;
+            || op == BinOp::And && self.graph.constant(b).is_none() && !self.target.features.bmi1;
         if op == BinOp::Xor && self.imm(b, width) == Some(-1) {
             return None;
         }

@@ -42,6 +42,11 @@ impl Dice {
     }
 }
 
+/// A function that depends on all that it is given, and whose caller may not count on any register.
+extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+    [a, b, c, d, e].into_iter().fold(7, |sum: u64, number| sum.rotate_left(9) ^ number.wrapping_mul(0x9e37))
+}
+
 struct Maker {
     graph: Graph,
     dice: Dice,
@@ -53,6 +58,8 @@ struct Maker {
     length: Value,
     /// Whether operations that may trap are made.
     traps: bool,
+    /// Whether functions are called.
+    calls: bool,
 }
 
 const BINARY: &[BinOp] = &[
@@ -101,7 +108,8 @@ pub(super) fn graph(seed: u64, blocks: u64, operations: u64, machine: bool) -> G
     let length = graph.add(Op::Entry(Entry::Length));
     let mut dice = Dice(seed);
     let traps = !dice.one_in(3);
-    let mut maker = Maker { graph, dice, own: Vec::new(), packet, context, stack, length, traps };
+    let calls = dice.one_in(2);
+    let mut maker = Maker { graph, dice, own: Vec::new(), packet, context, stack, length, traps, calls };
     maker.shape(blocks);
     maker.fill(operations);
     maker.graph
@@ -263,7 +271,7 @@ impl Maker {
     }
 
     fn operation(&mut self, block: Block, pool: &mut Vec<Value>) {
-        let op = match self.dice.below(24) {
+        let op = match self.dice.below(25) {
             0..9 => {
                 let (op, width) = (self.dice.of(BINARY), self.width());
                 let width = if op == BinOp::MulHigh { Width::W64 } else { width };
@@ -293,6 +301,10 @@ impl Maker {
                 Op::Spend { amount }
             }
             22 => return self.bulk(block, pool),
+            23 if self.calls => {
+                let arguments = std::array::from_fn(|_| self.pick(pool));
+                Op::Plain { function: mix, arguments }
+            }
             _ if self.traps => {
                 let site = self.site(Trapping::Budget { pc: Pc(7) });
                 Op::Charge { cost: self.dice.below(4) as u32, site }

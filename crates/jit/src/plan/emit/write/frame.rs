@@ -31,13 +31,8 @@ impl Frame {
         let (low, high) = addressed(graph, body);
         let words = 8 * allocation.words;
         let total = words + (high - low);
-        if graph.machine {
-            // Calls want the stack pointer at a multiple of 16; the return address is above.
-            let above = 8 + 8 * kept.len() as u32;
-            let size = (above + total).next_multiple_of(16) - above;
-            return Frame { size, words: 0, stack: 0, kept };
-        }
-        if !body.plains.is_empty() {
+        if body.calls {
+            // Functions want the stack pointer at a multiple of 16; the return address is above.
             let above = 8 + 8 * kept.len() as u32;
             let size = (above + total).next_multiple_of(16) - above;
             return Frame { size, words: 0, stack: words as i32 - low as i32, kept };

@@ -159,9 +159,8 @@ impl Writer<'_> {
             Op::Locate => self.locate(inst, operands),
             Op::Charge => self.charge(inst, operands),
             Op::Call => self.call(),
-            Op::Plain => {
-                let function = self.body.plains[inst.imm as usize];
-                self.code.mov_imm(reg::RAX, function as usize as u64);
+            Op::CallPlain => {
+                self.code.mov_imm(reg::RAX, inst.as_number());
                 self.code.call(Rm::Reg(reg::RAX));
             }
             Op::Atomic(op, size) => self.atomic(op, size, inst, operands),
@@ -172,7 +171,7 @@ impl Writer<'_> {
             Op::Fill => self.code.fill(),
             Op::Bulk => {
                 let mut asm = bulk::Assembler::new(0);
-                bulk::bulk(&mut asm, self.body.bulks[inst.imm as usize], self.options.features);
+                bulk::bulk(&mut asm, self.body.bulks[inst.imm as usize], self.target.features);
                 // Its labels are its own, and all are placed.
                 let bytes = asm.finalize().expect("all labels are placed and all jumps reach");
                 self.code.bytes.extend_from_slice(&bytes);
@@ -285,7 +284,7 @@ impl Writer<'_> {
         let dst = self.reg(operands.dst);
         if operands.a != operands.dst {
             match (op, operands.a) {
-                (Shift::Rol, a) if self.options.features.bmi2 => {
+                (Shift::Rol, a) if self.target.features.bmi2 => {
                     let bits = if width == Width::W64 { 64 } else { 32 };
                     let rm = self.rm(a);
                     return self.code.rotate_right(width, dst, rm, bits - count);

@@ -14,7 +14,7 @@ mod locate;
 
 use sandbpf_isa::{Size, Width};
 
-use super::EmitOptions;
+use super::Target;
 use super::allocate::moves::{self, Action, Home, Move};
 use super::allocate::{Allocation, after, right_before};
 use super::encode::Encoder;
@@ -29,7 +29,7 @@ use frame::Frame;
 /// Code as it is written.
 pub(crate) struct Writer<'b> {
     body: &'b Body,
-    options: &'b EmitOptions,
+    target: &'b Target,
     graph: &'b Graph,
     allocation: Allocation,
     code: Encoder,
@@ -60,7 +60,7 @@ struct Operands {
 }
 
 /// Writes everything.
-pub(crate) fn write(graph: &Graph, options: &EmitOptions, body: &Body, allocation: Allocation) -> Vec<u8> {
+pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: Allocation) -> Vec<u8> {
     let frame = Frame::of(graph, body, &allocation);
     let mut jumps = Jumps::default();
     let labels = body.segments.iter().map(|_| jumps.label()).collect();
@@ -68,7 +68,7 @@ pub(crate) fn write(graph: &Graph, options: &EmitOptions, body: &Body, allocatio
     let code = Encoder { bytes: Vec::with_capacity(5 * body.insts.len() + 64) };
     let mut writer = Writer {
         body,
-        options,
+        target,
         graph,
         allocation,
         code,
