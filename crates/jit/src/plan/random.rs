@@ -3,6 +3,8 @@
 //! They end, and touch only memory that is there. They use few numbers and few values, and the patterns that compilers
 //! write, so that what passes look for is found.
 
+use std::ops::Range;
+
 use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
 
 use super::check::check;
@@ -594,8 +596,8 @@ pub(crate) fn outcome(graph: &Graph, world: &World) -> Outcome {
 }
 
 /// Holds what a pass makes of random graphs against what they were.
-pub(crate) fn agree(tastes: Tastes, graphs: u64, change: impl Fn(&mut Graph)) {
-    for seed in 0..graphs {
+pub(crate) fn agree(tastes: Tastes, seeds: Range<u64>, change: impl Fn(&mut Graph)) {
+    for seed in seeds {
         let mut rng = Rng::new(seed);
         let before = graph(&mut rng, tastes);
         let mut after = before.clone();
