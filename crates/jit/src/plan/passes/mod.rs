@@ -7,9 +7,11 @@ mod bounds;
 mod divide;
 pub(crate) mod incoming;
 mod loops;
+mod memory;
 mod renames;
 mod share;
 mod simplify;
+mod slots;
 mod sweep;
 #[cfg(test)]
 mod trial;
@@ -47,6 +49,10 @@ passes! {
     Divide = 3, divide::divide;
     /// Lets addresses add up what programs add.
     Address = 4, address::address;
+    /// Loads what is known already from where it is known, and stores what is seen.
+    Memory = 5, memory::memory;
+    /// Makes values of stack slots.
+    Slots = 6, slots::slots;
 }
 
 /// A set of passes that are left out.
@@ -95,21 +101,32 @@ pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Gr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, agree};
+    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, SLOTS, agree};
 
     #[test]
     fn passes_alone_keep_what_graphs_mean() {
         for &pass in Pass::ALL {
-            for tastes in [NUMBERS, MEMORY, EVERYTHING] {
-                agree(tastes, 1000, |graph| pass.run(graph));
+            for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+                agree(tastes, 0..800, |graph| pass.run(graph));
             }
         }
     }
 
     #[test]
     fn passes_together_keep_what_graphs_mean() {
-        for tastes in [NUMBERS, MEMORY, EVERYTHING] {
-            agree(tastes, 3000, |graph| run(graph, Without::default()));
+        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+            agree(tastes, 0..3000, |graph| run(graph, Without::default()));
+        }
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn passes_keep_what_many_graphs_mean() {
+        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+            agree(tastes, 10_000..200_000, |graph| run(graph, Without::default()));
+            for &pass in Pass::ALL {
+                agree(tastes, 10_000..40_000, |graph| pass.run(graph));
+            }
         }
     }
 }
