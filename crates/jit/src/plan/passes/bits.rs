@@ -1,7 +1,6 @@
 //! Which bits of values may be set: a mask for every value, with zeros where the value always has zeros.
 
 use sandbpf_isa::{Extend, Width};
-
 use sandbpf_runtime::address::REGION_SIZE;
 
 use crate::plan::graph::{BinOp, Block, Bulk, Entry, Graph, Op, UnOp, Value};
@@ -38,8 +37,9 @@ pub(crate) fn possible(graph: &Graph, op: &Op, of: impl Fn(Value) -> u64) -> u64
         Op::Load { size, extend: Extend::Zero, .. } => size.truncate(u64::MAX),
         Op::Load { extend: Extend::Sign, .. } => u64::MAX,
         Op::Bulk { what: Bulk::Sum { .. } | Bulk::Copy { .. } | Bulk::Xor { .. }, .. } => u64::MAX,
+        // No region is larger.
+        Op::Entry(Entry::Length) => 2 * REGION_SIZE - 1,
         Op::Param(_)
-        | Op::Entry(_)
         | Op::Base(_)
         | Op::Host { .. }
         | Op::Budget

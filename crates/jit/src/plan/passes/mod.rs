@@ -73,9 +73,12 @@ impl Without {
 /// In which order passes run; some more than once.
 const SCHEDULE: &[Pass] = &[
     Pass::Sweep,
+    Pass::Slots,
     Pass::Simplify,
     Pass::Share,
     Pass::Bounds,
+    Pass::Address,
+    Pass::Memory,
     Pass::Divide,
     Pass::Simplify,
     Pass::Share,
