@@ -4,6 +4,7 @@
 mod address;
 mod bits;
 mod bounds;
+mod bulk;
 mod divide;
 pub(crate) mod incoming;
 mod loops;
@@ -47,6 +48,8 @@ passes! {
     Divide = 3, divide::divide;
     /// Lets addresses add up what programs add.
     Address = 4, address::address;
+    /// Does at once what loops do to ranges of memory.
+    Bulk = 11, bulk::bulk;
 }
 
 /// A set of passes that are left out.
@@ -70,6 +73,7 @@ const SCHEDULE: &[Pass] = &[
     Pass::Simplify,
     Pass::Share,
     Pass::Bounds,
+    Pass::Bulk,
     Pass::Divide,
     Pass::Simplify,
     Pass::Share,
