@@ -1,6 +1,7 @@
 //! Machine code means what its graph means: graphs at random, with all and with few registers, with and without what some
 //! processors have.
 
+mod bulk;
 mod generate;
 
 use proptest::prelude::*;
@@ -17,7 +18,8 @@ use generate::{CONTEXT_BYTES, Dice, PACKET, STACK_BYTES};
 const FEW: u16 = 0b1100_1111;
 
 fn options() -> Vec<EmitOptions> {
-    let features = [Features::BASELINE, Features::detect()];
+    let detected = Features::detect();
+    let features = [Features::BASELINE, detected, Features { avx512: false, ..detected }];
     let of = |features| [EmitOptions::ALL, FEW].map(|registers| EmitOptions { features, registers });
     features.into_iter().flat_map(of).collect()
 }
