@@ -6,7 +6,7 @@
 use sandbpf_isa::Width;
 
 use super::bits::{Possible, possible};
-use crate::plan::graph::{Address, BinOp, Block, Bulk, Graph, Op, Value};
+use crate::plan::graph::{Address, BinOp, Block, Graph, Op, Value};
 
 /// Folds sums and shifts into addresses.
 pub(crate) fn address(graph: &mut Graph) {
@@ -41,11 +41,7 @@ fn uses(graph: &Graph, order: &[Block]) -> Vec<(u32, u32)> {
 fn addresses(op: &Op, mut each: impl FnMut(&Address)) {
     match op {
         Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => each(at),
-        Op::Bulk { what: Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. }, .. } => {
-            each(to);
-            each(from);
-        }
-        Op::Bulk { what: Bulk::Sum { from, .. }, .. } => each(from),
+        Op::Bulk { what, .. } => what.to().into_iter().chain(what.from()).for_each(|at| each(&at)),
         _ => {}
     }
 }
@@ -53,11 +49,7 @@ fn addresses(op: &Op, mut each: impl FnMut(&Address)) {
 fn addresses_mut(op: &mut Op, mut each: impl FnMut(&mut Address)) {
     match op {
         Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => each(at),
-        Op::Bulk { what: Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. }, .. } => {
-            each(to);
-            each(from);
-        }
-        Op::Bulk { what: Bulk::Sum { from, .. }, .. } => each(from),
+        Op::Bulk { what, .. } => what.addresses_mut().for_each(each),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use sandbpf_isa::{Extend, Width};
 use sandbpf_runtime::address::REGION_SIZE;
 
-use crate::plan::graph::{BinOp, Block, Bulk, Entry, Graph, Op, UnOp, Value};
+use crate::plan::graph::{BinOp, Block, Entry, Graph, Op, UnOp, Value};
 
 /// The bits of a width.
 pub(crate) const fn ones(width: Width) -> u64 {
@@ -36,7 +36,7 @@ pub(crate) fn possible(graph: &Graph, op: &Op, of: impl Fn(Value) -> u64) -> u64
         Op::Select { yes, no, .. } => of(*yes) | of(*no),
         Op::Load { size, extend: Extend::Zero, .. } => size.truncate(u64::MAX),
         Op::Load { extend: Extend::Sign, .. } => u64::MAX,
-        Op::Bulk { what: Bulk::Sum { .. } | Bulk::Copy { .. } | Bulk::Xor { .. }, .. } => u64::MAX,
+        Op::Bulk { .. } => u64::MAX,
         // No region is larger.
         Op::Entry(Entry::Length) => 2 * REGION_SIZE - 1,
         Op::Param(_)

@@ -4,6 +4,7 @@
 mod address;
 mod bits;
 mod bounds;
+mod bulk;
 mod divide;
 pub(crate) mod incoming;
 mod loops;
@@ -53,6 +54,8 @@ passes! {
     Memory = 5, memory::memory;
     /// Makes values of stack slots.
     Slots = 6, slots::slots;
+    /// Does at once what loops do to ranges of memory.
+    Bulk = 11, bulk::bulk;
 }
 
 /// A set of passes that are left out.
@@ -77,6 +80,7 @@ const SCHEDULE: &[Pass] = &[
     Pass::Simplify,
     Pass::Share,
     Pass::Bounds,
+    Pass::Bulk,
     Pass::Address,
     Pass::Memory,
     Pass::Divide,

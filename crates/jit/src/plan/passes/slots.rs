@@ -10,7 +10,7 @@ use sandbpf_isa::{Extend, Size, Width};
 
 use super::incoming::Incoming;
 use super::renames::Renames;
-use crate::plan::graph::{Address, BinOp, Block, Bulk, End, Graph, Op, Region, UnOp, Value};
+use crate::plan::graph::{Address, BinOp, Block, End, Graph, Op, Region, UnOp, Value};
 
 /// How many slots are made values in one go: a number has a bit for each.
 const SLOTS: usize = 64;
@@ -47,10 +47,7 @@ fn escapes(graph: &Graph, op: &Op) -> bool {
             stack(at) && constant(graph, at, *size).is_none()
         }
         Op::Atomic { at, .. } => stack(at),
-        Op::Bulk { what: Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. }, .. } => {
-            stack(to) || stack(from)
-        }
-        Op::Bulk { what: Bulk::Sum { from, .. }, .. } => stack(from),
+        Op::Bulk { what, .. } => what.to().into_iter().chain(what.from()).any(|at| stack(&at)),
         Op::Call { .. } => true,
         _ => false,
     }

@@ -1,6 +1,7 @@
 //! Machine code means what its graph means: graphs at random, with all and with few registers, with and without what some
 //! processors have.
 
+mod bulk;
 mod generate;
 
 use proptest::prelude::*;

@@ -59,10 +59,10 @@ fn reads_stack(graph: &Graph, value: Value) -> bool {
     match graph.op(value) {
         Op::Load { at, .. } | Op::Atomic { at, .. } => stack(at.region),
         Op::Call { .. } => true,
-        Op::Bulk { what, .. } => match what {
-            Bulk::Copy { from, .. } | Bulk::Sum { from, .. } => stack(from.region),
-            Bulk::Xor { to, from, .. } => stack(to.region) || stack(from.region),
-        },
+        Op::Bulk { what, .. } => {
+            let combined = what.to().filter(|_| matches!(what, Bulk::Combine { .. }));
+            what.from().into_iter().chain(combined).any(|at| stack(at.region))
+        }
         _ => false,
     }
 }
@@ -95,13 +95,12 @@ impl Later {
                 self.overwritten.retain(|place| place.is_stack() && !graph.machine);
             }
             Op::Call { .. } | Op::Atomic { .. } => self.forget(),
-            Op::Bulk { what, .. } => match what {
-                Bulk::Copy { from, .. } | Bulk::Sum { from, .. } => self.look(Place::anywhere(graph, from)),
-                Bulk::Xor { to, from, .. } => {
-                    self.look(Place::anywhere(graph, to));
-                    self.look(Place::anywhere(graph, from));
+            Op::Bulk { what, .. } => {
+                let combined = what.to().filter(|_| matches!(what, Bulk::Combine { .. }));
+                for at in what.from().into_iter().chain(combined) {
+                    self.look(Place::anywhere(graph, &at));
                 }
-            },
+            }
             _ => {}
         }
         false

@@ -9,7 +9,7 @@ use super::super::renames::Renames;
 use super::pieces;
 use super::place::Place;
 use super::stores::Stores;
-use crate::plan::graph::{Address, BinOp, Block, Bulk, Edge, End, Graph, Op, Region, UnOp, Value};
+use crate::plan::graph::{Address, BinOp, Block, Edge, End, Graph, Op, Region, UnOp, Value};
 
 /// How many facts are kept: what was learned last is asked for most.
 const FACTS: usize = 16;
@@ -163,12 +163,13 @@ impl Walk<'_> {
                 let zero = self.graph.add(Op::Const(0));
                 self.learn(place, zero, false, None);
             }
-            Op::Bulk { what: Bulk::Copy { to, .. } | Bulk::Xor { to, .. }, .. } => {
+            Op::Bulk { what, .. } => {
                 self.stores.clear();
-                // Somewhere in the region, nobody knows how many bytes.
-                self.write(to.region.map(|_| Place::anywhere(self.graph, &to)));
+                if let Some(to) = what.to() {
+                    // Somewhere in the region, nobody knows how many bytes.
+                    self.write(to.region.map(|_| Place::anywhere(self.graph, &to)));
+                }
             }
-            Op::Bulk { what: Bulk::Sum { .. }, .. } => self.stores.clear(),
             Op::Call { .. } | Op::Atomic { .. } => {
                 self.stores.clear();
                 self.write(None);
