@@ -342,10 +342,13 @@ impl Walk<'_> {
         else {
             return false;
         };
+        if stood.block != self.block {
+            return false;
+        }
         let place = Place::of(self.graph, at, *size);
+        // In a block the count only grows.
         let since = (self.written - stood.written) as usize;
-        stood.block == self.block
-            && since <= self.writes.len()
+        since <= self.writes.len()
             && self.writes[self.writes.len() - since..]
                 .iter()
                 .all(|write| write.is_some_and(|write| !write.overlaps(&place)))
