@@ -8,6 +8,7 @@ mod divide;
 pub(crate) mod incoming;
 mod loops;
 mod memory;
+mod narrow;
 mod renames;
 mod share;
 mod simplify;
@@ -53,6 +54,8 @@ passes! {
     Memory = 5, memory::memory;
     /// Makes values of stack slots.
     Slots = 6, slots::slots;
+    /// Computes no more bits than somebody looks at.
+    Narrow = 7, narrow::narrow;
 }
 
 /// A set of passes that are left out.
@@ -80,6 +83,7 @@ const SCHEDULE: &[Pass] = &[
     Pass::Address,
     Pass::Memory,
     Pass::Divide,
+    Pass::Narrow,
     Pass::Simplify,
     Pass::Share,
     Pass::Address,
