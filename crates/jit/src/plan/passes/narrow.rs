@@ -8,7 +8,7 @@ use sandbpf_isa::{Cond, Extend, Size, Width};
 
 use super::bits::{Possible, filled, ones, rounded};
 use super::renames::Renames;
-use crate::plan::graph::{BinOp, Block, Bulk, End, Graph, Op, Test, UnOp, Value};
+use crate::plan::graph::{Address, BinOp, Block, End, Graph, Op, Test, UnOp, Value};
 
 const LOW: u64 = 0xffff_ffff;
 
@@ -142,12 +142,9 @@ impl Wanted {
             Op::Store { value, size, .. } => self.add(*value, size.truncate(u64::MAX)),
             _ => {}
         }
-        let addresses: [Option<&_>; 2] = match graph.op(value) {
-            Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => [Some(at), None],
-            Op::Bulk { what: Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. }, .. } => {
-                [Some(to), Some(from)]
-            }
-            Op::Bulk { what: Bulk::Sum { from, .. }, .. } => [Some(from), None],
+        let addresses: [Option<Address>; 2] = match graph.op(value) {
+            Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => [Some(*at), None],
+            Op::Bulk { what, .. } => [what.to(), what.from()],
             _ => [None, None],
         };
         for at in addresses.into_iter().flatten() {
