@@ -145,7 +145,7 @@ fn arithmetic() {
     same!(alu_imm(Alu::Cmp, Size::W, Rm::Reg(RCX), 5) => .u8 0x83 ; .u8 0xf9 ; .u8 5);
     same!(alu_imm(Alu::Cmp, Size::B, Rm::Reg(RSI), 5) => cmp sil, 5);
     same!(alu_imm(Alu::Cmp, Size::B, at(RDI, 8), -5) => cmp BYTE [rdi + 8], -5);
-    same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), 5) => add WORD [rdi + 8], BYTE 5);
+    same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), -5) => add WORD [rdi + 8], BYTE -5);
     same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), 500) => add WORD [rdi + 8], 500);
     same!(alu_imm(Alu::Cmp, Size::DW, at(RDI, 8), 500) => cmp QWORD [rdi + 8], 500);
     same!(test(Width::W32, Rm::Reg(RAX), RAX) => test eax, eax);
