@@ -51,7 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sandbpf-jit",
         ],
     ),
-    ("sandbpf-benches", &["sandbpf", "sandbpf-capture"]),
+    ("sandbpf-benches", &["sandbpf", "sandbpf-capture", "sandbpf-testkit"]),
     ("sandbpf-tests", &[]),
 ];
 
@@ -68,6 +68,8 @@ const UNSAFE: &[&str] = &[
     "crates/testkit/src/kernel_maps/things.rs",
     // Foreign engines, for comparison.
     "benches/src/libpcap.rs",
+    "benches/src/library.rs",
+    "benches/scalar/exports.rs",
     "benches/src/engines/rbpf.rs",
     "benches/src/engines/solana.rs",
 ];

@@ -7,7 +7,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sandbpf::{Buffer, Engine, Loader, Packet, Program, SocketFilter, classic, isa};
 use sandbpf_benches::classic::FILTERS;
-use sandbpf_benches::{generated, packets};
+use sandbpf_benches::generated::{self, Shape};
+use sandbpf_benches::packets;
 
 const LENGTH: usize = 4000;
 
@@ -16,7 +17,7 @@ const ENGINES: [(&str, Engine); 3] =
 
 /// From bytes or text to a program, one step at a time.
 fn load(c: &mut Criterion) {
-    let program = generated::program(LENGTH);
+    let program = generated::program(LENGTH, Shape::Branching);
     let (bytes, text) = (program.to_bytes(), program.to_string());
     let mut group = c.benchmark_group("load");
     group.throughput(Throughput::Elements(LENGTH as u64));

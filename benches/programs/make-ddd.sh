@@ -23,3 +23,6 @@ hosts() {
 filter ip 'ip'
 filter tcp-port-80 'tcp port 80'
 filter hosts "$(hosts)"
+
+# A container's profile as the classic filter that it stands for; `SANDBPF` names the command.
+"${SANDBPF:-../../target/release/sandbpf}" disasm container.json --to ddd >container.ddd

@@ -1,6 +1,6 @@
 //! The data of the programs: the same on every run of every machine.
 //!
-//! An entry gets one piece of memory, `[u64 length][data]`; programs that need room to write find it in the data.
+//! All of it fits a frame, and is long enough to be one: 14 bytes at least, 3520 at most.
 
 use crate::packets;
 
@@ -28,14 +28,14 @@ fn to_bytes(words: impl Iterator<Item = u64>) -> Vec<u8> {
     words.flat_map(u64::to_le_bytes).collect()
 }
 
-/// No data.
-pub fn empty() -> Vec<u8> {
-    Vec::new()
-}
-
 /// A frame of TCP over IPv4, to port 80.
 pub fn frame() -> Vec<u8> {
     packets::tcp4(packets::LISTED, 80)
+}
+
+/// A frame of TCP over IPv6 behind three extension headers.
+pub fn extended_frame() -> Vec<u8> {
+    packets::tcp6_extended(80)
 }
 
 /// What fills a frame of Ethernet.
@@ -43,19 +43,24 @@ pub fn bytes_1500() -> Vec<u8> {
     bytes(1500)
 }
 
-/// A name, a key, a short message.
+/// Two blocks.
+pub fn bytes_512() -> Vec<u8> {
+    bytes(512)
+}
+
+/// A name, a key, a short message; or code.
 pub fn bytes_256() -> Vec<u8> {
     bytes(256)
 }
 
-/// The limit for [`primes`](crate::native::primes).
-pub fn limit() -> Vec<u8> {
-    256u64.to_le_bytes().to_vec()
+/// A header's worth.
+pub fn bytes_64() -> Vec<u8> {
+    bytes(64)
 }
 
-/// The steps of [`fibonacci`](crate::native::fibonacci).
-pub fn steps() -> Vec<u8> {
-    1000u64.to_le_bytes().to_vec()
+/// 32 words.
+pub fn words_32() -> Vec<u8> {
+    to_bytes(words(3).take(32))
 }
 
 /// 24 words out of order, and room for as many.
@@ -63,11 +68,11 @@ pub fn unsorted() -> Vec<u8> {
     to_bytes(words(24).take(24).chain([0; 24]))
 }
 
-/// 256 sorted words and 64 keys, half of which are among them.
+/// 256 sorted words and 32 keys, half of which are among them.
 pub fn sorted_and_keys() -> Vec<u8> {
     let mut sorted: Vec<u64> = words(256).take(256).collect();
     sorted.sort_unstable();
-    let present = words(1).take(32).map(|word| sorted[(word % 256) as usize]);
+    let present = words(1).take(16).map(|word| sorted[(word % 256) as usize]);
     let keys: Vec<u64> = present.zip(words(2)).flat_map(|(present, random)| [present, random]).collect();
     to_bytes(sorted.into_iter().chain(keys))
 }
@@ -77,7 +82,7 @@ pub fn matrices() -> Vec<u8> {
     to_bytes(words(64).take(128).chain([0; 64]))
 }
 
-/// 1500 bytes, and room for as many.
-pub fn copy_1500() -> Vec<u8> {
-    [bytes(1500), vec![0; 1500]].concat()
+/// 1504 bytes, and room for as many.
+pub fn bytes_and_room() -> Vec<u8> {
+    [bytes(1504), vec![0; 1504]].concat()
 }

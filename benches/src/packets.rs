@@ -48,6 +48,17 @@ fn tcp6(port: u16) -> Vec<u8> {
     frame(0x86dd, &[&header[..], &[0x20; 32], &ports(port)].concat())
 }
 
+/// The same over IPv6 behind headers for every hop, for the destination, and of a fragment.
+pub fn tcp6_extended(port: u16) -> Vec<u8> {
+    const DESTINATION: u8 = 60;
+    const FRAGMENT: u8 = 44;
+    let header = [0x60, 0, 0, 0, 0, 52, 0, 64];
+    let hops = [DESTINATION, 0, 1, 4, 0, 0, 0, 0];
+    let destination = [FRAGMENT, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let fragment = [TCP, 0, 0, 0, 0, 0, 0, 7];
+    frame(0x86dd, &[&header[..], &[0x20; 32], &hops, &destination, &fragment, &ports(port)].concat())
+}
+
 fn ports(to: u16) -> [u8; 20] {
     let mut header = [0; 20];
     header[..2].copy_from_slice(&40_000u16.to_be_bytes());

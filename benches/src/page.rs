@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::report::Section;
+
 /// Starts the measured part.
 pub const BEGIN: &str = "<!-- measured: begin -->\n";
 
@@ -26,4 +28,18 @@ pub fn replace_measured(page: &str, measured: &str) -> Result<String, NoMeasured
     let (before, rest) = page.split_once(BEGIN).ok_or(NoMeasuredPart)?;
     let (_, after) = rest.split_once(END).ok_or(NoMeasuredPart)?;
     Ok([before, BEGIN, measured, END, after].concat())
+}
+
+/// The file of a picture, beside the page.
+pub fn picture_name(name: &str) -> String {
+    format!("performance-{name}.svg")
+}
+
+/// A section with its pictures, as it stands on the page.
+pub fn section(section: &Section) -> String {
+    let mut text = format!("{}\n", section.text);
+    for (name, picture) in &section.pictures {
+        text += &format!("![{}]({})\n\n", picture.title(), picture_name(name));
+    }
+    text
 }

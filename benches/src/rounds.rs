@@ -2,10 +2,11 @@
 //! disturbs all of them alike.
 //!
 //! A batch is as many runs as fill a millisecond or so; its time divided by its runs is one sample. The minimum is
-//! the time on a quiet machine, the median says how quiet it was.
+//! the time on a quiet machine, the median says how quiet it was. On Linux it is the time of this thread alone: what
+//! others take of the processor in the meantime does not count.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What can be run many times in a row.
 pub trait Subject {
@@ -77,9 +78,40 @@ impl Plan {
 }
 
 fn sample(subject: &mut dyn Subject, count: u32) -> f64 {
-    let start = Instant::now();
+    let start = clock::now();
     black_box(subject.batch(black_box(count)));
-    start.elapsed().as_nanos() as f64 / f64::from(count)
+    clock::since(start).as_nanos() as f64 / f64::from(count)
+}
+
+/// The processor's time that this thread has had.
+#[cfg(target_os = "linux")]
+pub(crate) mod clock {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    pub(crate) fn now() -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    pub(crate) fn since(start: Duration) -> Duration {
+        now() - start
+    }
+}
+
+/// Time as it goes by.
+#[cfg(not(target_os = "linux"))]
+pub(crate) mod clock {
+    use std::time::{Duration, Instant};
+
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+
+    pub(crate) fn since(start: Instant) -> Duration {
+        start.elapsed()
+    }
 }
 
 impl Time {

@@ -3,16 +3,24 @@
 //! Every engine is used as its documentation shows, with its default configuration, in the way that makes repeated runs
 //! cheapest: what can be kept between runs is kept.
 
+pub mod helper;
+#[cfg(feature = "kernel")]
+mod kernel;
 mod native;
 mod rbpf;
 mod sandbpf;
 mod solana;
 
+#[cfg(feature = "kernel")]
+pub use kernel::Empty as KernelEmpty;
 pub use native::Native;
+pub use sandbpf::helpers;
 
 use std::hint::black_box;
 use std::panic::{set_hook, take_hook};
 
+use crate::case::{Case, Form, Isa};
+use crate::input;
 use crate::rounds::Subject;
 
 /// Whose engine it is.
@@ -24,6 +32,8 @@ pub enum Project {
     Rbpf,
     /// `solana-sbpf`.
     Solana,
+    /// The kernel that runs here.
+    Kernel,
 }
 
 /// How it runs programs: engines are compared with those of their kind.
@@ -52,6 +62,10 @@ pub struct Engine {
     pub project: Project,
     /// How it runs programs.
     pub how: How,
+    /// How it hands data to a program.
+    pub form: Form,
+    /// Which instructions it takes.
+    pub isa: Isa,
     /// Loads an encoded program, to run on this memory.
     pub prepare: fn(&[u8], Vec<u8>) -> Prepared,
     /// Loads an encoded program and forgets it.
@@ -62,6 +76,8 @@ pub struct Engine {
 
 /// Every engine, in the order of the columns.
 pub const ENGINES: &[Engine] = &[
+    sandbpf::XDP,
+    sandbpf::XDP_BYTES,
     sandbpf::JIT,
     sandbpf::INTERPRETER,
     sandbpf::STEP,
@@ -69,12 +85,36 @@ pub const ENGINES: &[Engine] = &[
     rbpf::INTERPRETER,
     solana::JIT,
     solana::INTERPRETER,
+    #[cfg(feature = "kernel")]
+    kernel::JIT,
 ];
 
 impl Engine {
-    /// The engine of a project.
-    pub fn of(project: Project, how: How) -> Option<&'static Engine> {
-        ENGINES.iter().find(|engine| engine.project == project && engine.how == how)
+    /// The engine of this name.
+    pub fn named(name: &str) -> Option<&'static Engine> {
+        ENGINES.iter().find(|engine| engine.name == name)
+    }
+
+    /// Loads the program of a case, to run on its data.
+    pub fn prepare_case(&self, case: &dyn Case) -> Prepared {
+        let program = case.program(self.form, self.isa).ok_or("there is no such program")?;
+        quietly(|| (self.prepare)(&program, self.memory(case)))
+    }
+
+    /// The data of a case as the engine takes it.
+    pub fn memory(&self, case: &dyn Case) -> Vec<u8> {
+        match self.form {
+            Form::Prefixed => input::prefixed(&case.memory()),
+            Form::Memory | Form::Frame => case.memory(),
+        }
+    }
+
+    /// The answer that the engine must give to a case.
+    pub fn expected(&self, case: &dyn Case) -> u64 {
+        match self.form {
+            Form::Frame => case.expected() & u64::from(u32::MAX),
+            Form::Memory | Form::Prefixed => case.expected(),
+        }
     }
 
     /// Loading as something to time.

@@ -8,20 +8,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rbpf::EbpfVmRaw;
 
-use super::{Engine, How, Project, Refusal, no_machine_code};
+use super::{Engine, How, Project, Refusal, helper, no_machine_code};
+use crate::case::{Form, Isa};
 use crate::rounds::Subject;
 
 pub(super) const JIT: Engine = Engine {
     name: "rbpf jit",
     project: Project::Rbpf,
     how: How::Jit,
+    form: Form::Prefixed,
+    isa: Isa::V3,
     prepare: |program, memory| {
         let mut rbpf = Rbpf::new(program, memory)?;
         compile(&mut rbpf.machine)?;
         Ok(Box::new(Jit(rbpf)))
     },
     load: |program| {
-        let mut machine = EbpfVmRaw::new(Some(program)).map_err(|error| error.to_string())?;
+        let mut machine = machine(program)?;
         compile(&mut machine)?;
         black_box(machine);
         Ok(())
@@ -33,13 +36,22 @@ pub(super) const INTERPRETER: Engine = Engine {
     name: "rbpf interp",
     project: Project::Rbpf,
     how: How::Interpreter,
+    form: Form::Prefixed,
+    isa: Isa::V3,
     prepare: |program, memory| Ok(Box::new(Interpreter(Rbpf::new(program, memory)?))),
     load: |program| {
-        black_box(EbpfVmRaw::new(Some(program)).map_err(|error| error.to_string())?);
+        black_box(machine(program)?);
         Ok(())
     },
     code_size: no_machine_code,
 };
+
+fn machine(program: &[u8]) -> Result<EbpfVmRaw<'_>, Refusal> {
+    let mut machine = EbpfVmRaw::new(Some(program)).map_err(|error| error.to_string())?;
+    let mix = |a, b, c, _, _| helper::mix(a, b, c);
+    machine.register_helper(helper::NUMBER, mix).map_err(|error| error.to_string())?;
+    Ok(machine)
+}
 
 /// Compiles. The code buffer of 0.4.1 is one page, and a program that needs more panics.
 fn compile(machine: &mut EbpfVmRaw<'_>) -> Result<(), Refusal> {
@@ -60,8 +72,7 @@ struct Interpreter(Rbpf);
 impl Rbpf {
     fn new(program: &[u8], memory: Vec<u8>) -> Result<Self, Refusal> {
         let program = Box::leak(program.to_vec().into_boxed_slice());
-        let machine = EbpfVmRaw::new(Some(program)).map_err(|error| error.to_string())?;
-        Ok(Rbpf { machine, memory: Box::into_raw(memory.into_boxed_slice()) })
+        Ok(Rbpf { machine: machine(program)?, memory: Box::into_raw(memory.into_boxed_slice()) })
     }
 
     /// The memory, for one run.

@@ -1,27 +1,33 @@
 //! `solana-sbpf`: checks every access and counts every instruction, as we do.
 //!
-//! Programs run as SBPF version 0, which is eBPF with 64-bit branches, in the default configuration: metered, immediates
-//! hidden from attackers, now and then an instruction that does nothing.
+//! Programs run as SBPF version 3, which is eBPF whose 32-bit additions and multiplications extend their sign, in the default
+//! configuration: metered, immediates hidden from attackers, now and then an instruction that does nothing. Helpers are
+//! known by a hash of their name there, which is put in the place of their number.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use solana_sbpf::aligned_memory::AlignedMemory;
+use solana_sbpf::declare_builtin_function;
 use solana_sbpf::ebpf::{self, HOST_ALIGN, MM_INPUT_START, MM_STACK_START};
 use solana_sbpf::elf::Executable;
 use solana_sbpf::memory_region::{MemoryMapping, MemoryRegion};
-use solana_sbpf::program::{BuiltinProgram, FunctionRegistry, SBPFVersion};
+use solana_sbpf::program::{BuiltinFunctionDefinition, BuiltinProgram, FunctionRegistry, SBPFVersion};
 use solana_sbpf::verifier::RequisiteVerifier;
 use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
 
-use super::{Engine, How, Project, Refusal, no_machine_code};
+use super::{Engine, How, Project, Refusal, helper, no_machine_code};
+use crate::case::{Form, Isa};
 use crate::rounds::Subject;
 
 pub(super) const JIT: Engine = Engine {
     name: "solana jit",
     project: Project::Solana,
     how: How::Jit,
+    form: Form::Prefixed,
+    isa: Isa::V2,
     prepare: |program, memory| Ok(Box::new(Solana::new(compiled(program)?, memory, How::Jit)?)),
     load: |program| compiled(program).map(|executable| drop(black_box(executable))),
     code_size: |program| {
@@ -34,19 +40,51 @@ pub(super) const INTERPRETER: Engine = Engine {
     name: "solana interp",
     project: Project::Solana,
     how: How::Interpreter,
+    form: Form::Prefixed,
+    isa: Isa::V2,
     prepare: |program, memory| Ok(Box::new(Solana::new(verified(program)?, memory, How::Interpreter)?)),
     load: |program| verified(program).map(|executable| drop(black_box(executable))),
     code_size: no_machine_code,
 };
 
-const VERSION: SBPFVersion = SBPFVersion::V0;
+const VERSION: SBPFVersion = SBPFVersion::V3;
 
 /// What a run may use: as much as ours may.
 const BUDGET: u64 = 1_000_000_000;
 
+const NAME: &str = "mix";
+
+declare_builtin_function!(
+    /// The helper of the workloads.
+    Mix,
+    fn rust(_context: &mut Context, a: u64, b: u64, c: u64, _d: u64, _e: u64,) -> Result<u64, Infallible> {
+        Ok(helper::mix(a, b, c))
+    }
+);
+
+/// The program with the hash of its name where it calls the helper by number.
+fn with_names(program: &[u8]) -> Vec<u8> {
+    let mut program = program.to_vec();
+    let (slots, _) = program.as_chunks_mut::<8>();
+    let mut wide = false;
+    for slot in slots {
+        let [opcode, registers, .., a, b, c, d] = slot;
+        // The second half of a wide load is no instruction.
+        let call = !wide && *opcode == ebpf::CALL_IMM && *registers == 0;
+        if call && u32::from_le_bytes([*a, *b, *c, *d]) == helper::NUMBER {
+            [*a, *b, *c, *d] = ebpf::hash_symbol_name(NAME.as_bytes()).to_le_bytes();
+        }
+        wide = !wide && *opcode == ebpf::LD_DW_IMM;
+    }
+    program
+}
+
 fn verified(program: &[u8]) -> Result<Executable<Context>, Refusal> {
-    let loader = Arc::new(BuiltinProgram::new_loader(Config::default()));
-    let executable = Executable::from_text_bytes(program, loader, VERSION, FunctionRegistry::default());
+    let mut loader = BuiltinProgram::new_loader(Config::default());
+    Mix::register(&mut loader, NAME).map_err(|error| error.to_string())?;
+    let program = with_names(program);
+    let executable =
+        Executable::from_text_bytes(&program, Arc::new(loader), VERSION, FunctionRegistry::default());
     let executable = executable.map_err(|error| error.to_string())?;
     executable.verify::<RequisiteVerifier>().map_err(|error| error.to_string())?;
     Ok(executable)

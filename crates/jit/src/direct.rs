@@ -20,6 +20,8 @@ use crate::plan::emit::env::{Answer, Env};
 pub(crate) struct Direct {
     memory: ExecutableBuffer,
     len: usize,
+    /// Where the memory starts.
+    entry: Entry,
 }
 
 type Entry = unsafe extern "sysv64" fn(
@@ -37,7 +39,9 @@ impl Direct {
         buffer.set_len(bytes.len());
         buffer.copy_from_slice(bytes);
         let memory = buffer.make_exec()?;
-        Ok(Direct { memory, len: bytes.len() })
+        // SAFETY: the buffer starts with the entry, which has this type (the contract above). It does not move with its owner.
+        let entry = unsafe { transmute::<*const u8, Entry>(memory.ptr(AssemblyOffset(0))) };
+        Ok(Direct { memory, len: bytes.len(), entry })
     }
 
     /// The code.
@@ -79,10 +83,8 @@ impl Direct {
         budget: u64,
         env: *mut Env,
     ) -> Answer {
-        // SAFETY: the buffer starts with the entry, which has this type (the contract above).
-        let entry = unsafe { transmute::<*const u8, Entry>(self.memory.ptr(AssemblyOffset(0))) };
-        // SAFETY: the caller gives what the code may touch.
-        unsafe { entry(packet, length, context, budget, env) }
+        // SAFETY: the caller gives what the code may touch, and the memory lives as long as `self`.
+        unsafe { (self.entry)(packet, length, context, budget, env) }
     }
 }
 

@@ -66,6 +66,10 @@ impl Pure {
     }
 }
 
+/// What a plan answers; on this target there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {}
+
 /// A plan; on this target there is none.
 #[derive(Debug)]
 pub enum Plan {}
@@ -93,12 +97,17 @@ impl Plan {
     }
 
     /// Runs the program.
-    pub fn run(&self, _packet: &mut [u8], _context: &mut [u8], _budget: u64) -> Option<Result<u64, Trap>> {
+    pub fn run(&self, _packet: &mut [u8], _context: &mut [u8], _budget: u64) -> Option<Answer> {
         match *self {}
     }
 
+    /// What an answer of this plan says.
+    pub fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
+        match answer {}
+    }
+
     /// Runs the program on a packet that is not to be written to.
-    pub fn read(&self, _packet: &[u8], _context: &mut [u8], _budget: u64) -> Option<Result<u64, Trap>> {
+    pub fn read(&self, _packet: &[u8], _context: &mut [u8], _budget: u64) -> Option<Answer> {
         match *self {}
     }
 

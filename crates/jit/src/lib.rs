@@ -59,6 +59,8 @@ mod x86_64;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use exec::Code;
 #[cfg(all(target_arch = "x86_64", unix))]
+pub use plan::emit::env::Answer;
+#[cfg(all(target_arch = "x86_64", unix))]
 pub use planned::Plan;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use pure::Pure;
@@ -68,7 +70,7 @@ pub use running::Running;
 #[cfg(not(all(target_arch = "x86_64", unix)))]
 mod elsewhere;
 #[cfg(not(all(target_arch = "x86_64", unix)))]
-pub use elsewhere::{Code, Pure};
+pub use elsewhere::{Answer, Code, Plan, Pure, Running};
 
 pub use plan::passes::{Pass, Without};
 

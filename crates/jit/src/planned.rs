@@ -29,7 +29,8 @@ use crate::{Input, PlanOptions};
 /// let program = sandbpf_isa::parse("r0 = *(u8 *)(r1 + 0)\n*(u8 *)(r1 + 1) = r0\nexit")?;
 /// let plan = Plan::compile(&program, Input::Memory, None, None, PlanOptions::default()).expect("it calls nobody");
 /// let mut memory = [7, 0];
-/// assert_eq!(plan.run(&mut memory, &mut [], 100), Some(Ok(7)));
+/// let answer = plan.run(&mut memory, &mut [], 100).expect("it needs no context");
+/// assert_eq!(plan.outcome(answer), Ok(7));
 /// assert_eq!(memory, [7, 7]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -90,20 +91,21 @@ impl Plan {
     /// Runs the program on this packet (or memory) and context; `None` if the context is shorter than [`Plan::context`], or
     /// the packet longer than a region.
     #[inline]
-    pub fn run(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Option<Result<u64, Trap>> {
+    pub fn run(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Option<Answer> {
         let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
-        fits.then(|| self.outcome(self.direct.on(packet, context, budget)))
+        fits.then(|| self.direct.on(packet, context, budget))
     }
 
     /// The same on a packet that is not to be written to; `None` if the program may do so.
     #[inline]
-    pub fn read(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Option<Result<u64, Trap>> {
+    pub fn read(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Option<Answer> {
         let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
-        (fits && !self.writes).then(|| self.outcome(self.direct.reading(packet, context, budget)))
+        (fits && !self.writes).then(|| self.direct.reading(packet, context, budget))
     }
 
-    #[inline]
-    fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
+    /// What an answer of this plan says.
+    #[inline(always)]
+    pub fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
         match answer.status {
             0 => Ok(answer.value),
             site => Err(trap(&self.sites, site - 1, answer.value)),

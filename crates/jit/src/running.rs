@@ -261,16 +261,16 @@ impl State<'_> {
         machine.frame = depth as usize;
         let above = if self.stack == 0 { 0 } else { FRAME_SIZE * depth as usize };
         machine.memory.set_active_stack(self.stack + above);
-        let (value, changes) = match callee {
+        let (value, helper) = match callee {
             Callee::Helper(id) => {
                 let value = machine.call_helper(id, arguments, pc)?;
                 if id == TAIL_CALL && machine.take_ended() {
                     return Ok(Answer { value, status: ENDED });
                 }
-                let changes = || helpers::numbered(id).any(|spec| spec.has(Effect::ChangesPacket));
-                (value, changes())
+                (value, Some(id))
             }
-            Callee::Kfunc { id, .. } => (machine.call_kfunc(id, arguments, pc)?, true),
+            // Nobody but us writes their bodies.
+            Callee::Kfunc { id, .. } => (machine.call_kfunc(id, arguments, pc)?, None),
             Callee::Local(_) | Callee::Register(_) => unreachable!("these stay inside"),
         };
         let Some(needs) = &self.running.needs else { return Ok(Answer { value, status: 0 }) };
@@ -284,7 +284,8 @@ impl State<'_> {
         let now = self.view[region];
         let moved = (before.start, before.readable) != (now.start, now.readable);
         let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
-        match (!moved || changes) && needs.met(None, &self.view, field) {
+        let changes = |id| helpers::numbered(id).any(|spec| spec.has(Effect::ChangesPacket));
+        match (!moved || helper.is_none_or(changes)) && needs.met(None, &self.view, field) {
             true => Ok(Answer { value, status: 0 }),
             false => Err(Trap::Disproved { pc }),
         }

@@ -15,7 +15,7 @@ use crate::KindName;
 #[cfg(feature = "jit")]
 use sandbpf_jit::Input;
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::{Plan, Pure};
+pub(crate) use sandbpf_jit::{Answer, Plan, Pure};
 
 /// A program that only reads, as machine code; this build has none.
 #[cfg(not(feature = "jit"))]
@@ -37,6 +37,10 @@ impl Pure {
     }
 }
 
+/// What a plan answers; this build has none.
+#[cfg(not(feature = "jit"))]
+pub(crate) enum Answer {}
+
 /// A program as a function of its memory; this build has none.
 #[cfg(not(feature = "jit"))]
 #[derive(Debug)]
@@ -52,11 +56,15 @@ impl Plan {
         match *self {}
     }
 
-    pub(crate) fn run(&self, _: &mut [u8], _: &mut [u8], _: u64) -> Option<Result<u64, Trap>> {
+    pub(crate) fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
+        match answer {}
+    }
+
+    pub(crate) fn run(&self, _: &mut [u8], _: &mut [u8], _: u64) -> Option<Answer> {
         match *self {}
     }
 
-    pub(crate) fn read(&self, _: &[u8], _: &mut [u8], _: u64) -> Option<Result<u64, Trap>> {
+    pub(crate) fn read(&self, _: &[u8], _: &mut [u8], _: u64) -> Option<Answer> {
         match *self {}
     }
 

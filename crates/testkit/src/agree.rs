@@ -132,7 +132,8 @@ fn memory_agrees(scene: &extended::Scene, program: &Arc<Program>) {
             (result, buffer)
         });
         let mut buffer = scene.buffer.clone();
-        let result = plan.run(&mut buffer, &mut [], scene.budget).expect("it needs no context");
+        let answer = plan.run(&mut buffer, &mut [], scene.budget).expect("it needs no context");
+        let result = plan.outcome(answer);
         assert_eq!((result, buffer), *wanted, "a plan with {options:?}\n{program}\n{scene:?}");
     }
 }

@@ -125,6 +125,8 @@ fn id(descriptor: &OwnedFd) -> Result<u32, Errno> {
 pub enum ProgramType {
     /// A socket filter.
     SocketFilter,
+    /// XDP, to run where a device receives a packet.
+    Xdp,
     /// XDP, to run where a map of devices sends a packet.
     XdpOfDevice,
     /// XDP, to run where a map of CPUs sends a packet.
@@ -143,7 +145,12 @@ pub struct KernelProgram {
 impl KernelProgram {
     /// Loads a program that returns 0, to be put into maps of programs.
     pub fn trivial() -> Result<KernelProgram, Errno> {
-        KernelProgram::load(&[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
+        KernelProgram::trivial_as(ProgramType::SocketFilter)
+    }
+
+    /// The same as a program of another type.
+    pub fn trivial_as(program_type: ProgramType) -> Result<KernelProgram, Errno> {
+        KernelProgram::load_as(program_type, &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
     }
 
     /// Loads these instructions.
@@ -172,6 +179,7 @@ impl KernelProgram {
     ) -> Result<KernelProgram, Errno> {
         let (number, place, flags) = match program_type {
             ProgramType::SocketFilter => (1, 0, 0),
+            ProgramType::Xdp => (6, 37, 0),
             ProgramType::XdpOfDevice => (6, 33, 0),
             ProgramType::XdpOfCpu => (6, 35, 0),
             // Sleepable, as `BPF_PROG_TEST_RUN` of this type demands.
@@ -192,9 +200,14 @@ impl KernelProgram {
 
     /// `BPF_PROG_TEST_RUN` on an empty packet; what it returns.
     pub fn run(&self) -> Result<u32, Errno> {
-        let packet = [0; 14];
-        let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32).u32(8, 14);
-        let mut attribute = attribute.input(16, &packet).u32(32, 1);
+        self.run_repeatedly(&[0; 14], 1)
+    }
+
+    /// `BPF_PROG_TEST_RUN` on a packet, so many times in a row; what it returns at last.
+    pub fn run_repeatedly(&self, packet: &[u8], count: u32) -> Result<u32, Errno> {
+        let attribute = Attribute::new().u32(0, self.descriptor.as_raw_fd() as u32);
+        let attribute = attribute.u32(8, packet.len() as u32).input(16, packet);
+        let mut attribute = attribute.u32(32, count);
         attribute.call(PROG_TEST_RUN)?;
         Ok(attribute.get(4))
     }

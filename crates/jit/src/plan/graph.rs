@@ -128,16 +128,30 @@ pub(crate) enum Entry {
     Length,
 }
 
-/// What a loop over bytes does that is done many bytes at once. All counts are in bytes and may be zero.
+/// What a loop over bytes does that is done many bytes at once. All counts are in bytes, whole elements, and may be zero. Where
+/// what is written overlaps what is read, it is as a loop from the lowest to the highest element would have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Bulk {
-    /// Copies `count` bytes from `from` to `to`; where they overlap, as a loop from the lowest to the highest element would,
-    /// with elements of this size.
+    /// `to[i] = from[i]`
     Copy { to: Address, from: Address, element: Size },
-    /// `to[i] ^= from[i]`, likewise.
-    Xor { to: Address, from: Address, element: Size },
-    /// The sum of elements of this size, extended to 64 bits without sign, modulo 2⁶⁴: the only one with a value.
-    Sum { from: Address, element: Size },
+    /// `to[i] = op(to[i], from[i])`
+    Combine { op: Lane, to: Address, from: Address, element: Size },
+    /// `to[i] = op(from[i], key)`
+    Apply { op: Lane, to: Address, from: Address, key: Value, element: Size },
+    /// `to[i] = value`
+    Fill { to: Address, value: Value, element: Size },
+    /// The sum of elements, their bytes reversed if `swap` says so, extended to 64 bits without sign, modulo 2⁶⁴: the only one
+    /// with a value. Only those of two bytes are reversed.
+    Sum { from: Address, element: Size, swap: bool },
+}
+
+/// An operation on elements, which overflows into none beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    Xor,
+    And,
+    Or,
+    Add,
 }
 
 /// How a value is computed.
@@ -327,9 +341,14 @@ impl Graph {
         seen[0] = true;
         while let Some((block, followed)) = path.last_mut() {
             // The edge that is not taken goes last, so that it comes first in the order.
-            let edge = self.code(*block).end.edges().rev().nth(*followed);
+            let to = match (&self.code(*block).end, *followed) {
+                (End::Jump(edge), 0) => Some(edge.to),
+                (End::Branch { no, .. }, 0) => Some(no.to),
+                (End::Branch { yes, .. }, 1) => Some(yes.to),
+                _ => None,
+            };
             *followed += 1;
-            match edge.map(|edge| edge.to) {
+            match to {
                 Some(to) if !seen[to.index()] => {
                     seen[to.index()] = true;
                     path.push((to, 0));
@@ -431,6 +450,52 @@ impl Address {
     }
 }
 
+impl Bulk {
+    /// Where it writes to.
+    pub(crate) fn to(&self) -> Option<Address> {
+        match *self {
+            Bulk::Copy { to, .. } | Bulk::Combine { to, .. } => Some(to),
+            Bulk::Apply { to, .. } | Bulk::Fill { to, .. } => Some(to),
+            Bulk::Sum { .. } => None,
+        }
+    }
+
+    /// Where it reads from, besides that.
+    pub(crate) fn from(&self) -> Option<Address> {
+        match *self {
+            Bulk::Copy { from, .. } | Bulk::Combine { from, .. } => Some(from),
+            Bulk::Apply { from, .. } | Bulk::Sum { from, .. } => Some(from),
+            Bulk::Fill { .. } => None,
+        }
+    }
+
+    /// Its addresses, to change them.
+    pub(crate) fn addresses_mut(&mut self) -> impl Iterator<Item = &mut Address> {
+        let (to, from) = match self {
+            Bulk::Copy { to, from, .. } | Bulk::Combine { to, from, .. } => (Some(to), Some(from)),
+            Bulk::Apply { to, from, .. } => (Some(to), Some(from)),
+            Bulk::Fill { to, .. } => (Some(to), None),
+            Bulk::Sum { from, .. } => (None, Some(from)),
+        };
+        to.into_iter().chain(from)
+    }
+}
+
+impl Lane {
+    /// Every operation.
+    pub(crate) const ALL: &'static [Lane] = &[Lane::Xor, Lane::And, Lane::Or, Lane::Add];
+
+    /// The result; what is above an element's bits is to be ignored.
+    pub(crate) fn eval(self, a: u64, b: u64) -> u64 {
+        match self {
+            Lane::Xor => a ^ b,
+            Lane::And => a & b,
+            Lane::Or => a | b,
+            Lane::Add => a.wrapping_add(b),
+        }
+    }
+}
+
 /// What an operation does besides computing its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -463,10 +528,10 @@ impl Op {
 
     /// Whether it may write to this region.
     pub(crate) fn writes_to(&self, region: Region) -> bool {
-        let here = |at: &Address| at.region.is_none_or(|other| other == region);
+        let here = |at: Address| at.region.is_none_or(|other| other == region);
         match self {
-            Op::Store { at, .. } | Op::Atomic { at, .. } => here(at),
-            Op::Bulk { what: Bulk::Copy { to, .. } | Bulk::Xor { to, .. }, .. } => here(to),
+            Op::Store { at, .. } | Op::Atomic { at, .. } => here(*at),
+            Op::Bulk { what, .. } => what.to().is_some_and(here),
             Op::Clear { .. } => region == Region::Stack,
             _ => false,
         }
@@ -517,9 +582,18 @@ impl Op {
             }
             Op::Bulk { what, count } => {
                 match what {
-                    Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
+                    Bulk::Copy { to, from, .. } | Bulk::Combine { to, from, .. } => {
                         to.uses_mut(&mut each);
                         from.uses_mut(&mut each);
+                    }
+                    Bulk::Apply { to, from, key, .. } => {
+                        to.uses_mut(&mut each);
+                        from.uses_mut(&mut each);
+                        each(key);
+                    }
+                    Bulk::Fill { to, value, .. } => {
+                        to.uses_mut(&mut each);
+                        each(value);
                     }
                     Bulk::Sum { from, .. } => from.uses_mut(&mut each),
                 }
@@ -565,12 +639,9 @@ impl Op {
                 each(*expected);
             }
             Op::Bulk { what, count } => {
-                match what {
-                    Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. } => {
-                        address(to, &mut each);
-                        address(from, &mut each);
-                    }
-                    Bulk::Sum { from, .. } => address(from, &mut each),
+                what.to().into_iter().chain(what.from()).for_each(|at| address(&at, &mut each));
+                if let Bulk::Apply { key: value, .. } | Bulk::Fill { value, .. } = what {
+                    each(*value);
                 }
                 each(*count);
             }

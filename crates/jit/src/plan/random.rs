@@ -3,6 +3,8 @@
 //! They end, and touch only memory that is there. They use few numbers and few values, and the patterns that compilers
 //! write, so that what passes look for is found.
 
+use std::ops::Range;
+
 use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
 
 use super::check::check;
@@ -71,6 +73,8 @@ pub(crate) struct Tastes {
     pub(crate) steps: u32,
     /// Whether memory is touched.
     pub(crate) memory: bool,
+    /// Whether the stack is touched in places only that nobody computes.
+    pub(crate) slots: bool,
     /// Whether something is called.
     pub(crate) calls: bool,
 }
@@ -454,7 +458,7 @@ impl Generator<'_> {
                     }
                 }
             }
-            9 => {
+            9 if !self.tastes.slots => {
                 // Something behind a check, which may fail.
                 let (region, bytes) = self.region();
                 let room = u64::from(bytes) + 8;
@@ -524,8 +528,10 @@ impl Generator<'_> {
         let start = self.graph.start(region);
         // Accesses at few places meet more often.
         let place = self.rng.below(room + 1) & *self.rng.pick(&[!0, !3, !7]);
+        let constant = self.tastes.slots && region == Region::Stack;
         let region = Some(region);
         match self.rng.below(6) {
+            _ if constant => Address { base, index: None, disp: place as i32, region },
             0..=2 => Address { base, index: None, disp: place as i32, region },
             3 => {
                 let (x, mask, scale) = (self.value(), *self.rng.pick(&[1, 3, 7]), self.rng.below(2) as u8);
@@ -594,8 +600,8 @@ pub(crate) fn outcome(graph: &Graph, world: &World) -> Outcome {
 }
 
 /// Holds what a pass makes of random graphs against what they were.
-pub(crate) fn agree(tastes: Tastes, graphs: u64, change: impl Fn(&mut Graph)) {
-    for seed in 0..graphs {
+pub(crate) fn agree(tastes: Tastes, seeds: Range<u64>, change: impl Fn(&mut Graph)) {
+    for seed in seeds {
         let mut rng = Rng::new(seed);
         let before = graph(&mut rng, tastes);
         let mut after = before.clone();
@@ -616,8 +622,10 @@ pub(crate) fn agree(tastes: Tastes, graphs: u64, change: impl Fn(&mut Graph)) {
 }
 
 /// Numbers and branches only.
-pub(crate) const NUMBERS: Tastes = Tastes { steps: 40, memory: false, calls: false };
+pub(crate) const NUMBERS: Tastes = Tastes { steps: 40, memory: false, slots: false, calls: false };
 /// Memory as well.
-pub(crate) const MEMORY: Tastes = Tastes { steps: 40, memory: true, calls: false };
+pub(crate) const MEMORY: Tastes = Tastes { steps: 40, memory: true, slots: false, calls: false };
+/// Memory, of which nobody looks at the stack from elsewhere.
+pub(crate) const SLOTS: Tastes = Tastes { steps: 50, memory: true, slots: true, calls: false };
 /// Everything.
-pub(crate) const EVERYTHING: Tastes = Tastes { steps: 60, memory: true, calls: true };
+pub(crate) const EVERYTHING: Tastes = Tastes { steps: 60, memory: true, slots: false, calls: true };

@@ -1,6 +1,6 @@
 //! Runs a graph, operation by operation: the judge of passes and of machine code. For tests.
 
-use sandbpf_isa::{Extend, Size};
+use sandbpf_isa::Size;
 use sandbpf_runtime::address::STACK;
 
 use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Value};
@@ -185,28 +185,32 @@ impl Run<'_> {
     }
 
     fn bulk(&mut self, what: &Bulk, count: u64) -> Option<u64> {
-        match what {
-            Bulk::Copy { to, from, element } | Bulk::Xor { to, from, element } => {
-                let (to, from) = (self.address(to), self.address(from));
-                for at in (0..count).step_by(element.bytes().into()) {
-                    let mut loaded = self.world.load(from + at, *element, false);
-                    if matches!(what, Bulk::Xor { .. }) {
-                        loaded ^= self.world.load(to + at, *element, false);
-                    }
-                    self.world.store(to + at, *element, false, loaded);
+        let (to, from) = (what.to().map(|to| self.address(&to)), what.from().map(|from| self.address(&from)));
+        let (to, from) = (to.unwrap_or_default(), from.unwrap_or_default());
+        let (Bulk::Copy { element, .. }
+        | Bulk::Combine { element, .. }
+        | Bulk::Apply { element, .. }
+        | Bulk::Fill { element, .. }
+        | Bulk::Sum { element, .. }) = *what;
+        assert_eq!(count % u64::from(element.bytes()), 0, "whole elements");
+        let mut sum = 0u64;
+        for at in (0..count).step_by(element.bytes().into()) {
+            let mut load = |start: u64, swap| self.world.load(start + at, element, swap);
+            let value = match *what {
+                Bulk::Copy { .. } => load(from, false),
+                Bulk::Combine { op, .. } => op.eval(load(to, false), load(from, false)),
+                Bulk::Apply { op, key, .. } => {
+                    let loaded = load(from, false);
+                    op.eval(loaded, self.get(key))
                 }
-                None
-            }
-            Bulk::Sum { from, element } => {
-                let from = self.address(from);
-                let elements = (0..count).step_by(element.bytes().into());
-                let sum = elements.fold(0, |sum: u64, at| {
-                    sum.wrapping_add(
-                        Extend::Zero.apply(*element, self.world.load(from + at, *element, false)),
-                    )
-                });
-                Some(sum)
-            }
+                Bulk::Fill { value, .. } => self.get(value),
+                Bulk::Sum { swap, .. } => {
+                    sum = sum.wrapping_add(load(from, swap));
+                    continue;
+                }
+            };
+            self.world.store(to + at, element, false, value);
         }
+        matches!(what, Bulk::Sum { .. }).then_some(sum)
     }
 }

@@ -164,12 +164,23 @@ impl Graph {
                         let (to, from) = (self.address(to), self.address(from));
                         write!(f, "copy {count} to {to} from {from} by {}", element.bytes())
                     }
-                    Bulk::Xor { to, from, element } => {
+                    Bulk::Combine { op, to, from, element } => {
                         let (to, from) = (self.address(to), self.address(from));
-                        write!(f, "xor {count} to {to} from {from} by {}", element.bytes())
+                        let op = format!("{op:?}").to_lowercase();
+                        write!(f, "{op} {count} to {to} from {from} by {}", element.bytes())
                     }
-                    Bulk::Sum { from, element } => {
-                        write!(f, "sum {count} from {} by {}", self.address(from), element.bytes())
+                    Bulk::Apply { op, to, from, key, element } => {
+                        let (to, from, key) = (self.address(to), self.address(from), self.shown(*key));
+                        let op = format!("{op:?}").to_lowercase();
+                        write!(f, "{op} {count} to {to} from {from} with {key} by {}", element.bytes())
+                    }
+                    Bulk::Fill { to, value, element } => {
+                        let (to, value) = (self.address(to), self.shown(*value));
+                        write!(f, "fill {count} at {to} with {value} by {}", element.bytes())
+                    }
+                    Bulk::Sum { from, element, swap } => {
+                        let from = self.address(from);
+                        write!(f, "sum{} {count} from {from} by {}", swapped(*swap), element.bytes())
                     }
                 }
             }

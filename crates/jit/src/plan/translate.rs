@@ -55,6 +55,9 @@ impl<'p> Translator<'p> {
 
     /// Whether there are operations for an instruction.
     pub(super) fn knows(insn: &Insn) -> bool {
+        if insn.writes().contains(Reg::R10) {
+            return false;
+        }
         match insn {
             Insn::LoadImm { value, .. } => matches!(value, Imm64::Number(_) | Imm64::Function(_)),
             Insn::Call { callee } => match callee {

@@ -6,7 +6,7 @@ use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
 use crate::KindName;
-use crate::compiled::Plan;
+use crate::compiled::{Answer, Plan};
 use crate::image::{Image, Scratch};
 
 /// Programs that get a piece of memory and answer with a number.
@@ -38,7 +38,7 @@ impl Kind for Buffer {
     }
 
     #[inline]
-    fn planned(plan: &Plan, image: &Image, input: &mut BufferInput<'_>) -> Option<Result<u64, Trap>> {
+    fn planned(plan: &Plan, image: &Image, input: &mut BufferInput<'_>) -> Option<Answer> {
         match input {
             BufferInput::Read(bytes) => plan.read(bytes, &mut [], image.limits.instructions),
             BufferInput::Write(bytes) => plan.run(bytes, &mut [], image.limits.instructions),

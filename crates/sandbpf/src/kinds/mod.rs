@@ -16,7 +16,7 @@ use sandbpf_runtime::{Machine, Trap};
 pub(crate) use filter::PacketMeta;
 
 use crate::KindName;
-use crate::compiled::Plan;
+use crate::compiled::{Answer, Plan};
 use crate::image::{Image, Scratch};
 
 /// A kind of program: what it is given, and what its return value means.
@@ -44,7 +44,7 @@ pub trait Kind: Enter + Sized + 'static {
     /// What the program's [plan](crate::compiled::Plan) makes of this input, where there is one and it takes no machine.
     #[doc(hidden)]
     #[inline]
-    fn planned(_plan: &Plan, _image: &Image, _input: &mut Self::Input<'_>) -> Option<Result<u64, Trap>> {
+    fn planned(_plan: &Plan, _image: &Image, _input: &mut Self::Input<'_>) -> Option<Answer> {
         None
     }
 
@@ -59,9 +59,11 @@ pub trait Kind: Enter + Sized + 'static {
 }
 
 /// [`Kind::planned`], if there is a plan.
-#[inline]
+#[inline(always)]
 pub(crate) fn planned<K: Kind>(image: &Image, input: &mut K::Input<'_>) -> Option<Result<u64, Trap>> {
-    K::planned(image.plan.as_ref()?, image, input)
+    let plan = image.plan.as_ref()?;
+    let answer = K::planned(plan, image, input)?;
+    Some(plan.outcome(answer))
 }
 
 /// Keeps [`Kind`] ours: outside this crate nobody can name it.

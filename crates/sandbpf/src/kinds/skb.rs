@@ -8,7 +8,7 @@ use sandbpf_runtime::{Machine, PacketLayout, Trap, address};
 
 use super::{Enter, Kind, PacketMeta};
 use crate::KindName;
-use crate::compiled::{NETWORK, Plan};
+use crate::compiled::{Answer, NETWORK, Plan};
 use crate::image::{Image, Scratch, with_scratch};
 
 /// A packet in the stack, and what the program made of it.
@@ -163,7 +163,7 @@ pub(crate) fn enter(
 
 /// Runs the plan of a program that looks at nothing but its packet; with `link` its link header is part of it.
 #[inline]
-fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>, link: bool) -> Option<Result<u64, Trap>> {
+fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>, link: bool) -> Option<Answer> {
     let (budget, start) = (image.limits.instructions, if link { 0 } else { NETWORK });
     match input {
         SkbInput::Bytes(bytes) => {
@@ -210,7 +210,7 @@ macro_rules! kinds {
             }
 
             #[inline]
-            fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>) -> Option<Result<u64, Trap>> {
+            fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>) -> Option<Answer> {
                 planned(plan, image, input, $link)
             }
 

@@ -8,7 +8,7 @@ use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
 use crate::KindName;
-use crate::compiled::Plan;
+use crate::compiled::{Answer, Plan};
 use crate::image::{Image, Scratch, with_scratch};
 
 /// XDP programs.
@@ -111,7 +111,7 @@ impl Kind for Xdp {
     }
 
     #[inline]
-    fn planned(plan: &Plan, image: &Image, input: &mut XdpInput<'_>) -> Option<Result<u64, Trap>> {
+    fn planned(plan: &Plan, image: &Image, input: &mut XdpInput<'_>) -> Option<Answer> {
         let budget = image.limits.instructions;
         // Most programs look at nothing but where the packet is.
         let mut context = [0; XdpMd::SIZE];

@@ -31,7 +31,7 @@ pub(crate) struct Env {
 /// What code answers to its host, and a helper to code: two registers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// `r0`; of a trap, the guest address of the access that failed, or 0.
     pub(crate) value: u64,
     /// 0 if it returned. Of a run that trapped, the number of the site and one; of a call that did not come back, anything

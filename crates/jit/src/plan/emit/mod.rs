@@ -23,6 +23,7 @@ mod nest;
 mod relax;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod write;
 
 use super::graph::Graph;

@@ -1,8 +1,9 @@
 //! Which bits of values may be set: a mask for every value, with zeros where the value always has zeros.
 
 use sandbpf_isa::{Extend, Width};
+use sandbpf_runtime::address::REGION_SIZE;
 
-use crate::plan::graph::{BinOp, Block, Bulk, Graph, Op, UnOp, Value};
+use crate::plan::graph::{BinOp, Block, Entry, Graph, Op, UnOp, Value};
 
 /// The bits of a width.
 pub(crate) const fn ones(width: Width) -> u64 {
@@ -35,9 +36,10 @@ pub(crate) fn possible(graph: &Graph, op: &Op, of: impl Fn(Value) -> u64) -> u64
         Op::Select { yes, no, .. } => of(*yes) | of(*no),
         Op::Load { size, extend: Extend::Zero, .. } => size.truncate(u64::MAX),
         Op::Load { extend: Extend::Sign, .. } => u64::MAX,
-        Op::Bulk { what: Bulk::Sum { .. } | Bulk::Copy { .. } | Bulk::Xor { .. }, .. } => u64::MAX,
+        Op::Bulk { .. } => u64::MAX,
+        // No region is larger.
+        Op::Entry(Entry::Length) => 2 * REGION_SIZE - 1,
         Op::Param(_)
-        | Op::Entry(_)
         | Op::Base(_)
         | Op::Host { .. }
         | Op::Budget
@@ -115,7 +117,7 @@ impl Possible {
     /// Nothing is known yet: every value may have all bits.
     pub(crate) fn new(graph: &Graph) -> Possible {
         let everywhere = |op: &Op| match op {
-            Op::Const(number) => *number,
+            Op::Const(_) | Op::Entry(_) => possible(graph, op, |_| u64::MAX),
             _ => u64::MAX,
         };
         Possible(graph.values.iter().map(everywhere).collect())

@@ -15,6 +15,12 @@ impl Way {
         let edge = graph.code(self.from).end.edges().nth(self.second.into());
         edge.expect("edges are looked at before they are changed")
     }
+
+    /// The same, to change it.
+    pub(crate) fn edge_mut(self, graph: &mut Graph) -> &mut Edge {
+        let edge = graph.blocks[self.from.index()].end.edges_mut().nth(self.second.into());
+        edge.expect("edges are looked at before they are changed")
+    }
 }
 
 /// All edges of a graph as it was.

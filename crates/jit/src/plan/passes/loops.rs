@@ -58,6 +58,23 @@ impl Flow {
         flow
     }
 
+    /// The flow, if there are loops, and nothing else that goes round.
+    pub(crate) fn of_loops(graph: &Graph) -> Option<Flow> {
+        let order = graph.order();
+        let mut place = vec![NONE; graph.blocks.len()];
+        for (at, block) in order.iter().enumerate() {
+            place[block.index()] = at as u32;
+        }
+        let back = |from: &Block| {
+            let mut edges = graph.code(*from).end.edges();
+            edges.any(|edge| place[edge.to.index()] <= place[from.index()])
+        };
+        if !order.iter().any(back) {
+            return None;
+        }
+        Some(Flow::of(graph)).filter(|flow| !flow.is_irregular)
+    }
+
     /// Whether an edge leads back (or to its own block).
     pub(crate) fn leads_back(&self, from: Block, to: Block) -> bool {
         self.place[from.index()] >= self.place[to.index()]
@@ -426,11 +443,20 @@ pub(crate) fn entrance(graph: &mut Graph, flow: &Flow, inside: &Loop) -> Block {
     }
     let before = graph.block();
     graph.blocks[before.index()].cold = graph.code(head).cold;
-    let arguments = (0..graph.code(head).params.len()).map(|_| graph.param(before)).collect();
+    // What all bring along is known here; the rest are parameters.
+    let mut params = Vec::new();
+    let mut arguments = Vec::new();
+    for place in 0..graph.code(head).params.len() {
+        let argument = flow.argument(graph, inside, place, false);
+        params.push(argument.is_none());
+        arguments.push(argument.unwrap_or_else(|| graph.param(before)));
+    }
     graph.blocks[before.index()].end = End::Jump(Edge { to: head, arguments });
     for way in outside() {
         for edge in graph.blocks[way.from.index()].end.edges_mut().filter(|edge| edge.to == head) {
             edge.to = before;
+            let mut keep = params.iter();
+            edge.arguments.retain(|_| keep.next().copied().unwrap_or(false));
         }
     }
     before

@@ -1,13 +1,18 @@
 //! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
 //! left out.
 
+mod address;
 mod bits;
 mod bounds;
+mod bulk;
+mod divide;
 pub(crate) mod incoming;
 mod loops;
+mod memory;
 mod renames;
 mod share;
 mod simplify;
+mod slots;
 mod sweep;
 #[cfg(test)]
 mod trial;
@@ -41,6 +46,16 @@ passes! {
     Share = 2, share::share;
     /// Removes checks that cannot fail and tests that can end in one way only, by what numbers can be.
     Bounds = 10, bounds::bounds;
+    /// Multiplies where division by a constant is meant.
+    Divide = 3, divide::divide;
+    /// Lets addresses add up what programs add.
+    Address = 4, address::address;
+    /// Loads what is known already from where it is known, and stores what is seen.
+    Memory = 5, memory::memory;
+    /// Makes values of stack slots.
+    Slots = 6, slots::slots;
+    /// Does at once what loops do to ranges of memory.
+    Bulk = 11, bulk::bulk;
 }
 
 /// A set of passes that are left out.
@@ -59,8 +74,21 @@ impl Without {
 }
 
 /// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] =
-    &[Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Bounds, Pass::Simplify, Pass::Sweep];
+const SCHEDULE: &[Pass] = &[
+    Pass::Sweep,
+    Pass::Slots,
+    Pass::Simplify,
+    Pass::Share,
+    Pass::Bounds,
+    Pass::Bulk,
+    Pass::Address,
+    Pass::Memory,
+    Pass::Divide,
+    Pass::Simplify,
+    Pass::Share,
+    Pass::Address,
+    Pass::Sweep,
+];
 
 /// Runs all passes but those.
 pub(crate) fn run(graph: &mut Graph, without: Without) {
@@ -80,21 +108,32 @@ pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Gr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, agree};
+    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, SLOTS, agree};
 
     #[test]
     fn passes_alone_keep_what_graphs_mean() {
         for &pass in Pass::ALL {
-            for tastes in [NUMBERS, MEMORY, EVERYTHING] {
-                agree(tastes, 1000, |graph| pass.run(graph));
+            for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+                agree(tastes, 0..800, |graph| pass.run(graph));
             }
         }
     }
 
     #[test]
     fn passes_together_keep_what_graphs_mean() {
-        for tastes in [NUMBERS, MEMORY, EVERYTHING] {
-            agree(tastes, 3000, |graph| run(graph, Without::default()));
+        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+            agree(tastes, 0..3000, |graph| run(graph, Without::default()));
+        }
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn passes_keep_what_many_graphs_mean() {
+        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
+            agree(tastes, 10_000..200_000, |graph| run(graph, Without::default()));
+            for &pass in Pass::ALL {
+                agree(tastes, 10_000..40_000, |graph| pass.run(graph));
+            }
         }
     }
 }

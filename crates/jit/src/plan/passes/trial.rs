@@ -61,7 +61,7 @@ impl Trial {
             let before = built(&text);
             let mut after = before.clone();
             change(&mut after);
-            let trial = Trial { lengths: vec![0, 17, 64, 200], budgets: vec![100_000, seed % 200] };
+            let trial = Trial { lengths: vec![17, 64, 200, 1000], budgets: vec![100_000, seed % 200] };
             trial.hold(&before, &after);
         }
     }
@@ -76,7 +76,8 @@ pub(crate) fn program(rng: &mut Rng) -> String {
     let mut text = String::from("r0 = 0\n");
     let mut writer = Writer { rng, labels: 0, text: &mut text };
     if writer.rng.chance(1, 2) {
-        let (least, way) = (writer.rng.below(200), *writer.rng.pick(&["<", "s<", "<="]));
+        let least = *writer.rng.pick(&[17, 64, 200, 1000, 1000]);
+        let (least, way) = (least, *writer.rng.pick(&["<", "s<", "<="]));
         writer.line(format!("if r2 {way} {least} goto L0"));
     }
     for _ in 0..writer.rng.below(2) + 1 {
@@ -114,7 +115,7 @@ impl Writer<'_> {
     fn repeat(&mut self, depth: usize) {
         let (counter, head, after) = (COUNTERS[depth], self.label(), self.label());
         let step = *self.rng.pick(&[1i64, 1, 2, 3, 4, 8, -1, -4, -8]);
-        let rounds = self.rng.below(if depth == 0 { 24 } else { 8 }) as i64 + 1;
+        let rounds = self.rng.below(if depth == 0 { 90 } else { 12 }) as i64 + 1;
         let start = *self.rng.pick(&[0, 0, 0, 1, 4, -8, step.unsigned_abs() as i64 * rounds]);
         let mut end = start + step * rounds;
         if self.rng.chance(1, 6) {
@@ -143,17 +144,22 @@ impl Writer<'_> {
             ">=" => "<",
             _ => "s<",
         };
+        let elements = step.unsigned_abs() != 3 && self.rng.chance(1, 3);
+        let mut body = |writer: &mut Self| match elements {
+            true => writer.elements(depth, step.unsigned_abs()),
+            false => writer.body(depth),
+        };
         match self.rng.below(3) {
             0 => {
                 // Tested before.
                 self.line(format!("{head}:\nif {name} {} {bound} goto {after}", leaves(stay)));
-                self.body(depth);
+                body(self);
                 self.line(format!("{name} += {step}\ngoto {head}\n{after}:"));
             }
             1 => {
                 // Tested behind, with a jump around the jump back.
                 self.line(format!("{head}:"));
-                self.body(depth);
+                body(self);
                 self.line(format!(
                     "{name} += {step}\nif {name} {} {bound} goto {after}\ngoto {head}\n{after}:",
                     leaves(stay)
@@ -161,8 +167,36 @@ impl Writer<'_> {
             }
             _ => {
                 self.line(format!("{head}:"));
-                self.body(depth);
+                body(self);
                 self.line(format!("{name} += {step}\nif {name} {stay} {bound} goto {head}\n{after}:"));
+            }
+        }
+    }
+
+    /// What is done to elements that lie side by side.
+    fn elements(&mut self, depth: usize, step: u64) {
+        let (a, b, counter) = (self.data(), self.data(), COUNTERS[depth]);
+        let size = ["u8", "u16", "u32", "u64"][step.trailing_zeros() as usize];
+        let (from, to) = (*self.rng.pick(&[0, 0, 8, 64, 3]), *self.rng.pick(&[0, 0, 1, 8, 64, 96]));
+        let base = if self.rng.chance(1, 4) { "r8 = r10\nr8 += -300" } else { "r8 = r1" };
+        self.line(format!("{base}\nr8 += r{counter}\nr9 = *({size} *)(r8 +{from})"));
+        for _ in 0..self.rng.below(2) + 1 {
+            let wide = *self.rng.pick(&["r", "w"]);
+            match self.rng.below(7) {
+                0 | 1 => self.line(format!("{wide}{a} += {wide}9")),
+                2 => self.line(format!("r9 = be16 r9\n{wide}{a} += {wide}9")),
+                3 => {
+                    let op = *self.rng.pick(&["^=", "&=", "|=", "+=", "-="]);
+                    self.line(format!("{wide}9 {op} {wide}{b}\n*({size} *)(r8 +{to}) = r9"));
+                }
+                4 => {
+                    let op = *self.rng.pick(&["^=", "&=", "|=", "+="]);
+                    self.line(format!(
+                        "r{a} = *({size} *)(r8 +{to})\nr9 {op} r{a}\n*({size} *)(r8 +{to}) = r9"
+                    ));
+                }
+                5 => self.line(format!("*({size} *)(r8 +{to}) = r{b}")),
+                _ => self.line(format!("*({size} *)(r8 +{to}) = r9")),
             }
         }
     }

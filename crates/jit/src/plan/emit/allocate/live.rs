@@ -6,7 +6,6 @@
 
 use sandbpf_isa::AtomicOp;
 
-use super::super::bulk;
 use super::super::inst::{Body, Given, Inst, Kind, Op, Var};
 use super::super::machine::reg;
 use super::super::nest::NONE;
@@ -211,10 +210,7 @@ impl Finder<'_> {
             }
             Op::Call => self.call(&reg::ARGUMENTS, at),
             Op::CallPlain => self.call(&reg::PLAIN_ARGUMENTS, at),
-            Op::Bulk => match self.body.bulks[inst.imm as usize] {
-                bulk::Kind::Sum(_) => self.call(&[reg::RSI], at),
-                bulk::Kind::Copy(_) | bulk::Kind::Xor(_) => self.call(&[reg::RDI, reg::RSI], at),
-            },
+            Op::Bulk => self.call(self.body.bulks[inst.imm as usize].arguments(), at),
             Op::Fill => {
                 for register in [reg::RAX, reg::RCX, reg::RDI] {
                     self.release(register, at + 1);

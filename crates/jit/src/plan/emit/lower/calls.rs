@@ -144,22 +144,22 @@ impl Lower<'_> {
     /// lea rdi, [to] ; lea rsi, [from] ; mov rcx, count ; …
     /// ```
     pub(super) fn bulk(&mut self, value: Value, what: &Bulk, count: Value) {
-        let (kind, to, from) = match what {
-            Bulk::Copy { to, from, element } => (Kind::Copy(*element), Some(to), from),
-            Bulk::Xor { to, from, element } => (Kind::Xor(*element), Some(to), from),
-            Bulk::Sum { from, element } => (Kind::Sum(*element), None, from),
-        };
-        if to.is_none() {
+        if let Bulk::Sum { .. } = what {
             let dst = self.var(value);
             self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
         }
         let number = self.body.bulks.len() as i32;
-        self.body.bulks.push(kind);
+        self.body.bulks.push(Kind::of(what));
         self.push(Inst::new(Op::Bulk, Width::W64).imm(number).a(Var::real(reg::RCX)));
         self.place_in(reg::RCX, count);
-        self.address_in(reg::RSI, from);
-        if let Some(to) = to {
-            self.address_in(reg::RDI, to);
+        if let Bulk::Apply { key: value, .. } | Bulk::Fill { value, .. } = what {
+            self.place_in(reg::RDX, *value);
+        }
+        if let Some(from) = what.from() {
+            self.address_in(reg::RSI, &from);
+        }
+        if let Some(to) = what.to() {
+            self.address_in(reg::RDI, &to);
         }
     }
 }

@@ -391,12 +391,11 @@ fn region(region: Option<Region>) -> usize {
 
 /// The region that an operation writes to, if it writes.
 fn writes(op: &GraphOp) -> Option<Option<Region>> {
-    use super::super::graph::Bulk;
     match op {
         GraphOp::Store { at, .. } => Some(at.region),
         GraphOp::Clear { .. } => Some(Some(Region::Stack)),
         GraphOp::Call { .. } | GraphOp::Atomic { .. } => Some(None),
-        GraphOp::Bulk { what: Bulk::Copy { to, .. } | Bulk::Xor { to, .. }, .. } => Some(to.region),
+        GraphOp::Bulk { what, .. } => what.to().map(|to| to.region),
         _ => None,
     }
 }

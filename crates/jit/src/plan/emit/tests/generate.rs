@@ -9,7 +9,7 @@ use sandbpf_runtime::address::{CONTEXT, STACK};
 
 use crate::plan::dominators::Dominators;
 use crate::plan::graph::{
-    Address, BinOp, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Test, Trapping, UnOp, Value,
+    Address, BinOp, Block, Bulk, Edge, End, Entry, Graph, Lane, Op, Region, Site, Test, Trapping, UnOp, Value,
 };
 
 /// How many bytes the packet has, at least; it may have more.
@@ -374,10 +374,14 @@ impl Maker {
         let count =
             self.append(block, pool, Op::Bin { op: BinOp::Lsh, width: Width::W64, a: masked, b: shift });
         let from = self.address(block, pool, 32);
-        let what = match self.dice.below(3) {
-            0 => Bulk::Sum { from, element },
-            1 => Bulk::Copy { to: self.address(block, pool, 32), from, element },
-            _ => Bulk::Xor { to: self.address(block, pool, 32), from, element },
+        let to = self.address(block, pool, 32);
+        let (op, number) = (self.dice.of(Lane::ALL), self.pick(pool));
+        let what = match self.dice.below(5) {
+            0 => Bulk::Sum { from, element, swap: element == Size::H && self.dice.one_in(2) },
+            1 => Bulk::Copy { to, from, element },
+            2 => Bulk::Combine { op, to, from, element },
+            3 => Bulk::Apply { op, to, from, key: number, element },
+            _ => Bulk::Fill { to, value: number, element },
         };
         self.append(block, pool, Op::Bulk { what, count });
     }

@@ -5,7 +5,7 @@ use sandbpf_runtime::address::{self, REGION_SIZE};
 use super::fact::Fact;
 use super::range::Range;
 use super::{NONE, Walk};
-use crate::plan::graph::{Address, Bulk, Graph, Op, Region, Value};
+use crate::plan::graph::{Address, Graph, Op, Region, Value};
 use crate::plan::passes::renames::Renames;
 
 /// What the last walk changes.
@@ -241,11 +241,7 @@ impl Walk<'_> {
         };
         match &mut op {
             Op::Load { at, .. } | Op::Store { at, .. } => moved(at),
-            Op::Bulk { what: Bulk::Copy { to, from, .. } | Bulk::Xor { to, from, .. }, .. } => {
-                moved(to);
-                moved(from);
-            }
-            Op::Bulk { what: Bulk::Sum { from, .. }, .. } => moved(from),
+            Op::Bulk { what, .. } => what.addresses_mut().for_each(moved),
             _ => {}
         }
         self.graph.values[value.index()] = op;

@@ -185,7 +185,10 @@ impl<'g> Walk<'g> {
     }
 
     fn block(&mut self, block: Block, mut changes: Option<&mut Changes>) {
-        if let [way] = self.flow.incoming.to(block)
+        // Values do not change while a loop runs: what is known on the only way into it is known all the time.
+        let mut ways =
+            self.flow.incoming.to(block).iter().filter(|way| !self.flow.leads_back(way.from, block));
+        if let (Some(way), None) = (ways.next(), ways.next())
             && let End::Branch { test, yes, no } = &self.graph.code(way.from).end
             && yes.to != no.to
         {

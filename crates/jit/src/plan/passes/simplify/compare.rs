@@ -205,6 +205,9 @@ impl Simplifier<'_> {
         match cond {
             Cond::Eq | Cond::Ne if right & !mask != 0 => Known(cond == Cond::Ne),
             Cond::Eq | Cond::Ne => self.equality(test, mask, right),
+            Cond::Gt | Cond::Lt | Cond::Ge | Cond::Le if self.sum(test, right).is_some() => {
+                self.sum(test, right).map_or(Same, Now)
+            }
             Cond::Gt if right >= most => Known(false),
             Cond::Lt if right > most => Known(true),
             Cond::Lt if right == 0 => Known(false),
@@ -229,6 +232,17 @@ impl Simplifier<'_> {
             Cond::Set if right & mask == mask => against(self, Cond::Ne, 0),
             Cond::Set => self.bits_set(test, right),
         }
+    }
+
+    /// Without signs: a sum that does not wrap around, against a constant, as what it is the sum of.
+    fn sum(&mut self, test: &Test, right: u64) -> Option<Test> {
+        let (BinOp::Add, width, x, c) = self.as_with(test.lhs)? else { return None };
+        let most = filled(self.bits.get(x)).checked_add(c)?;
+        if width != test.width || most > ones(width) || right < c {
+            return None;
+        }
+        let rhs = self.number(right - c);
+        Some(Test { lhs: x, rhs, ..*test })
     }
 
     fn bits_set(&mut self, test: &Test, right: u64) -> Answer {
@@ -293,12 +307,13 @@ impl Simplifier<'_> {
                     let set = Test { cond: Cond::Set, width, lhs: a, rhs };
                     return if cond == Cond::Eq { Now(set) } else { Not(set) };
                 }
-                (BinOp::Add | BinOp::Xor, Some(c)) if reaches(inner) => {
+                // A sum that is needed anyway is at hand when what it was made of is not.
+                (BinOp::Add | BinOp::Xor, Some(c)) if reaches(inner) && self.single(lhs) => {
                     let number = if op == BinOp::Add { right.wrapping_sub(c) } else { right ^ c };
                     let rhs = self.number(number & all);
                     return Now(Test { cond, width, lhs: a, rhs });
                 }
-                (BinOp::Sub | BinOp::Xor, _) if reaches(inner) && right == 0 => {
+                (BinOp::Sub | BinOp::Xor, _) if reaches(inner) && right == 0 && self.single(lhs) => {
                     return Now(Test { cond, width, lhs: a, rhs: b });
                 }
                 (BinOp::Lsh, Some(k)) if inner == width && right == 0 && k < width.bits().into() => {

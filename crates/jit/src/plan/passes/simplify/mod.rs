@@ -45,10 +45,24 @@ enum Answer {
 const STEPS: u32 = 24;
 const DEPTH: u32 = 4;
 
+/// How often each value is used, up to many times.
+fn uses(graph: &Graph) -> Vec<u8> {
+    let mut uses = vec![0u8; graph.values.len()];
+    for code in &graph.blocks {
+        for &value in &code.body {
+            graph.op(value).uses(|used| uses[used.index()] = uses[used.index()].saturating_add(1));
+        }
+        code.end.uses(|used| uses[used.index()] = uses[used.index()].saturating_add(1));
+    }
+    uses
+}
+
 struct Simplifier<'g> {
     graph: &'g mut Graph,
     renames: Renames,
     bits: Possible,
+    /// How often values are used, as it was before; of new ones, nothing is known.
+    uses: Vec<u8>,
     /// The block that is being filled again.
     block: Block,
     depth: u32,
@@ -59,7 +73,8 @@ struct Simplifier<'g> {
 impl<'g> Simplifier<'g> {
     fn new(graph: &'g mut Graph, bits: Possible) -> Simplifier<'g> {
         let renames = Renames::new(graph);
-        Simplifier { graph, renames, bits, block: Block::ENTRY, depth: 0, numbers: [None; 64] }
+        let uses = uses(graph);
+        Simplifier { graph, renames, bits, uses, block: Block::ENTRY, depth: 0, numbers: [None; 64] }
     }
 
     /// Goes through all blocks. `learn`: what parameters may be is learned on the way.
@@ -226,6 +241,11 @@ impl<'g> Simplifier<'g> {
             Op::Un { op, a } => Some((op, a)),
             _ => None,
         }
+    }
+
+    /// Whether nobody else uses a value.
+    fn single(&self, value: Value) -> bool {
+        self.uses.get(value.index()).is_none_or(|&uses| uses < 2)
     }
 
     /// What a value is without operations that leave its low bits, so many, as they are.

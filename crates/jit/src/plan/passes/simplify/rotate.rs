@@ -26,13 +26,26 @@ impl Simplifier<'_> {
         (_, width, x, left): (BinOp, Width, Value, Value),
         (_, other, y, right): (BinOp, Width, Value, Value),
     ) -> Answer {
+        let (left_count, right_count) = (self.constant(left), self.constant(right));
+        if let (Some(left), Some(right)) = (left_count, right_count) {
+            // The low half of a rotation of 64 bits.
+            if outer == Width::W32 && other == Width::W64 && left < 32 && left + right == 64 {
+                let Some(x) = self.same_but_for(Width::W64, x, y, left, right) else { return Same };
+                let rotated = self.with(BinOp::Rol, Width::W64, x, left);
+                let rotated = self.put(rotated);
+                return Now(Op::Un { op: UnOp::Zext32, a: rotated });
+            }
+        }
         // Parts of 32 bits have zeros above, and so has what they are joined to.
-        if x != y || width != other || (width, outer) == (Width::W64, Width::W32) {
+        if width != other || (width, outer) == (Width::W64, Width::W32) {
             return Same;
         }
-        let count = match (self.constant(left), self.constant(right)) {
-            (Some(left), Some(right)) if left + right == width.bits().into() => left,
-            (None, None) if op == BinOp::Or => {
+        let (x, count) = match (left_count, right_count) {
+            (Some(left), Some(right)) if left + right == width.bits().into() => {
+                let Some(x) = self.same_but_for(width, x, y, left, right) else { return Same };
+                (x, left)
+            }
+            (None, None) if op == BinOp::Or && x == y => {
                 // By a count of zero, both parts are all of `x`.
                 let opposite = |a, b| self.as_unary(a) == Some((UnOp::Neg32, b));
                 if !opposite(left, right) && !opposite(right, left) {
@@ -43,6 +56,31 @@ impl Simplifier<'_> {
             _ => return Same,
         };
         Now(self.with(BinOp::Rol, width, x, count))
+    }
+
+    /// The value that `x << left` and `y >> right` are both parts of, if there is one: either may have been changed where its
+    /// shift throws bits away.
+    fn same_but_for(&self, width: Width, x: Value, y: Value, left: u64, right: u64) -> Option<Value> {
+        if x == y {
+            return Some(x);
+        }
+        let reaches = |inner| inner == Width::W64 || width == Width::W32;
+        match self.as_with(y) {
+            Some((BinOp::Xor | BinOp::Or, inner, base, c))
+                if reaches(inner) && base == x && c << left == 0 =>
+            {
+                return Some(y);
+            }
+            _ => {}
+        }
+        match self.as_with(x) {
+            Some((BinOp::Xor | BinOp::Or, inner, base, c))
+                if reaches(inner) && base == y && c >> right == 0 =>
+            {
+                Some(x)
+            }
+            _ => None,
+        }
     }
 
     /// A rotation by a constant that is not zero.

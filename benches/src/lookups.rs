@@ -1,0 +1,215 @@
+//! Loops that look up keys: in maps from programs, in tables of Rust's from Rust.
+
+use std::hint::black_box;
+
+use hashbrown::HashTable;
+use sandbpf::maps::{MapSpec, MapType, typed};
+use sandbpf::{Engine, Loader, Maps, Runner, Xdp};
+
+use crate::input;
+use crate::rounds::{Entry, Subject};
+
+/// Why a map cannot be made or a program not be loaded.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Keys of a packet.
+pub const KEYS: u32 = 32;
+
+/// Packets, which differ.
+const PACKETS: usize = 256;
+
+/// A map of some size, and who looks up keys in it.
+pub struct Table {
+    /// Bytes of a key.
+    pub key_size: usize,
+    /// A native table, a compiled program, an interpreted one.
+    pub subjects: Vec<Entry>,
+}
+
+/// An array, and who reads it.
+pub struct ArrayOf {
+    /// Plain loads by a program first.
+    pub subjects: Vec<Entry>,
+    /// What they are.
+    pub names: Vec<&'static str>,
+}
+
+/// A program that looks up the keys of its packet in map 0 and adds the values.
+pub fn program(key_size: usize) -> String {
+    format!(
+        "r6 = *(u32 *)(r1 + 0)
+         r7 = *(u32 *)(r1 + 4)
+         r0 = 1
+         r1 = r6
+         r1 += {}
+         if r1 > r7 goto end
+         r8 = {KEYS}
+         r9 = 0
+         next:
+         r1 = map[fd:0]
+         r2 = r6
+         call 1
+         if r0 == 0 goto absent
+         r0 = *(u64 *)(r0 + 0)
+         r9 += r0
+         absent:
+         r6 += {key_size}
+         r8 -= 1
+         if r8 != 0 goto next
+         r0 = r9
+         end: exit",
+        KEYS as usize * key_size
+    )
+}
+
+/// The same without a map: adds the first four bytes of each key.
+fn plain(key_size: usize) -> String {
+    let text = program(key_size);
+    let (before, rest) = text.split_once("r1 = map[fd:0]").expect("it names the map");
+    let (_, after) = rest.split_once("r0 = *(u64 *)(r0 + 0)").expect("it reads the value");
+    [before, "r0 = *(u32 *)(r6 + 0)", &after.replace("absent:", "")].concat()
+}
+
+fn key<const SIZE: usize>(number: u64) -> [u8; SIZE] {
+    let mut key = [0; SIZE];
+    let words = input::words(number << 8);
+    for (at, (byte, from)) in key.iter_mut().zip(words.flat_map(u64::to_le_bytes)).enumerate() {
+        // Keys differ because the number is in them, whatever the rest is.
+        *byte = if at < 4 { (number >> (8 * at)) as u8 } else { from };
+    }
+    key
+}
+
+/// Packets of keys that are present.
+fn packets<const SIZE: usize>(entries: u32) -> Vec<Vec<u8>> {
+    let mut numbers = input::words(u64::from(entries)).map(|word| word % u64::from(entries));
+    let mut packet = || numbers.by_ref().take(KEYS as usize).flat_map(key::<SIZE>).collect();
+    (0..PACKETS).map(|_| packet()).collect()
+}
+
+/// A hash map of so many entries.
+pub fn hash<const SIZE: usize>(entries: u32) -> Result<Table, Failure> {
+    let packets = packets::<SIZE>(entries);
+    let maps = Maps::new();
+    maps.create(MapSpec::new(MapType::Hash, SIZE as u32, 8, entries).with_name("table"))?;
+    let view = maps.get::<typed::HashMap<[u8; SIZE], u64>>("table")?;
+    let mut native = Native::<SIZE> { table: HashTable::new(), packets: packets.clone(), at: 0 };
+    for number in 0..u64::from(entries) {
+        view.insert(key(number), number)?;
+        native.insert(key(number), number);
+    }
+    let program = program(SIZE);
+    let mut subjects: Vec<Entry> = vec![Some(Box::new(native))];
+    for engine in [Engine::Jit, Engine::Interpreter] {
+        subjects.push(looking(&maps, engine, &program, &packets)?);
+    }
+    Ok(Table { key_size: SIZE, subjects })
+}
+
+/// An array of 1024 words.
+pub fn array() -> Result<ArrayOf, Failure> {
+    const ENTRIES: u32 = 1024;
+    let packets = packets::<4>(ENTRIES);
+    let maps = Maps::new();
+    maps.create(MapSpec::new(MapType::Array, 4, 8, ENTRIES).with_name("array"))?;
+    let view = maps.get::<typed::Array<u64>>("array")?;
+    for index in 0..ENTRIES {
+        view.set(index, u64::from(index))?;
+    }
+    let (plain, lookup) = (plain(4), program(4));
+    let subjects = vec![
+        looking(&maps, Engine::Jit, &plain, &packets)?,
+        looking(&maps, Engine::Jit, &lookup, &packets)?,
+        looking(&maps, Engine::Interpreter, &plain, &packets)?,
+        looking(&maps, Engine::Interpreter, &lookup, &packets)?,
+    ];
+    let names = vec![
+        "jit, a plain load",
+        "jit, bpf_map_lookup_elem",
+        "interpreter, a plain load",
+        "interpreter, bpf_map_lookup_elem",
+    ];
+    Ok(ArrayOf { subjects, names })
+}
+
+fn looking(maps: &Maps, engine: Engine, program: &str, packets: &[Vec<u8>]) -> Result<Entry, Failure> {
+    let loaded = Loader::new().engine(engine).maps(maps).verified(true).load::<Xdp>(program);
+    if engine == Engine::Jit && loaded.as_ref().is_err_and(|error| error.verify().is_none()) {
+        // There is no machine code for this processor.
+        return Ok(None);
+    }
+    Ok(Some(Box::new(Looking { runner: loaded?.runner(), packets: packets.to_vec(), at: 0 })))
+}
+
+struct Looking {
+    runner: Runner<Xdp>,
+    packets: Vec<Vec<u8>>,
+    at: usize,
+}
+
+impl Subject for Looking {
+    fn batch(&mut self, count: u32) -> u64 {
+        let mut result = 0;
+        for _ in 0..count {
+            let packet = &self.packets[self.at % PACKETS];
+            let action = self.runner.run(black_box(packet)).expect("the program ends");
+            result = black_box(action.to_u32());
+            self.at += 1;
+        }
+        result.into()
+    }
+}
+
+/// The same loop in Rust.
+struct Native<const SIZE: usize> {
+    table: HashTable<([u8; SIZE], u64)>,
+    packets: Vec<Vec<u8>>,
+    at: usize,
+}
+
+impl<const SIZE: usize> Native<SIZE> {
+    fn insert(&mut self, key: [u8; SIZE], value: u64) {
+        self.table.insert_unique(fold(&key), (key, value), |(key, _)| fold(key));
+    }
+}
+
+#[inline(never)]
+fn sum<const SIZE: usize>(table: &HashTable<([u8; SIZE], u64)>, packet: &[u8]) -> u64 {
+    let (keys, _) = packet.as_chunks::<SIZE>();
+    let value =
+        |key: &[u8; SIZE]| table.find(fold(key), |(own, _)| own == key).map_or(0, |(_, value)| *value);
+    keys.iter().map(value).fold(0, u64::wrapping_add)
+}
+
+impl<const SIZE: usize> Subject for Native<SIZE> {
+    fn batch(&mut self, count: u32) -> u64 {
+        let mut result = 0;
+        for _ in 0..count {
+            let packet = &self.packets[self.at % PACKETS];
+            result = black_box(sum(black_box(&self.table), black_box(packet))) & u64::from(u32::MAX);
+            self.at += 1;
+        }
+        result
+    }
+}
+
+/// A hash of bytes: words and secrets multiplied, the halves of products folded together.
+#[inline(always)]
+fn fold<const SIZE: usize>(key: &[u8; SIZE]) -> u64 {
+    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+    const SECOND: u64 = 0xd1b5_4a32_d192_ed03;
+    let folded = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        product as u64 ^ (product >> 64) as u64
+    };
+    if SIZE <= 8 {
+        let mut word = [0; 8];
+        word[..SIZE].copy_from_slice(key);
+        return folded(u64::from_le_bytes(word) ^ FIRST, SECOND);
+    }
+    let (pairs, _) = key.as_chunks::<16>();
+    pairs.iter().fold(FIRST, |hash, pair| {
+        let word = |at: usize| u64::from_le_bytes(*pair[at..].first_chunk().expect("a pair has two words"));
+        folded(hash ^ word(0), SECOND ^ word(8))
+    })
+}

@@ -1,0 +1,124 @@
+//! Which loops are led on, and that nobody sees it but in time.
+
+use super::bulk;
+use crate::plan::graph::{Bulk, Graph, Lane, Op};
+use crate::plan::passes::bounds::bounds;
+use crate::plan::passes::share::share;
+use crate::plan::passes::simplify::simplify;
+use crate::plan::passes::sweep::sweep;
+use crate::plan::passes::trial::{Trial, built};
+
+/// What is done at once in a program that was looked at.
+fn found(text: &str) -> Vec<Bulk> {
+    let before = built(text);
+    let mut after = before.clone();
+    all(&mut after);
+    let trial = Trial {
+        lengths: vec![0, 1, 100, 199, 200, 256, 300, 1000],
+        budgets: vec![1_000_000, 2000, 500, 100, 3],
+    };
+    trial.hold(&before, &after);
+    let codes = after.order().into_iter().map(|block| after.code(block));
+    let values = codes.flat_map(|code| &code.body);
+    let bulks = values.filter_map(|&value| match after.op(value) {
+        Op::Bulk { what, .. } => Some(*what),
+        _ => None,
+    });
+    bulks.collect()
+}
+
+fn all(graph: &mut Graph) {
+    for pass in [sweep, simplify, share, bounds, bulk, simplify, sweep] {
+        pass(graph);
+    }
+}
+
+/// A loop over so many bytes with this body, in which `r4` is the element's address, and what is counted in `r3` is bytes.
+fn over(step: i32, body: &str) -> Vec<Bulk> {
+    found(&format!(
+        "r0 = 0\nr5 = 0x1234567890abcdef ll\nif r2 < 256 goto L2\nr3 = 0\nL1:\nr4 = r1\nr4 += r3\n{body}\nr3 += {step}\nif r3 != 128 goto L1\nL2:\nexit"
+    ))
+}
+
+#[test]
+fn sums() {
+    for (size, step) in [("u8", 1), ("u16", 2), ("u32", 4), ("u64", 8)] {
+        let sum = |add: &str| over(step, &format!("r4 = *({size} *)(r4 + 0)\n{add}"));
+        assert!(matches!(sum("r0 += r4")[..], [Bulk::Sum { swap: false, .. }]));
+        assert!(matches!(sum("w0 += w4")[..], [Bulk::Sum { .. }]));
+        assert!(sum("r0 -= r4").is_empty());
+        assert!(sum("r0 += r4\nr0 += r4").is_empty());
+    }
+    let swapped = over(2, "r4 = *(u16 *)(r4 + 0)\nr4 = be16 r4\nr0 += r4");
+    assert!(matches!(swapped[..], [Bulk::Sum { swap: true, .. }]));
+    // Elements that overlap, or lie apart.
+    assert!(over(1, "r4 = *(u16 *)(r4 + 0)\nr0 += r4").is_empty());
+    assert!(over(4, "r4 = *(u16 *)(r4 + 0)\nr0 += r4").is_empty());
+}
+
+#[test]
+fn copies_and_fills() {
+    assert!(matches!(over(8, "r6 = *(u64 *)(r4 + 0)\n*(u64 *)(r4 + 128) = r6")[..], [Bulk::Copy { .. }]));
+    assert!(matches!(over(1, "r6 = *(u8 *)(r4 + 128)\n*(u8 *)(r4 + 0) = r6")[..], [Bulk::Copy { .. }]));
+    // What overlaps repeats itself.
+    assert!(matches!(over(1, "r6 = *(u8 *)(r4 + 0)\n*(u8 *)(r4 + 3) = r6")[..], [Bulk::Copy { .. }]));
+    assert!(matches!(over(2, "*(u16 *)(r4 + 0) = r5")[..], [Bulk::Fill { .. }]));
+    assert!(matches!(over(8, "*(u64 *)(r4 + 0) = 7")[..], [Bulk::Fill { .. }]));
+    assert!(over(8, "*(u64 *)(r4 + 0) = r3").is_empty());
+}
+
+#[test]
+fn operations_on_elements() {
+    for (op, lane) in [("^=", Lane::Xor), ("&=", Lane::And), ("|=", Lane::Or), ("+=", Lane::Add)] {
+        let apply = over(4, &format!("r6 = *(u32 *)(r4 + 0)\nr6 {op} r5\n*(u32 *)(r4 + 0) = r6"));
+        assert!(matches!(apply[..], [Bulk::Apply { op, .. }] if op == lane), "{apply:?}");
+        let two = "r6 = *(u64 *)(r4 + 0)\nr7 = *(u64 *)(r4 + 128)";
+        let combine = over(8, &format!("{two}\nr6 {op} r7\n*(u64 *)(r4 + 0) = r6"));
+        assert!(matches!(combine[..], [Bulk::Combine { op, .. }] if op == lane), "{combine:?}");
+    }
+    // To a third place.
+    assert!(
+        over(8, "r6 = *(u64 *)(r4 + 0)\nr7 = *(u64 *)(r4 + 8)\nr6 ^= r7\n*(u64 *)(r4 + 64) = r6").is_empty()
+    );
+}
+
+#[test]
+fn a_range_is_summed_before_it_is_changed() {
+    let before = "r6 = *(u64 *)(r4 + 0)\nr0 += r6\nr6 ^= r5\n*(u64 *)(r4 + 0) = r6";
+    assert!(matches!(over(8, before)[..], [Bulk::Sum { .. }, Bulk::Apply { .. }]));
+    let after = "r6 = *(u64 *)(r4 + 0)\nr6 ^= r5\n*(u64 *)(r4 + 0) = r6\nr6 = *(u64 *)(r4 + 0)\nr0 += r6";
+    assert!(over(8, after).is_empty());
+    assert!(over(8, "r6 = *(u64 *)(r4 + 8)\nr0 += r6\n*(u64 *)(r4 + 0) = r5").is_empty());
+}
+
+#[test]
+fn downwards() {
+    let down = |body: &str| {
+        found(&format!(
+            "r0 = 0\nr5 = 77\nif r2 < 256 goto L2\nr3 = 120\nL1:\nr4 = r1\nr4 += r3\n{body}\nr3 += -8\nif r3 s>= 0 goto L1\nL2:\nexit"
+        ))
+    };
+    assert!(matches!(down("r4 = *(u64 *)(r4 + 0)\nr0 += r4")[..], [Bulk::Sum { .. }]));
+    assert!(matches!(down("*(u64 *)(r4 + 0) = r5")[..], [Bulk::Fill { .. }]));
+    assert!(down("r6 = *(u64 *)(r4 + 0)\n*(u64 *)(r4 + 64) = r6").is_empty());
+}
+
+#[test]
+fn as_many_as_the_packet_has() {
+    let up = "r0 = 0\nr3 = 0\nL1:\nif r3 >= r2 goto L2\nr4 = r1\nr4 += r3\nr4 = *(u8 *)(r4 + 0)\nr0 += r4\nr3 += 1\ngoto L1\nL2:\nexit";
+    assert!(matches!(found(up)[..], [Bulk::Sum { .. }]));
+    let pointer = "r0 = 0\nr5 = r1\nr5 += r2\ngoto L3\nL1:\nr4 = *(u32 *)(r1 + 0)\nr0 += r4\nr1 += 4\nL3:\nr4 = r1\nr4 += 4\nif r4 <= r5 goto L1\nexit";
+    assert!(matches!(found(pointer)[..], [Bulk::Sum { .. }]));
+    let narrow = "r0 = 0\nw3 = 0\nL1:\nif w3 >= w2 goto L2\nr4 = r1\nr4 += r3\nr4 = *(u8 *)(r4 + 0)\nr0 += r4\nw3 += 1\ngoto L1\nL2:\nexit";
+    assert!(matches!(found(narrow)[..], [Bulk::Sum { .. }]));
+}
+
+#[test]
+fn random_loops_keep_their_meaning() {
+    let led = std::cell::Cell::new(0);
+    Trial::default().programs(6000, |graph| {
+        all(graph);
+        led.set(led.get() + i32::from(graph.values.iter().any(|op| matches!(op, Op::Bulk { .. }))));
+    });
+    assert!(led.get() > 100, "only {} programs had something for us", led.get());
+}
