@@ -4,93 +4,22 @@
 //! numbers here, and forms are chosen where they are encoded. Tests compare with the assembler that the rest of the
 //! crate uses.
 
+mod atomic;
+mod buffer;
+mod extensions;
+#[cfg(test)]
+mod tests;
+mod vector;
+
 use sandbpf_isa::{Size, Width};
 
 use super::machine::{Alu, Flag, Mem, Rm, Shift, Unary, Widen, reg};
+use buffer::{Buffer, Head};
 
 /// Bytes of code.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     pub(crate) bytes: Vec<u8>,
-}
-
-/// An instruction as it grows; none is longer than 15 bytes.
-struct Buffer {
-    bytes: [u8; 24],
-    len: usize,
-}
-
-impl Buffer {
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn imm32(&mut self, number: i32) {
-        for byte in number.to_le_bytes() {
-            self.push(byte);
-        }
-    }
-
-    /// The operand, its register field `reg`, and `index` and `base` fields.
-    #[inline]
-    fn operand(&mut self, reg: u8, rm: Rm) {
-        let reg = (reg & 7) << 3;
-        match rm {
-            Rm::Reg(number) => self.push(0xc0 | reg | number & 7),
-            Rm::Mem(mem) => self.memory(reg, mem),
-        }
-    }
-
-    #[inline]
-    fn memory(&mut self, reg: u8, Mem { base, index, disp }: Mem) {
-        let Some(base) = base else {
-            // Without a base the displacement has four bytes.
-            let (index, scale) = index.unwrap_or((reg::RSP, 0));
-            self.push(reg | 4);
-            self.push(scale << 6 | (index & 7) << 3 | 5);
-            return self.imm32(disp);
-        };
-        // A base with the bits of rbp has a displacement always.
-        let mode = match disp {
-            0 if base & 7 != reg::RBP => 0,
-            -128..=127 => 0x40,
-            _ => 0x80,
-        };
-        match index {
-            Some((index, scale)) => {
-                self.push(mode | reg | 4);
-                self.push(scale << 6 | (index & 7) << 3 | base & 7);
-            }
-            None if base & 7 == reg::RSP => {
-                self.push(mode | reg | 4);
-                self.push(0x24);
-            }
-            None => self.push(mode | reg | base & 7),
-        }
-        match mode {
-            0x40 => self.push(disp as u8),
-            0x80 => self.imm32(disp),
-            _ => {}
-        }
-    }
-}
-
-/// The parts of an instruction before its operand.
-#[derive(Clone, Copy)]
-struct Head {
-    /// `0x66`, `0xf2`, `0xf3`, or 0 for none.
-    prefix: u8,
-    /// Bytes before the opcode: 0 for none, `0x0f`, or `0x38` for `0f 38`.
-    map: u8,
-    opcode: u8,
-    wide: bool,
-    /// Whether the register is of one byte: some need a prefix then.
-    byte: bool,
-    /// Whether the operand is.
-    byte_operand: bool,
 }
 
 fn wide(width: Width) -> bool {
@@ -163,7 +92,11 @@ impl Encoder {
 
     /// `op reg, rm`
     pub(crate) fn alu(&mut self, op: Alu, width: Width, reg: u8, rm: Rm) {
-        self.plain(width, (op as u8) << 3 | 3, reg, rm);
+        match rm {
+            // Assemblers write it so.
+            Rm::Reg(other) if op != Alu::Cmp => self.plain(width, (op as u8) << 3 | 1, other, Rm::Reg(reg)),
+            rm => self.plain(width, (op as u8) << 3 | 3, reg, rm),
+        }
     }
 
     /// `op [mem], reg`
@@ -218,7 +151,7 @@ impl Encoder {
 
     /// `mov reg, reg`
     pub(crate) fn mov(&mut self, width: Width, to: u8, from: u8) {
-        self.plain(width, 0x8b, to, Rm::Reg(from));
+        self.plain(width, 0x89, from, Rm::Reg(to));
     }
 
     /// `mov reg, imm` in its shortest form; flags stay.
@@ -253,6 +186,10 @@ impl Encoder {
 
     /// `mov`, `movzx`, `movsx` or `movsxd`: to 64 bits.
     pub(crate) fn widen(&mut self, how: Widen, to: u8, rm: Rm) {
+        if let (Widen::Zero(Size::W | Size::DW), Rm::Reg(from)) = (how, rm) {
+            let width = if how == Widen::Zero(Size::W) { Width::W32 } else { Width::W64 };
+            return self.mov(width, to, from);
+        }
         let (map, opcode, wide) = match how {
             Widen::Zero(Size::B) => (0x0f, 0xb6, false),
             Widen::Zero(Size::H) => (0x0f, 0xb7, false),
@@ -277,36 +214,6 @@ impl Encoder {
     pub(crate) fn store_imm(&mut self, size: Size, mem: Mem, imm: i32) {
         let mut out = Encoder::start(Encoder::sized_operand(size, 0xc7), 0, Rm::Mem(mem));
         out.immediate(size, false, imm);
-        self.finish(out);
-    }
-
-    /// `movbe reg, [mem]`: of two bytes the upper bits stay.
-    pub(crate) fn load_swapped(&mut self, size: Size, to: u8, mem: Mem) {
-        let prefix = if size == Size::H { 0x66 } else { 0 };
-        let head = Head {
-            prefix,
-            map: 0x38,
-            opcode: 0xf0,
-            wide: size == Size::DW,
-            byte: false,
-            byte_operand: false,
-        };
-        let out = Encoder::start(head, to, Rm::Mem(mem));
-        self.finish(out);
-    }
-
-    /// `movbe [mem], reg`
-    pub(crate) fn store_swapped(&mut self, size: Size, mem: Mem, from: u8) {
-        let prefix = if size == Size::H { 0x66 } else { 0 };
-        let head = Head {
-            prefix,
-            map: 0x38,
-            opcode: 0xf1,
-            wide: size == Size::DW,
-            byte: false,
-            byte_operand: false,
-        };
-        let out = Encoder::start(head, from, Rm::Mem(mem));
         self.finish(out);
     }
 
@@ -412,6 +319,10 @@ impl Encoder {
 
     /// `xchg reg, reg`
     pub(crate) fn swap(&mut self, a: u8, b: u8) {
+        let (a, b) = if b == reg::RAX { (b, a) } else { (a, b) };
+        if a == reg::RAX {
+            return self.bytes.extend_from_slice(&[0x48 | b >> 3, 0x90 | b & 7]);
+        }
         self.plain(Width::W64, 0x87, a, Rm::Reg(b));
     }
 
@@ -438,143 +349,8 @@ impl Encoder {
         self.plain(Width::W32, 0xff, 2, rm);
     }
 
-    /// An instruction with three operands: `map` 2 is `0f 38`, 3 is `0f 3a`; `prefix` 0 none, 1 `66`, 2 `f3`, 3 `f2`.
-    fn three(
-        &mut self,
-        map: u8,
-        prefix: u8,
-        opcode: u8,
-        width: Width,
-        reg: u8,
-        middle: u8,
-        rm: Rm,
-    ) -> Buffer {
-        let rm = rm.tidy();
-        let (base, index) = rm.upper();
-        let mut out = Buffer { bytes: [0; 24], len: 0 };
-        out.push(0xc4);
-        out.push((reg >> 3 ^ 1) << 7 | (index ^ 1) << 6 | (base ^ 1) << 5 | map);
-        out.push(u8::from(wide(width)) << 7 | (middle ^ 15) << 3 | prefix);
-        out.push(opcode);
-        out.operand(reg, rm);
-        out
-    }
-
-    /// `shlx`, `shrx` or `sarx reg, rm, count`
-    pub(crate) fn shift_by(&mut self, op: Shift, width: Width, reg: u8, rm: Rm, count: u8) {
-        let prefix = match op {
-            Shift::Shl => 1,
-            Shift::Sar => 2,
-            Shift::Shr => 3,
-            Shift::Rol | Shift::Ror => unreachable!("rotations have no such form"),
-        };
-        let out = self.three(2, prefix, 0xf7, width, reg, count, rm);
-        self.finish(out);
-    }
-
-    /// `rorx reg, rm, imm`
-    pub(crate) fn rotate_right(&mut self, width: Width, reg: u8, rm: Rm, count: u8) {
-        let mut out = self.three(3, 3, 0xf0, width, reg, 0, rm);
-        out.push(count);
-        self.finish(out);
-    }
-
-    /// `andn reg, a, rm`: `!a & rm`
-    pub(crate) fn and_not(&mut self, width: Width, reg: u8, a: u8, rm: Rm) {
-        let out = self.three(2, 0, 0xf2, width, reg, a, rm);
-        self.finish(out);
-    }
-
-    /// `mulx reg, reg, rm`: the upper half of `rdx * rm`
-    pub(crate) fn mul_high(&mut self, reg: u8, rm: Rm) {
-        let out = self.three(2, 3, 0xf6, Width::W64, reg, reg, rm);
-        self.finish(out);
-    }
-
-    /// `xorps xmm0, xmm0`
-    pub(crate) fn vector_zero(&mut self) {
-        self.bytes.extend_from_slice(&[0x0f, 0x57, 0xc0]);
-    }
-
-    /// `movups [mem], xmm0`
-    pub(crate) fn vector_store(&mut self, mem: Mem) {
-        self.second(Width::W32, 0x11, 0, Rm::Mem(mem));
-    }
-
-    /// `movq xmm, [mem]`
-    pub(crate) fn vector_load8(&mut self, vector: u8, mem: Mem) {
-        let head =
-            Head { prefix: 0xf3, map: 0x0f, opcode: 0x7e, wide: false, byte: false, byte_operand: false };
-        let out = Encoder::start(head, vector, Rm::Mem(mem));
-        self.finish(out);
-    }
-
-    /// `movq [mem], xmm`
-    pub(crate) fn vector_store8(&mut self, vector: u8, mem: Mem) {
-        let head =
-            Head { prefix: 0x66, map: 0x0f, opcode: 0xd6, wide: false, byte: false, byte_operand: false };
-        let out = Encoder::start(head, vector, Rm::Mem(mem));
-        self.finish(out);
-    }
-
-    /// `movq xmm, reg`
-    pub(crate) fn vector_from(&mut self, vector: u8, from: u8) {
-        let head =
-            Head { prefix: 0x66, map: 0x0f, opcode: 0x6e, wide: true, byte: false, byte_operand: false };
-        let out = Encoder::start(head, vector, Rm::Reg(from));
-        self.finish(out);
-    }
-
-    /// `movq reg, xmm`
-    pub(crate) fn vector_to(&mut self, vector: u8, to: u8) {
-        let head =
-            Head { prefix: 0x66, map: 0x0f, opcode: 0x7e, wide: true, byte: false, byte_operand: false };
-        let out = Encoder::start(head, vector, Rm::Reg(to));
-        self.finish(out);
-    }
-
-    /// `lock`, before an instruction.
-    pub(crate) fn lock(&mut self) {
-        self.bytes.push(0xf0);
-    }
-
-    /// `xadd [mem], reg`
-    pub(crate) fn exchange_add(&mut self, size: Size, mem: Mem, reg: u8) {
-        let head = Head { map: 0x0f, ..Encoder::sized(size, 0xc1) };
-        let out = Encoder::start(head, reg, Rm::Mem(mem));
-        self.finish(out);
-    }
-
-    /// `cmpxchg [mem], reg`
-    pub(crate) fn compare_exchange(&mut self, size: Size, mem: Mem, reg: u8) {
-        let head = Head { map: 0x0f, ..Encoder::sized(size, 0xb1) };
-        let out = Encoder::start(head, reg, Rm::Mem(mem));
-        self.finish(out);
-    }
-
-    /// `xchg [mem], reg`
-    pub(crate) fn exchange(&mut self, size: Size, mem: Mem, reg: u8) {
-        let out = Encoder::start(Encoder::sized(size, 0x87), reg, Rm::Mem(mem));
-        self.finish(out);
-    }
-
     /// `rep stosq`: rcx words of rax to rdi.
     pub(crate) fn fill(&mut self) {
         self.bytes.extend_from_slice(&[0xf3, 0x48, 0xab]);
-    }
-}
-
-impl Buffer {
-    fn immediate(&mut self, size: Size, short: bool, imm: i32) {
-        match size {
-            Size::B => self.push(imm as u8),
-            _ if short => self.push(imm as u8),
-            Size::H => {
-                for byte in (imm as i16).to_le_bytes() {
-                    self.push(byte);
-                }
-            }
-            Size::W | Size::DW => self.imm32(imm),
-        }
     }
 }
