@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sandbpf_benches::cli::{Options, USAGE};
+use sandbpf_benches::machine::machine;
 use sandbpf_benches::page;
 use sandbpf_benches::report::{Failure, PARTS};
 use sandbpf_benches::rounds::pin;
@@ -31,8 +32,10 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Result<(), Failure> {
     let pinned = if pin() { "pinned to one processor" } else { "not pinned to a processor" };
-    println!("{} rounds, {pinned}.\n", options.plan.rounds);
-    let (mut text, mut numbers, mut pictures) = (String::new(), Map::new(), Vec::new());
+    let head = format!("{}; {pinned}.\n", machine());
+    println!("{head}");
+    let (mut text, mut numbers, mut pictures) = (format!("{head}\n"), Map::new(), Vec::new());
+    numbers.insert("machine".into(), machine().into());
     numbers.insert("rounds".into(), json!(options.plan.rounds));
     for part in PARTS.iter().filter(|part| options.wants_part(part.name)) {
         let Some(section) = (part.measure)(options)? else { continue };

@@ -24,6 +24,7 @@ pub mod libpcap;
 #[cfg(unix)]
 pub mod library;
 pub mod lookups;
+pub mod machine;
 pub mod native;
 pub mod packets;
 pub mod page;

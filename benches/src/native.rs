@@ -148,7 +148,7 @@ pub fn adler(data: &mut [u8]) -> u64 {
         low += u64::from(byte);
         high += low;
     }
-    high % 65521 << 16 | low % 65521
+    ((high % 65521) << 16) | (low % 65521)
 }
 
 /// CRC-32 of 64 bytes at most.
@@ -211,7 +211,7 @@ pub fn bits(_data: &mut [u8]) -> u64 {
         number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let pairs = number - (number >> 1 & 0x5555_5555_5555_5555);
         let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
-        let bytes = fours + (fours >> 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        let bytes = (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
         sum += bytes.wrapping_mul(0x0101_0101_0101_0101) >> 56;
     }
     sum

@@ -6,7 +6,10 @@
 //! others take of the processor in the meantime does not count.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use core_affinity::CoreId;
 
 /// What can be run many times in a row.
 pub trait Subject {
@@ -121,9 +124,13 @@ impl Time {
     }
 }
 
+/// The processors that this process may run on when it starts.
+pub fn processors() -> &'static [CoreId] {
+    static ALL: LazyLock<Vec<CoreId>> = LazyLock::new(|| core_affinity::get_core_ids().unwrap_or_default());
+    &ALL
+}
+
 /// Stays on the last processor, which is the one least likely to serve interrupts; says whether it worked.
 pub fn pin() -> bool {
-    core_affinity::get_core_ids()
-        .and_then(|ids| ids.last().copied())
-        .is_some_and(core_affinity::set_for_current)
+    processors().last().copied().is_some_and(core_affinity::set_for_current)
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Failure, MEDIAN, Section, how, time_json};
 use crate::case::{Case, Form, Yardstick};
 use crate::cli::Options;
-use crate::engines::{ENGINES, How};
+use crate::engines::{ENGINES, Project};
 use crate::rounds::{Entry, Subject};
 use crate::table::{Table, number};
 use crate::workload::{WORKLOADS, Workload};
@@ -58,8 +58,9 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         batched::<SocketFilter>(&Loader::new().load(classic).ok()?, workload, |Accept(length)| length)
     });
     door("sandbpf: interpreter, memory", &|workload, _| engine("sandbpf interp", workload));
-    for peer in ENGINES.iter().filter(|engine| !engine.name.starts_with("sandbpf") && engine.how != How::Step)
-    {
+    // What a call of the kernel costs is its own row of runs.
+    let peers = ENGINES.iter().filter(|engine| matches!(engine.project, Project::Rbpf | Project::Solana));
+    for peer in peers {
         door(peer.name, &|workload, _| peer.prepare_case(workload).ok());
     }
     door("libpcap, classic filter", &libpcap);
@@ -150,9 +151,12 @@ struct Batched<K: Kind> {
     number: fn(K::Verdict) -> u32,
 }
 
-fn batched<K: Kind>(program: &Program<K>, workload: &Workload, number: fn(K::Verdict) -> u32) -> Entry
+fn batched<K: Kind + 'static>(
+    program: &Program<K>,
+    workload: &Workload,
+    number: fn(K::Verdict) -> u32,
+) -> Entry
 where
-    K: 'static,
     for<'i> &'i Vec<u8>: Into<K::Input<'i>>,
 {
     Some(Box::new(Batched { runner: program.runner(), frame: workload.memory(), number }))

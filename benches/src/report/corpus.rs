@@ -1,14 +1,13 @@
 //! Many recorded filters over captures of their kind: how libpcap's interpreter and ours compare on each of them.
 //!
 //! `SANDBPF_CORPUS` names a folder, or one stands beside the repository. A line of `cbpf/filters.*ndjson` has `expr`,
-//! `dlt_name` and, under a version of libpcap, `opt`: the instructions as `[code, jt, jf, k]`. `cbpf/pcaps/corpus` has
-//! captures whose names start with the link type's, `EN10MB-1.pcap`.
+//! `dlt_name` and, under a version of libpcap, `opt`: the instructions as `[code, jt, jf, k]`. `cbpf/pcaps/index.ndjson`
+//! has `pcap`, the path of a capture beside it, and `dlt_name`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sandbpf::classic::ClassicInsn;
-use sandbpf_capture::Capture;
 use serde_json::{Value, json};
 
 use super::{Failure, MEDIAN, Section, how, ratio};
@@ -73,18 +72,14 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
     // Filters are many; each needs little time.
     let plan = Plan { rounds: options.plan.rounds.min(7), ..Plan::QUICK };
     let (mut rows, mut skipped) = (Vec::new(), 0);
-    let mut captures: HashMap<String, Vec<Vec<u8>>> = HashMap::new();
+    let captures = Capture::all(&folder)?;
+    let mut packets_of: HashMap<String, Vec<Vec<u8>>> = HashMap::new();
     let records = records(&folder, "filters.")?;
     let step = if options.plan.rounds > Plan::QUICK.rounds { 1 } else { 20 };
     for record in records.iter().step_by(step) {
         let link_type = record["dlt_name"].as_str().unwrap_or_default();
-        let packets = match captures.get(link_type) {
-            Some(packets) => packets,
-            None => {
-                let packets = packets(&folder.join("pcaps/corpus"), link_type)?;
-                captures.entry(link_type.to_string()).or_insert(packets)
-            }
-        };
+        let packets =
+            packets_of.entry(link_type.to_string()).or_insert_with(|| packets(&captures, link_type));
         match row(record, packets, plan) {
             Some(row) => rows.push(row),
             None => skipped += 1,
@@ -156,21 +151,40 @@ fn row(record: &Value, packets: &[Vec<u8>], plan: Plan) -> Option<Row> {
 }
 
 /// Packets of a link type, taken evenly from its captures.
-fn packets(folder: &Path, link_type: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let number = stem.strip_prefix(link_type).map(|rest| rest.trim_start_matches('-'));
-        if !number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
-            continue;
-        }
-        let bytes = std::fs::read(&path)?;
-        let mut capture = Capture::from_slice(&bytes)?;
-        while let Some(packet) = capture.next_packet()? {
-            all.push(packet.data.to_vec());
-        }
-    }
+fn packets(captures: &[Capture], link_type: &str) -> Vec<Vec<u8>> {
+    let own = captures.iter().filter(|capture| capture.link_type == link_type);
+    let all: Vec<Vec<u8>> = own.flat_map(|capture| capture.packets()).collect();
     let step = all.len().div_ceil(PACKETS).max(1);
-    Ok(all.into_iter().step_by(step).collect())
+    all.into_iter().step_by(step).collect()
+}
+
+/// A recorded capture.
+struct Capture {
+    link_type: String,
+    path: PathBuf,
+}
+
+impl Capture {
+    fn all(folder: &Path) -> Result<Vec<Capture>, Failure> {
+        let mut captures = Vec::new();
+        for record in records(&folder.join("pcaps"), "index")? {
+            let (Some(link_type), Some(path)) = (record["dlt_name"].as_str(), record["pcap"].as_str()) else {
+                continue;
+            };
+            captures.push(Capture { link_type: link_type.into(), path: folder.join("pcaps").join(path) });
+        }
+        Ok(captures)
+    }
+
+    /// What can be read of it; some are recorded because they are damaged.
+    fn packets(&self) -> Vec<Vec<u8>> {
+        let mut packets = Vec::new();
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
+        if let Ok(mut capture) = sandbpf_capture::Capture::from_slice(&bytes) {
+            while let Ok(Some(packet)) = capture.next_packet() {
+                packets.push(packet.data.to_vec());
+            }
+        }
+        packets
+    }
 }

@@ -222,7 +222,7 @@ fn machine_code(columns: &[Column], rows: &[Row]) -> Table {
 }
 
 /// A ratio for each program that has both times.
-fn ratios<'r>(rows: &'r [Row], each: impl Fn(&Row) -> Option<f64>) -> Vec<(&'r str, f64)> {
+fn ratios(rows: &[Row], each: impl Fn(&Row) -> Option<f64>) -> Vec<(&str, f64)> {
     let mut ratios: Vec<(&str, f64)> =
         rows.iter().filter_map(|row| Some((row.name.as_str(), each(row)?))).collect();
     ratios.sort_by(|a, b| b.1.total_cmp(&a.1));

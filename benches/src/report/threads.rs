@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Failure, Section};
 use crate::case::{Case, Form};
 use crate::cli::Options;
-use crate::rounds::{Plan, clock};
+use crate::rounds::{Plan, clock, processors};
 use crate::table::{Table, number};
 use crate::workload::WORKLOADS;
 
@@ -38,7 +38,7 @@ struct Pace {
 const ENTRIES: u32 = 10_000;
 
 pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
-    let processors = core_affinity::get_core_ids().unwrap_or_default();
+    let processors = processors();
     let counts: Vec<usize> =
         (0..).map(|power| 1 << power).take_while(|&count| count <= processors.len()).collect();
     let head = ["program".to_string()].into_iter().chain(

@@ -73,6 +73,8 @@ struct Rejection {
     path: Vec<(u32, u32)>,
     /// What was known of the registers that it is about.
     known: BTreeMap<String, String>,
+    /// The register that it is about first of all, and the instructions that made what it held, the last first.
+    origin: Option<Origin>,
     state: String,
     advice: Option<Advice>,
 }
@@ -90,6 +92,14 @@ struct Line {
     text: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     failed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Place>,
+}
+
+#[derive(Debug, Serialize)]
+struct Origin {
+    register: String,
+    instructions: Vec<Line>,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,6 +179,7 @@ impl Rejection {
             listing: Vec::new(),
             path: Vec::new(),
             known: BTreeMap::new(),
+            origin: None,
             state: String::new(),
             advice: None,
         }
@@ -176,24 +187,43 @@ impl Rejection {
 
     fn of(error: &VerifyError, program: Option<&isa::Program>, linked: Option<&ObjectProgram>) -> Rejection {
         let at = error.instruction();
-        let place = at.zip(linked).and_then(|(at, linked)| linked.location(at as usize));
+        let place = at.zip(linked).and_then(|(at, linked)| Place::of(linked, at));
         let advice = error.advice();
         Rejection {
             errno: Some(error.errno().into()),
             errno_number: Some(error.errno_number()),
             instruction: at,
-            source: place.map(|place| Place {
-                file: place.file.into(),
-                line: place.line,
-                text: place.text.trim().into(),
-            }),
+            source: place,
             listing: at.zip(program).map(|(at, program)| listing(program, at)).unwrap_or_default(),
             path: error.path().to_vec(),
             known: known(error, program),
+            origin: program.and_then(|program| Origin::of(error, program, linked)),
             state: error.state().into(),
             advice: advice.map(|of| Advice { about: of.title, why: of.why, mend: of.mend }),
             ..Rejection::plain(error.message().into())
         }
+    }
+}
+
+impl Place {
+    fn of(linked: &ObjectProgram, at: u32) -> Option<Place> {
+        let place = linked.location(at as usize)?;
+        Some(Place { file: place.file.into(), line: place.line, text: place.text.trim().into() })
+    }
+}
+
+impl Origin {
+    /// Where the value came from that the message is about, if it came from somewhere.
+    fn of(error: &VerifyError, program: &isa::Program, linked: Option<&ObjectProgram>) -> Option<Origin> {
+        let number = *concerned(error, Some(program)).first()?;
+        let register = isa::Reg::new(number)?;
+        let line = |pc: Pc| {
+            let instruction = program.slot(pc);
+            let source = linked.and_then(|linked| Place::of(linked, instruction));
+            Line { instruction, text: text(program, pc), failed: false, source }
+        };
+        let instructions: Vec<Line> = error.origin(program, register).into_iter().map(line).collect();
+        (!instructions.is_empty()).then(|| Origin { register: format!("r{number}"), instructions })
     }
 }
 
@@ -206,6 +236,7 @@ fn listing(program: &isa::Program, at: u32) -> Vec<Line> {
         instruction: program.slot(Pc(number)),
         text: text(program, Pc(number)),
         failed: number == pc.0,
+        source: None,
     };
     (first..=last).map(line).collect()
 }
@@ -228,8 +259,8 @@ fn text(program: &isa::Program, pc: Pc) -> String {
     }
 }
 
-/// What is known of the registers that the message names, or else of those that the instruction reads.
-fn known(error: &VerifyError, program: Option<&isa::Program>) -> BTreeMap<String, String> {
+/// The registers that the message names, or else those that the instruction reads.
+fn concerned(error: &VerifyError, program: Option<&isa::Program>) -> Vec<u8> {
     let mut wanted: Vec<u8> = named(error.message());
     if wanted.is_empty()
         && let Some((program, pc)) = program.zip(error.pc())
@@ -237,6 +268,12 @@ fn known(error: &VerifyError, program: Option<&isa::Program>) -> BTreeMap<String
     {
         wanted = insn.reads().iter().map(|reg| reg.number()).collect();
     }
+    wanted
+}
+
+/// What is known of the registers that it is about.
+fn known(error: &VerifyError, program: Option<&isa::Program>) -> BTreeMap<String, String> {
+    let wanted = concerned(error, program);
     let all = error.registers().iter().filter(|(number, _)| wanted.contains(number));
     let mut known: BTreeMap<String, String> =
         all.map(|(number, text)| (format!("r{number}"), text.clone())).collect();
@@ -308,15 +345,11 @@ impl Rejection {
         if !self.listing.is_empty() {
             writeln!(out, "  at instruction {}", self.instruction.unwrap_or_default())?;
         }
-        for Line { instruction, text, failed } in &self.listing {
+        for Line { instruction, text, failed, .. } in &self.listing {
             writeln!(out, "  {} {instruction:5}: {text}", if *failed { '>' } else { ' ' })?;
         }
         if !self.path.is_empty() {
-            let skipped = self.path.len().saturating_sub(JUMPS);
-            let jumps: Vec<String> =
-                self.path[skipped..].iter().map(|(from, to)| format!("{from} to {to}")).collect();
-            let more = if skipped > 0 { format!("… {skipped} more, ") } else { String::new() };
-            writeln!(out, "  reached by the jumps {more}{}", jumps.join(", "))?;
+            writeln!(out, "  reached by the jumps {}", jumps(&self.path))?;
         }
         if !self.known.is_empty() {
             writeln!(out, "  known there")?;
@@ -324,9 +357,39 @@ impl Rejection {
         for (what, text) in &self.known {
             writeln!(out, "    {what} = {text}")?;
         }
+        if let Some(Origin { register, instructions }) = &self.origin {
+            writeln!(out, "  {register} comes from")?;
+            for Line { instruction, text, source, .. } in instructions.iter().rev() {
+                write!(out, "    {instruction:5}: {text}")?;
+                if let Some(Place { file, line, text }) = source {
+                    write!(out, "  ({file}:{line}: {text})")?;
+                }
+                writeln!(out)?;
+            }
+        }
         if let Some(Advice { about, why, mend }) = &self.advice {
             writeln!(out, "  {about}: {why}\n  {mend}")?;
         }
         Ok(())
     }
+}
+
+/// The last jumps of a path; one that was taken again and again is shown once.
+fn jumps(path: &[(u32, u32)]) -> String {
+    let mut runs: Vec<((u32, u32), usize)> = Vec::new();
+    for &jump in path {
+        match runs.last_mut() {
+            Some((last, times)) if *last == jump => *times += 1,
+            _ => runs.push((jump, 1)),
+        }
+    }
+    let skipped = runs.len().saturating_sub(JUMPS);
+    let shown = runs[skipped..].iter().map(|&((from, to), times)| match times {
+        1 => format!("{from} to {to}"),
+        _ => format!("{from} to {to} ({times} times)"),
+    });
+    let shown: Vec<String> = shown.collect();
+    let more: usize = runs[..skipped].iter().map(|(_, times)| times).sum();
+    let more = if more > 0 { format!("… {more} more, ") } else { String::new() };
+    format!("{more}{}", shown.join(", "))
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_abi::{Effect, helpers};
 use sandbpf_isa::{Callee, FRAME_SIZE, Pc, Program, Reg, Size};
 use sandbpf_runtime::address::{BUFFER, CONTEXT, PACKET, REGION_BITS, STACK};
-use sandbpf_runtime::helpers::HelperSet;
+use sandbpf_runtime::helpers::{Helper, HelperSet};
 use sandbpf_runtime::memory::view::{REGIONS, RegionView, View};
 use sandbpf_runtime::{Execute, Machine, Registers, TAIL_CALL, Trap, address};
 use sandbpf_verifier::Facts;
@@ -37,6 +37,8 @@ pub struct Running {
     program: Arc<Program>,
     direct: Direct,
     sites: Box<[Trapping]>,
+    /// The helpers that sites call, where they are known.
+    helpers: Box<[Option<Helper>]>,
     input: Input,
     /// Whether it may write to its packet, or to its context.
     writes: [bool; 2],
@@ -56,6 +58,8 @@ struct State<'s> {
     /// Copies of bytes that lie nowhere, until the next call.
     copies: Vec<Box<[u64; COPIES]>>,
     copied: usize,
+    /// The helper that the code calls, if it is known.
+    helper: Option<Helper>,
     trap: Option<Trap>,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -84,9 +88,16 @@ impl Running {
         let direct = Direct::new(&bytes).ok()?;
         let writes = [planned::writes_packet(&graph), planned::writes_context(&graph)];
         let Graph { sites, .. } = graph;
+        let known = |site: &Trapping| match site {
+            Trapping::Call { callee: Callee::Helper(id), .. } if *id != TAIL_CALL => {
+                helpers?.get(*id).copied()
+            }
+            _ => None,
+        };
         Some(Running {
             program: Arc::clone(program),
             direct,
+            helpers: sites.iter().map(known).collect(),
             sites: sites.into(),
             input,
             writes,
@@ -151,6 +162,7 @@ impl Running {
             view,
             copies: Vec::new(),
             copied: 0,
+            helper: None,
             trap: None,
             panic: None,
         };
@@ -215,6 +227,7 @@ extern "sysv64" fn call(env: *mut Env, r1: u64, r2: u64, r3: u64, r4: u64, r5: u
     // SAFETY: the contract above.
     let machine = unsafe { &mut *state.machine };
     state.copied = 0;
+    state.helper = state.running.helpers.get(env.site as usize).copied().flatten();
     let site = state.running.sites.get(env.site as usize).copied();
     machine.budget = env.budget;
     machine.memory.settle();
@@ -263,7 +276,10 @@ impl State<'_> {
         machine.memory.set_active_stack(self.stack + above);
         let (value, helper) = match callee {
             Callee::Helper(id) => {
-                let value = machine.call_helper(id, arguments, pc)?;
+                let value = match self.helper {
+                    Some(helper) => helper.call(machine, arguments).map_err(|stop| stop.at(pc))?,
+                    None => machine.call_helper(id, arguments, pc)?,
+                };
                 if id == TAIL_CALL && machine.take_ended() {
                     return Ok(Answer { value, status: ENDED });
                 }

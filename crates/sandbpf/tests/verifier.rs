@@ -27,7 +27,7 @@ fn every_advice_has_a_program_that_is_rejected_for_it_and_one_that_is_not() {
 fn the_page_says_what_the_table_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verifier.md");
     let page = std::fs::read_to_string(&path).expect("docs/verifier.md can be read");
-    const MARK: &str = "<!-- What follows is made from crates/sandbpf/src/verify/advice.rs. -->\n";
+    const MARK: &str = "<!-- What follows is made from crates/sandbpf/src/verify/rejections.rs. -->\n";
     let (head, _) = page.split_once(MARK).expect("the page has a mark");
     let mut whole = format!("{head}{MARK}");
     for advice in Advice::ALL {

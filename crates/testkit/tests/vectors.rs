@@ -86,6 +86,12 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
         "EINVAL",
     ),
     (
+        "map-helper",
+        r#"{"name":"m","prog_type":"socket_filter","map_type":"queue","helper":"map_push_elem","verdict":"accept"}"#,
+        "queue",
+        "hash",
+    ),
+    (
         "helpers",
         r#"{"name":"x","prog_type":"xdp","attach_type":0,"gpl":false,"available":[44],"not_for_this_type":[0,9],"gpl_only":[69],"unknown":[212]}"#,
         "[44]",
@@ -203,10 +209,10 @@ fn judges_can_tell() {
 #[test]
 fn skips_say_why() {
     let records = [
-        r#"{"name":"tail","kind":"tail_call","index":2,"insns":"07010000020000001802000011ca117a0000000000000000b403ffff11ca117af500000000000000b7000000ffffffff9500000000000000","flags":[],"expected_result":3}"#,
+        r#"{"name":"tail","kind":"tail_call","index":4000000000,"insns":"07010000020000001802000011ca117a0000000000000000b403ffff11ca117af500000000000000b7000000ffffffff9500000000000000","flags":[],"expected_result":3}"#,
         r#"{"name":"x","maps":[],"fixups":[],"insns":"9500000000000000","kernel":{"verdict":"accept"}}"#,
         r#"{"colour":"green"}"#,
-        r#"{"id":"f9","pcap":"none.pcap","progs":["1.10.3:opt"],"n":1,"match":0,"sha256":""}"#,
+        r#"{"id":"nobody's","pcap":"none.pcap","progs":["1.10.3:opt"],"n":1,"match":0,"sha256":""}"#,
         r#"{"name":"no program","insn_cnt":2,"verdict":"accept"}"#,
     ];
     let (summary, lines) = run("skips", &records);

@@ -52,6 +52,9 @@ pub(crate) fn writable(
     id: u32,
 ) -> Result<(), String> {
     let read_only = || Err("only read is supported".to_owned());
+    if matches!(of, ProgramType::SchedCls | ProgramType::SchedAct | ProgramType::Xdp) {
+        return tracked(name, offset, size, btf, id);
+    }
     if of != ProgramType::StructOps {
         return read_only();
     }
@@ -71,6 +74,19 @@ pub(crate) fn writable(
         }
     }
     Err(format!("no write support to {name} at off {offset}"))
+}
+
+/// Of a tracked connection programs on packets write the mark (`_nf_conntrack_btf_struct_access`).
+fn tracked(name: &str, offset: u32, size: u32, btf: Option<&Btf>, id: u32) -> Result<(), String> {
+    let mark = btf.filter(|_| matches!(name, "nf_conn" | "nf_conn___init"));
+    let Some(btf) = mark else { return Err("only read is supported".to_owned()) };
+    match place(btf, id, "mark", 0) {
+        Some((start, end)) if offset == start && offset + size <= end => Ok(()),
+        Some((start, end)) if offset == start => Err(format!(
+            "write access at off {offset} with size {size} beyond the member of nf_conn ended at {end}"
+        )),
+        _ => Err(format!("no write support to nf_conn at off {offset}")),
+    }
 }
 
 /// Where a member lies, also of the struct at the start of a struct.

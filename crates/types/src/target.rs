@@ -53,23 +53,31 @@ pub fn target(kernel: &Btf, program: &Program<'_>, attach: Attach<'_>) -> Option
     }
 }
 
+/// What the context of iterators has besides `meta`, which is always there (each `bpf_iter_reg`'s `ctx_arg_info`): the
+/// iterator, the member, what is known of it. Members that are not here are pointers without trust that may be null.
+const SHOWN: &[(&str, &str, &[&str])] = &[
+    ("task", "task", &["nullable"]),
+    ("bpf_map", "map", &["nullable"]),
+    ("cgroup", "cgroup", &["nullable"]),
+    ("kmem_cache", "s", &["nullable"]),
+    ("tcp", "sk_common", &["nullable"]),
+    ("udp", "udp_sk", &["nullable"]),
+    ("bpf_map_elem", "map", &[]),
+    ("bpf_map_elem", "key", &["buf", "rdonly", "nullable"]),
+    ("bpf_map_elem", "value", &["buf", "nullable"]),
+    ("bpf_sk_storage_map", "map", &[]),
+    ("bpf_sk_storage_map", "value", &["buf", "nullable"]),
+    ("sockmap", "map", &[]),
+    ("sockmap", "key", &["buf", "rdonly", "nullable"]),
+];
+
 /// What an iterator shows may be missing: it is called once more at the end.
 fn iterated(target: &mut Target) {
-    let buffers: &[(&str, &str)] = match target.name.as_str() {
-        "bpf_iter_bpf_map_elem" => &[("key", "rdonly"), ("value", "")],
-        "bpf_iter_bpf_sk_storage_map" => &[("value", "")],
-        "bpf_iter_sockmap" => &[("key", "rdonly")],
-        _ => &[],
-    };
-    for param in &mut target.prototype.params {
-        if param.name == "meta" {
-            continue;
-        }
-        if let Some((_, access)) = buffers.iter().find(|(name, _)| *name == param.name) {
-            param.tags.push("buf".into());
-            param.tags.push((*access).into());
-        }
-        param.tags.push("nullable".into());
+    let iterator = target.name.trim_start_matches("bpf_iter_");
+    for param in target.prototype.params.iter_mut().filter(|param| param.name != "meta") {
+        let row = SHOWN.iter().find(|(of, name, _)| *of == iterator && *name == param.name);
+        let known = row.map_or(&["distrusted", "nullable"][..], |(_, _, known)| known);
+        param.tags.extend(known.iter().map(|tag| tag.to_string()));
     }
 }
 

@@ -60,7 +60,7 @@ fn step(btf: &Btf, of: u32, offset: u32, size: u32, ambiguous: bool) -> Result<F
     let Some(composite) = kind.composite() else {
         return Err(format!("Type '{}' is not a struct", btf.name(id)));
     };
-    let name = btf.name(id);
+    let name = named(btf, id);
     if u64::from(offset) + u64::from(size) > u64::from(composite.size) {
         return past_the_end(btf, of, offset, size);
     }
@@ -121,10 +121,18 @@ fn step(btf: &Btf, of: u32, offset: u32, size: u32, ambiguous: bool) -> Result<F
     Err(format!("struct {name} doesn't have field at offset {offset}"))
 }
 
+/// What the kernel calls a type in messages.
+fn named(btf: &Btf, id: u32) -> &str {
+    match btf.name(id) {
+        "" => "(anon)",
+        name => name,
+    }
+}
+
 /// An array without a length at the end of a struct may be read beyond it.
 fn past_the_end(btf: &Btf, of: u32, offset: u32, size: u32) -> Result<Found<'_>, String> {
     let Some((id, kind)) = btf.strip(of) else { return Err("not a type".into()) };
-    let error = || Err(format!("access beyond struct {} at off {offset} size {size}", btf.name(id)));
+    let error = || Err(format!("access beyond struct {} at off {offset} size {size}", named(btf, id)));
     let Some(last) = kind.composite().and_then(|composite| composite.members.last()) else { return error() };
     let Some((_, Kind::Array(array))) = btf.strip(last.ty) else { return error() };
     let start = last.bit_offset / 8;

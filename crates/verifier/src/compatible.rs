@@ -57,6 +57,9 @@ pub(crate) fn maps(program: &Program, env: &Environment<'_>) -> Check {
             if arenas > 1 {
                 refuse!(Busy, "Only one arena per program");
             }
+            if env.maps[at].map_type == m::ARENA && !env.maps[at].mapped {
+                refuse!(Inval, "arena's user address must be set via map_extra or mmap()");
+            }
         }
         if let Imm64::MapValue(_, offset) = value {
             direct_value(&env.maps[at], offset)?;

@@ -80,10 +80,20 @@ pub struct MapShape {
     pub value_type: Option<u32>,
     /// Whether its creator gave type information for it.
     pub has_btf: bool,
-    /// `map_extra`.
-    pub extra: u64,
+    /// For an arena: whether user space sees it somewhere, by `map_extra` or `mmap`.
+    pub mapped: bool,
     /// What a program array's programs are: `None` until its first program is known.
     pub owner: Option<Owner>,
+}
+
+/// `BPF_F_RDONLY_PROG`.
+pub(crate) const RDONLY_PROG: u32 = 1 << 7;
+
+impl MapShape {
+    /// Whether programs may only read it. For maps of devices the kernel sees to that itself (`dev_map_init_map`).
+    pub(crate) fn read_only(&self) -> bool {
+        self.flags & RDONLY_PROG != 0 || matches!(self.map_type, map_type::DEVMAP | map_type::DEVMAP_HASH)
+    }
 }
 
 /// What programs a map of programs takes.

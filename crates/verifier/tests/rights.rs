@@ -48,7 +48,16 @@ fn maps() -> Vec<MapShape> {
         max_entries,
         ..MapShape::default()
     };
-    vec![map(1, 8, 48, 1), map(2, 4, 48, 1), map(3, 4, 4, 4), map(3, 4, 4, 4)]
+    let arena = |mapped| MapShape { mapped, flags: 1 << 10, ..map(33, 0, 0, 1) };
+    vec![
+        map(1, 8, 48, 1),
+        map(2, 4, 48, 1),
+        map(3, 4, 4, 4),
+        map(3, 4, 4, 4),
+        map(14, 4, 4, 1),
+        arena(true),
+        arena(false),
+    ]
 }
 
 fn answer(text: &str, program_type: ProgramType, who: &str) -> String {
@@ -59,7 +68,7 @@ fn answer(text: &str, program_type: ProgramType, who: &str) -> String {
     let env = Environment {
         maps: &maps,
         map_of: &|map| match map {
-            MapRef::Fd(fd) => usize::try_from(fd).ok().filter(|at| *at < 4),
+            MapRef::Fd(fd) => usize::try_from(fd).ok().filter(|at| *at < maps.len()),
             MapRef::Index(_) => None,
         },
         net_admin: bpf,

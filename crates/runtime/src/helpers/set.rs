@@ -65,6 +65,7 @@ impl Helper {
     }
 
     /// Runs it.
+    #[inline]
     pub fn call(&self, machine: &mut Machine<'_>, arguments: [u64; 5]) -> HelperResult {
         match self.code {
             Code::Body(body) => body(machine, arguments),

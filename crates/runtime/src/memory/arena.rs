@@ -134,6 +134,7 @@ impl Memory<'_> {
     }
 
     /// Puts what machine code wrote into a copy where it belongs. Machine code's door to Rust does so first of all.
+    #[inline]
     pub fn settle(&mut self) {
         if let Some((place, size)) = self.copies.pending.take() {
             self.arena_store(place, size, self.copies.odd_value());

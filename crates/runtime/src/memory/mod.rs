@@ -269,17 +269,20 @@ impl<'run> Memory<'run> {
     }
 
     /// How many bytes of the stack belong to active frames.
+    #[inline]
     pub fn active_stack(&self) -> usize {
         self.frames.bytes
     }
 
     /// Declares the first `bytes` of the stack active: machine code keeps count itself and says so
     /// here before anything else looks at memory.
+    #[inline]
     pub fn set_active_stack(&mut self, bytes: usize) {
         self.frames.bytes = bytes.min(self.stack.0.len());
     }
 
     /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
+    #[inline]
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }

@@ -99,6 +99,27 @@ fn describe(meta: usize, all: usize) -> XdpMd {
     XdpMd { data: start + meta as u32, data_end: start + all as u32, data_meta: start, ..XdpMd::default() }
 }
 
+/// Runs a plan that looks at more of the context, or writes to a packet that stays as it is.
+#[inline(never)]
+fn with_context(plan: &Plan, budget: u64, input: &mut XdpInput<'_>) -> Option<Answer> {
+    match input {
+        XdpInput::Bytes(bytes) => {
+            let mut context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
+            match plan.writes() {
+                true => with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut context, budget)),
+                false => plan.read(bytes, &mut context, budget),
+            }
+        }
+        XdpInput::Frame(frame) if frame.frame.meta().is_empty() => {
+            let mut context = frame.context().to_bytes();
+            let answer = plan.run(frame.frame.data_mut(), &mut context, budget)?;
+            frame.redirect = None;
+            Some(answer)
+        }
+        XdpInput::Frame(_) => None,
+    }
+}
+
 impl Enter for Xdp {}
 
 impl Kind for Xdp {
@@ -110,36 +131,19 @@ impl Kind for Xdp {
         XdpAction::from(r0 as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     fn planned(plan: &Plan, image: &Image, input: &mut XdpInput<'_>) -> Option<Answer> {
-        let budget = image.limits.instructions;
         // Most programs look at nothing but where the packet is.
-        let mut context = [0; XdpMd::SIZE];
+        let budget = image.limits.instructions;
         match input {
-            XdpInput::Bytes(bytes) => {
-                if plan.context() > 0 {
-                    context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
-                }
-                match plan.read(bytes, &mut context, budget) {
-                    None if plan.writes() => {
-                        with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut context, budget))
-                    }
-                    result => result,
-                }
+            XdpInput::Bytes(bytes) if plan.context() == 0 && !plan.writes() => {
+                plan.read(bytes, &mut [], budget)
             }
-            XdpInput::Frame(frame) => {
-                if !frame.frame.meta().is_empty() {
-                    return None;
-                }
-                if plan.context() > 0 {
-                    context = frame.context().to_bytes();
-                }
-                let result = plan.run(frame.frame.data_mut(), &mut context, budget);
-                if result.is_some() {
-                    frame.redirect = None;
-                }
-                result
+            XdpInput::Frame(frame) if plan.context() == 0 && frame.frame.meta().is_empty() => {
+                frame.redirect = None;
+                plan.run(frame.frame.data_mut(), &mut [], budget)
             }
+            _ => with_context(plan, budget, input),
         }
     }
 

@@ -109,6 +109,22 @@ impl VerifyError {
         &self.path
     }
 
+    /// The instructions of the rejected program that made what a register held there, the last first: followed along the
+    /// path through moves, arithmetic, slots of the stack and functions.
+    ///
+    /// ```
+    /// use sandbpf::{Verifier, abi::ProgramType, isa::Reg};
+    /// let program = sandbpf::isa::parse("r6 = 7\nr1 = r6\nr0 = *(u8 *)(r1 + 0)\nexit")?;
+    /// let error = Verifier::new(ProgramType::Xdp).verify(&program).unwrap_err();
+    /// let origin = error.origin(&program, Reg::R1);
+    /// assert_eq!(origin.iter().map(|pc| pc.0).collect::<Vec<_>>(), [1, 0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn origin(&self, program: &isa::Program, register: isa::Reg) -> Vec<isa::Pc> {
+        let rejection = &self.rejected.rejection;
+        rejection.pc.map(|pc| super::origin::of(program, pc, &rejection.path, register)).unwrap_or_default()
+    }
+
     /// What was known of each register at the instruction, in the kernel's notation: `(3, "scalar(umax=255)")`.
     pub fn registers(&self) -> &[(u8, String)] {
         &self.rejected.registers

@@ -7,6 +7,8 @@ mod advice;
 mod answer;
 #[cfg(feature = "object")]
 mod object;
+mod origin;
+mod rejections;
 mod shapes;
 #[cfg(feature = "object")]
 pub(crate) use shapes::known_field;

@@ -94,7 +94,8 @@ impl Verifier {
             fields: if is_typed { self.fields_of(value_type) } else { Vec::new() },
             value_type: is_typed.then_some(value_type),
             has_btf: is_typed,
-            extra: def.extra,
+            // Loaders map what objects declare.
+            mapped: true,
             owner: None,
         });
         shapes.len() - 1

@@ -31,7 +31,8 @@ fn of_spec(spec: &MapSpec, shapes: &mut Vec<MapShape>) -> usize {
         inner,
         fields: spec.fields.iter().map(field).collect(),
         has_btf: spec.btf.is_some(),
-        extra: spec.map_extra,
+        // Whoever holds a map sees its pages.
+        mapped: true,
         ..MapShape::default()
     });
     shapes.len() - 1

@@ -69,8 +69,8 @@ impl KernelVerdict {
 
     /// The message: the last line that is neither a line of the source nor an instruction.
     pub fn message(&self) -> &str {
-        let lines = self.log.lines().filter(|line| !line.is_empty() && !line.starts_with("; "));
-        lines.filter(|line| traced(line).is_none()).last().unwrap_or("")
+        let mut lines = self.log.lines().filter(|line| !line.is_empty() && !line.starts_with("; "));
+        lines.rfind(|line| traced(line).is_none()).unwrap_or("")
     }
 
     /// The last instruction that was walked, where the log has them (level 1).

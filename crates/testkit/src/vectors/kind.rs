@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Encoding,
     /// A map that the kernel makes or refuses.
     MapCreate,
+    /// A helper called with one type of map.
+    MapHelper,
     /// The helpers that a type of program has.
     HelperMatrix,
     /// The offsets of a context that accesses of one size may have.
@@ -71,7 +73,7 @@ const ROWS: &[(&[&str], Kind)] = &[
     (&["maps", "kernel"], Kind::ProgramRuns),
     (&["range", "accepted_offsets"], Kind::ContextAccess),
     (&["available", "unknown"], Kind::HelperMatrix),
-    (&["map_type", "helper"], Kind::Skipped("the record does not hold its program")),
+    (&["map_type", "helper"], Kind::MapHelper),
     (&["tried", "accepted"], Kind::ReturnValues),
     (&["processed", "verification_usec_median"], Kind::VerifySpeed),
     (&["key_size", "value_size"], Kind::MapCreate),
@@ -125,6 +127,7 @@ impl fmt::Display for Kind {
             Kind::FilterAttach => "socket filter attached",
             Kind::Encoding => "encoding",
             Kind::MapCreate => "map created",
+            Kind::MapHelper => "maps of a helper",
             Kind::HelperMatrix => "helpers of a program type",
             Kind::ContextAccess => "context accesses",
             Kind::ReturnValues => "return values",

@@ -239,6 +239,7 @@ fn judge(record: &Record, context: &Context<'_>) -> Judged {
         Kind::Encoding => kernel::encoding::judge(record, context, &mut judged),
         Kind::VerifySpeed => kernel::verify_speed::judge(record, context, &mut judged),
         Kind::MapCreate => kernel::map_create::judge(record, &mut judged),
+        Kind::MapHelper => kernel::map_helper::judge(record, &mut judged),
         Kind::HelperMatrix => kernel::helper_matrix::judge(record, &mut judged),
         Kind::ContextAccess => kernel::context_access::judge(record, &mut judged),
         Kind::ReturnValues => kernel::return_values::judge(record, &mut judged),

@@ -161,7 +161,7 @@ impl Described<'_> {
             value_size: field("value_size"),
             max_entries: field("max_entries"),
             flags: field("map_flags"),
-            extra: map["map_extra"].as_u64().unwrap_or(0),
+            mapped: map["map_extra"].as_u64().is_some_and(|address| address != 0) || self.def.is_some(),
             ..MapShape::default()
         };
         if (map["internal"] == true && shape.flags & RDONLY_PROG != 0) || map["freeze"] == true {

@@ -122,7 +122,11 @@ impl Verifier<'_> {
             refuse!(Acces, "{} type={} expected={}", Name(number), names::of(&reg), list.join(", "));
         }
         let Kind::Btf(target) = reg.kind else { return Ok(()) };
-        if is_memory(spec) {
+        let of_map = matches!(
+            spec,
+            ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue
+        );
+        if is_memory(spec) || of_map {
             if !reads_only(spec) {
                 let name = names::of(&reg);
                 refuse!(
@@ -155,10 +159,6 @@ impl Verifier<'_> {
                 "sock_common"
             }
             ArgSpec::SocketOrNull => "sock",
-            ArgSpec::MapKey | ArgSpec::MapValue | ArgSpec::MapValueOrNull | ArgSpec::NewMapValue => {
-                // The kernel has no type to compare it with, and says so.
-                refuse!(Fault, "verifier bug: missing arg compatible BTF ID");
-            }
             _ => return Ok(()),
         };
         self.check_object_type(&reg, number, target, wanted, spec)

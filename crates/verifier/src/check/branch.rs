@@ -215,15 +215,16 @@ fn taken(cond: Cond, width: Width, left: &Reg, right: &Reg) -> Option<bool> {
     if left.is_scalar() && right.is_scalar() {
         return domain::branch_taken(cond, width, &left.num, &right.num);
     }
-    if width == Width::W32 {
-        return None;
-    }
-    let (pointer, number) = match right.is_scalar() && right.num.is_const() {
-        true => (left, right),
-        false => (right, left),
+    // Half of a pointer is compared with zero as if it were whole.
+    let is_zero = |reg: &Reg| {
+        let of = match width {
+            Width::W32 => reg.num.var_off.subreg(),
+            Width::W64 => reg.num.var_off,
+        };
+        reg.is_scalar() && of.is_const() && of.value == 0
     };
-    let is_zero = number.is_scalar() && number.num.const_value() == Some(0);
-    if !is_zero || !is_not_null(pointer) {
+    let (pointer, number) = if is_zero(right) { (left, right) } else { (right, left) };
+    if !is_zero(number) || !is_not_null(pointer) {
         return None;
     }
     match cond {

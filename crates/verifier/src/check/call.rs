@@ -171,7 +171,7 @@ impl Verifier<'_> {
         let map = &self.env.maps[usize::from(map)];
         let writes =
             ["map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"].contains(&helper.name);
-        if writes && map.flags & (1 << 7) != 0 {
+        if writes && map.read_only() {
             refuse!(Acces, "write into map forbidden");
         }
         Ok(())

@@ -94,7 +94,11 @@ impl Verifier<'_> {
                     let line = format!("func '{function}' arg{at} has btf_id {id} type STRUCT '{name}'\n");
                     self.log.write(&line);
                 }
-                let trusted = if self.trusts_arguments() { Flags::TRUSTED } else { Flags::NONE };
+                let trusted = if self.trusts_arguments() && !tagged("distrusted") {
+                    Flags::TRUSTED
+                } else {
+                    Flags::NONE
+                };
                 Reg::pointer(Kind::Btf(*target), trusted.and(maybe_null))
             }
             _ => return Some(self.unknown()),

@@ -62,15 +62,10 @@ pub(super) fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         ArgSpec::MemLen | ArgSpec::MemLenOrZero | ArgSpec::AllocLen | ArgSpec::Anything | ArgSpec::Scalar => {
             &[(Kind::Scalar, NONE)]
         }
-        ArgSpec::SpinLock => &[(Kind::MapValue(0), NONE), (Kind::Btf(ANY_TYPE), Flags::ALLOC)],
+        ArgSpec::SpinLock | ArgSpec::KptrPlace => {
+            &[(Kind::MapValue(0), NONE), (Kind::Btf(ANY_TYPE), Flags::ALLOC)]
+        }
         ArgSpec::Timer => &[(Kind::MapValue(0), NONE)],
-        ArgSpec::KptrPlace => &[
-            (Kind::MapValue(0), NONE),
-            (Kind::Btf(ANY_TYPE), Flags::ALLOC),
-            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::RCU.0)),
-            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0)),
-            (Kind::Btf(ANY_TYPE), Flags(Flags::ALLOC.0 | Flags::NON_OWN_REF.0 | Flags::RCU.0)),
-        ],
         ArgSpec::ReleasedKptrOrNull | ArgSpec::Btf(_) | ArgSpec::BtfOrNull(_) => OBJECTS,
         ArgSpec::Dynptr | ArgSpec::NewDynptr(_) | ArgSpec::ReleasedDynptr => {
             &[STACK, (Kind::Dynptr { of: Dynptr::Invalid, first: false }, NONE)]
@@ -79,9 +74,7 @@ pub(super) fn expected(spec: ArgSpec) -> &'static [(Kind, Flags)] {
         ArgSpec::SockCommon => {
             &[(Kind::SockCommon, NONE), (Kind::Socket, NONE), (Kind::TcpSock, NONE), (Kind::XdpSock, NONE)]
         }
-        ArgSpec::SocketOrNull => {
-            &[(Kind::Socket, NONE), (Kind::Btf(ANY_TYPE), NONE), (Kind::Btf(ANY_TYPE), Flags::TRUSTED)]
-        }
+        ArgSpec::SocketOrNull => &[(Kind::Socket, NONE)],
         ArgSpec::AnySock | ArgSpec::AnySockOrNull | ArgSpec::ReleasedSock => SOCKS,
         ArgSpec::PercpuBtf => &[
             (Kind::Btf(ANY_TYPE), Flags::PERCPU),

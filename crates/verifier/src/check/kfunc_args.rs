@@ -105,6 +105,7 @@ impl Verifier<'_> {
             }
             (_, CType::Struct("bpf_dynptr")) => self.check_kfunc_dynptr(kfunc, number, param, found)?,
             _ if (is_iterator(kfunc) && at == 0) || param.name.ends_with("__iter") => {
+                self.check_kfunc_offset(kfunc, &reg, number)?;
                 self.check_iterator(kfunc, c_type, number, found)?;
             }
             (_, CType::Struct("bpf_list_head")) => {
@@ -236,9 +237,13 @@ impl Verifier<'_> {
         param: &KfuncParam,
         found: &mut KfuncArguments,
     ) -> Check {
+        let reg = *self.reg(number);
+        self.check_kfunc_offset_dynptr(&reg, number)?;
+        if !matches!(reg.kind, Kind::Stack | Kind::Dynptr { .. }) {
+            let at = number.number() - 1;
+            refuse!(Inval, "arg#{at} expected pointer to stack or const struct bpf_dynptr");
+        }
         if !matches!(param.mark(), Some(KfuncMark::Uninitialized)) {
-            let reg = *self.reg(number);
-            self.check_kfunc_offset_dynptr(&reg, number)?;
             self.check_dynptr(number)?;
             found.dynptr = self.dynptr_at(self.reg(number));
             return Ok(());

@@ -29,8 +29,7 @@ impl Access {
     }
 }
 
-/// `BPF_F_RDONLY_PROG` and `BPF_F_WRONLY_PROG`.
-const RDONLY_PROG: u32 = 1 << 7;
+/// `BPF_F_WRONLY_PROG`.
 const WRONLY_PROG: u32 = 1 << 8;
 
 impl Verifier<'_> {
@@ -105,7 +104,7 @@ impl Verifier<'_> {
                 self.same_pointer(&pointer, false)?;
                 self.note_access(&pointer, off, size, false);
                 // The load may have replaced the pointer itself; Linux asks what it is only now.
-                return self.atomic_target(base, "loads from");
+                return self.atomic_target(base, "loads from", op);
             }
             AtomicOp::StoreRelease => {
                 self.readable(reg)?;
@@ -114,7 +113,7 @@ impl Verifier<'_> {
                 self.access(access(true, Some(reg)))?;
                 self.same_pointer(&pointer, false)?;
                 self.note_access(&pointer, off, size, true);
-                return self.atomic_target(base, "stores into");
+                return self.atomic_target(base, "stores into", op);
             }
             _ => {}
         }
@@ -129,7 +128,7 @@ impl Verifier<'_> {
         if self.is_secret(reg) {
             refuse!(Acces, "{} leaks addr into mem", Name(reg));
         }
-        self.atomic_target(base, "stores into")?;
+        self.atomic_target(base, "stores into", op)?;
         let place = *self.reg(base);
         let result = op.fetches(reg);
         if let Some(result) = result {
@@ -150,11 +149,18 @@ impl Verifier<'_> {
     }
 
     /// Asks that atomics work there (`atomic_ptr_type_ok`).
-    fn atomic_target(&self, base: R, what: &str) -> Check {
+    fn atomic_target(&self, base: R, what: &str, op: AtomicOp) -> Check {
         let reg = self.reg(base);
+        // x86-64 makes loops of these, and loops cannot fault (`bpf_jit_supports_insn`).
+        let loops = matches!(op, AtomicOp::FetchAnd | AtomicOp::FetchOr | AtomicOp::FetchXor);
         let is_socket = matches!(reg.kind, Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock);
         let is_packet = matches!(reg.kind, Kind::Packet | Kind::PacketMeta);
-        if reg.kind == Kind::Context || is_packet || reg.kind == Kind::FlowKeys || is_socket {
+        if reg.kind == Kind::Context
+            || is_packet
+            || reg.kind == Kind::FlowKeys
+            || is_socket
+            || (reg.kind == Kind::Arena && loops)
+        {
             refuse!(Acces, "BPF_ATOMIC {what} {} {} is not allowed", Name(base), names::of(reg));
         }
         Ok(())
@@ -317,8 +323,11 @@ impl Verifier<'_> {
     /// Asks that the map lets programs do that (`check_map_access_type`).
     pub(super) fn check_map_rights(&self, map: u16, off: i32, size: u32, write: bool) -> Check {
         let map = &self.env.maps[usize::from(map)];
-        let (what, forbidden) = if write { ("write into", RDONLY_PROG) } else { ("read from", WRONLY_PROG) };
-        if map.flags & forbidden != 0 {
+        let (what, forbidden) = match write {
+            true => ("write into", map.read_only()),
+            false => ("read from", map.flags & WRONLY_PROG != 0),
+        };
+        if forbidden {
             refuse!(Acces, "{what} map forbidden, value_size={} off={off} size={size}", map.value_size);
         }
         Ok(())
@@ -382,7 +391,7 @@ impl Verifier<'_> {
             return Ok(true);
         }
         let Some(value) = access.value.filter(|_| !access.write) else { return Ok(false) };
-        let is_fixed = shape.map_type == map_type::ARRAY && shape.frozen && shape.flags & RDONLY_PROG != 0;
+        let is_fixed = shape.map_type == map_type::ARRAY && shape.frozen && shape.read_only();
         let Some(contents) = shape.contents.as_ref().filter(|_| is_fixed) else { return Ok(false) };
         let start = at as usize;
         let Some(bytes) = contents.get(start..start + access.bytes() as usize) else { return Ok(false) };

@@ -6,7 +6,7 @@ use sandbpf_isa::Reg as R;
 use super::memory::Access;
 use super::trust::is_trusted;
 use super::{Name, names};
-use crate::environment::{TypeRef, map_type as m};
+use crate::environment::{SpecialField, TypeRef, map_type as m};
 use crate::error::{Check, refuse};
 use crate::explore::Verifier;
 use crate::state::{Flags, Kind, Reg};
@@ -59,7 +59,21 @@ impl Verifier<'_> {
             let name = types.name(target);
             refuse!(Acces, "access beyond struct {name} at off {off} size {size}");
         }
-        Ok(())
+        if size == 0 {
+            return Ok(());
+        }
+        if reg.flags.has(Flags::ALLOC) {
+            let (first, end) = (off as u32, off as u32 + size);
+            let overlaps = |field: &SpecialField| first < field.offset + field.size && field.offset < end;
+            if let Some(field) = types.special_fields(target).into_iter().find(overlaps) {
+                let name = super::memory::field_name(field.kind);
+                refuse!(Acces, "direct access to {name} is disallowed");
+            }
+        }
+        match types.member(target, off as u32, size) {
+            Ok(_) => Ok(()),
+            Err(message) => refuse!(Acces, "{message}"),
+        }
     }
 
     fn check_object(&self, base: R, reg: &Reg, target: TypeRef, off: i32) -> Check {
@@ -135,13 +149,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn access_special(
-        &mut self,
-        access: &Access,
-        field: crate::environment::SpecialField,
-        target: TypeRef,
-        off: u32,
-    ) -> Check {
+    fn access_special(&mut self, access: &Access, field: SpecialField, target: TypeRef, off: u32) -> Check {
         use crate::environment::FieldKind;
         if let FieldKind::Kptr { .. } = field.kind {
             if field.offset != off {

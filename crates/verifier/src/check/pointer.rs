@@ -103,6 +103,9 @@ impl Verifier<'_> {
             AluOp::And | AluOp::Or | AluOp::Xor => {
                 refuse!(Acces, "{} bitwise operator {} on pointer prohibited", Name(dst), op.symbol());
             }
+            // Linux names operators by their opcode, which does not tell signed ones.
+            AluOp::Sdiv => refuse!(Acces, "{} pointer arithmetic with /= operator prohibited", Name(dst)),
+            AluOp::Smod => refuse!(Acces, "{} pointer arithmetic with %= operator prohibited", Name(dst)),
             _ => refuse!(Acces, "{} pointer arithmetic with {} operator prohibited", Name(dst), op.symbol()),
         }
         is_sane(&result, &pointer)?;

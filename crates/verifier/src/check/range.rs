@@ -119,17 +119,15 @@ impl Verifier<'_> {
             let at = i64::from(reg.off) + i64::from(off) + shift;
             reg.num.var_off.add(crate::domain::Tnum::constant(at as u64)).is_aligned(size.into())
         };
-        let var_off = || match reg.num.const_value() {
-            Some(value) => (value as i64).to_string(),
-            None => reg.num.var_off.to_string(),
-        };
+        let var_off = reg.num.var_off;
         if reg.is_packet() {
             if !place(2) {
-                refuse!(Acces, "misaligned packet access off 2+{}+{}+{off} size {size}", var_off(), reg.off);
+                refuse!(Acces, "misaligned packet access off 2+{var_off}+{}+{off} size {size}", reg.off);
             }
             return Ok(());
         }
         let what = match reg.kind {
+            _ if reg.may_be_null() => "",
             Kind::FlowKeys => "flow keys ",
             Kind::MapKey(_) => "key ",
             Kind::MapValue(_) => "value ",
@@ -142,7 +140,7 @@ impl Verifier<'_> {
             _ => "",
         };
         if !place(0) {
-            refuse!(Acces, "misaligned {what}access off {}+{}+{off} size {size}", var_off(), reg.off);
+            refuse!(Acces, "misaligned {what}access off {var_off}+{}+{off} size {size}", reg.off);
         }
         Ok(())
     }

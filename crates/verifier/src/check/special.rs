@@ -187,7 +187,11 @@ impl Verifier<'_> {
                 (Kind::Btf(held), Some(types)) => (names::of(reg), types.name(held).to_owned()),
                 _ => (names::of(reg), String::new()),
             };
-            refuse!(Acces, "invalid kptr access, {} type={held}{of} expected=ptr_{name}", Name(number));
+            let or = match kind {
+                KptrKind::Untrusted => format!(" or untrusted_ptr_{name}"),
+                KptrKind::Referenced | KptrKind::Percpu => String::new(),
+            };
+            refuse!(Acces, "invalid kptr access, {} type={held}{of} expected=ptr_{name}{or}", Name(number));
         };
         let mut allowed = Flags::MAYBE_NULL;
         allowed = match (target.btf, kind) {

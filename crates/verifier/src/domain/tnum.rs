@@ -214,8 +214,12 @@ impl Tnum {
 }
 
 impl fmt::Display for Tnum {
-    /// As the kernel prints it: `(0x0; 0xff)`.
+    /// As the kernel prints it (`tnum_strn`): `(0x0; 0xff)`, and what is known whole as a number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({:#x}; {:#x})", self.value, self.mask)
+        match (self.mask, self.value) {
+            (0, small @ ..=0xffff) => write!(f, "{small}"),
+            (0, large) => write!(f, "{large:#x}"),
+            (mask, value) => write!(f, "({value:#x}; {mask:#x})"),
+        }
     }
 }

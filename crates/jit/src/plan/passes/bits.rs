@@ -179,7 +179,7 @@ impl Possible {
 }
 
 /// The next mask of 1, 8, 16, 31, 32 or 64 bits.
-fn rounded(mask: u64) -> u64 {
+pub(crate) fn rounded(mask: u64) -> u64 {
     match 64 - mask.leading_zeros() {
         0 | 1 => mask,
         2..=8 => 0xff,

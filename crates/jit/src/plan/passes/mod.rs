@@ -9,6 +9,7 @@ mod divide;
 pub(crate) mod incoming;
 mod loops;
 mod memory;
+mod narrow;
 mod renames;
 mod share;
 mod simplify;
@@ -56,6 +57,8 @@ passes! {
     Slots = 6, slots::slots;
     /// Does at once what loops do to ranges of memory.
     Bulk = 11, bulk::bulk;
+    /// Computes no more bits than somebody looks at.
+    Narrow = 7, narrow::narrow;
 }
 
 /// A set of passes that are left out.
@@ -84,6 +87,7 @@ const SCHEDULE: &[Pass] = &[
     Pass::Address,
     Pass::Memory,
     Pass::Divide,
+    Pass::Narrow,
     Pass::Simplify,
     Pass::Share,
     Pass::Address,

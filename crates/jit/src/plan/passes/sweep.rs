@@ -20,12 +20,16 @@ pub(crate) fn sweep(graph: &mut Graph) {
 /// Makes jumps of branches that go one way only.
 fn decide(graph: &mut Graph) {
     for at in 0..graph.blocks.len() {
-        let end = &graph.blocks[at].end;
-        let End::Branch { test, yes, no } = end else { continue };
+        let End::Branch { test, yes, no } = &graph.blocks[at].end else { continue };
+        let never = |edge: &Edge| {
+            let code = graph.code(edge.to);
+            code.body.is_empty() && code.end == End::Unreachable
+        };
         let edge = match decided(graph, test) {
             Some(true) => yes,
             Some(false) => no,
-            None if yes == no => yes,
+            None if yes == no || never(no) => yes,
+            None if never(yes) => no,
             None => continue,
         };
         graph.blocks[at].end = End::Jump(edge.clone());
@@ -42,6 +46,8 @@ fn settle(graph: &mut Graph) {
     let order = graph.order();
     let mut waiting = vec![0u32; graph.blocks.len()];
     let mut renames = Renames::new(graph);
+    let constants = constants(graph);
+    let one = |value: Value| constants[value.index()];
     // What all edges seen so far carry for a parameter: nothing yet, one value, or the parameter itself for different values.
     let mut carried = vec![NONE; graph.values.len()];
     // Every round finds what stands in the way of the next; nests of loops deeper than this keep a few parameters too many.
@@ -63,7 +69,7 @@ fn settle(graph: &mut Graph) {
             }
             for edge in code.end.edges() {
                 for (&param, &argument) in graph.code(edge.to).params.iter().zip(&edge.arguments) {
-                    let argument = renames.of(argument);
+                    let argument = one(renames.of(argument));
                     let carried = &mut carried[param.index()];
                     if *carried == NONE && argument != param {
                         *carried = argument;
@@ -83,6 +89,24 @@ fn settle(graph: &mut Graph) {
         }
     }
     renames.apply(graph);
+}
+
+/// For every value, itself, or a constant of the same number: constants may be there several times.
+fn constants(graph: &Graph) -> Vec<Value> {
+    // One for each place of a small table; others stay different.
+    let mut known: [(u64, Value); 64] = [(0, NONE); 64];
+    let mut constants: Vec<Value> = (0..graph.values.len() as u32).map(Value).collect();
+    for (at, op) in graph.values.iter().enumerate() {
+        let Op::Const(number) = op else { continue };
+        let place = &mut known[(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize];
+        if place.1 == NONE {
+            *place = (*number, Value(at as u32));
+        }
+        if place.0 == *number {
+            constants[at] = place.1;
+        }
+    }
+    constants
 }
 
 /// Renames parameters that carry one value. Whether there were some.

@@ -3,7 +3,7 @@
 
 use sandbpf_abi::Direction;
 
-use super::program::{numbers, program};
+use super::program::{numbers, program, returned, verify};
 use crate::vectors::judge::Judged;
 use crate::vectors::record::{Malformed, Record};
 
@@ -23,7 +23,23 @@ pub(crate) fn judge(record: &Record, judged: &mut Judged) -> Result<(), Malforme
     if !OFFSETS.contains(&first) || !OFFSETS.contains(&last) {
         return Err(Malformed::field("range"));
     }
+    let end = returned(&program);
     for offset in first..=last {
+        let place = format!("*(u{} *)(r1 {offset:+})", size * 8);
+        let text = match direction {
+            Direction::Read => format!("r0 = {place}\nr0 = {end}\nexit"),
+            Direction::Write => format!("r0 = 0\n{place} = r0\nr0 = {end}\nexit"),
+        };
+        let verdict = verify(&program, &text);
+        judged.answer(accepted.contains(&offset), verdict.is_ok(), || match &verdict {
+            Ok(_) => format!("offset {offset}, as the verifier has it"),
+            Err(error) => format!("offset {offset}, as the verifier has it: {error}"),
+        });
+        if let Err(error) = &verdict {
+            let told = record.value()["errors"].as_object();
+            let told = told.is_some_and(|errors| errors.keys().any(|begin| error.line().starts_with(begin)));
+            judged.equal(true, told, || format!("offset {offset}: the message is {}", error.line()));
+        }
         let ours = program.access(offset as i32, size, direction);
         judged.answer(accepted.contains(&offset), ours.is_ok(), || match ours {
             Ok(_) => format!("offset {offset}"),

@@ -3,7 +3,7 @@
 
 use sandbpf_abi::{Unavailable, helpers};
 
-use super::program::{numbers, program};
+use super::program::{numbers, program, verify};
 use crate::vectors::judge::Judged;
 use crate::vectors::record::{Malformed, Record};
 
@@ -31,7 +31,31 @@ pub(crate) fn judge(record: &Record, judged: &mut Judged) -> Result<(), Malforme
             if let (Err(theirs), Err(ours)) = (theirs, ours) {
                 judged.equal(theirs, ours, || format!("why helper {id} is refused"));
             }
+            match verify(&program, &format!("call {id}\nr0 = 0\nexit")) {
+                Err(error) if error.instruction().is_none() => {
+                    judged.leave_out("the program is refused before its helpers are looked at");
+                }
+                verdict => {
+                    let line = verdict.err().map_or(String::new(), |error| error.line().to_owned());
+                    judged.equal(theirs, said(&line), || {
+                        format!("what the verifier says to helper {id}: {line}")
+                    });
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// What the verifier's message says of the helper; others are about its arguments.
+fn said(line: &str) -> Answer {
+    if line.starts_with("program of this type cannot use helper ") {
+        Err(Unavailable::NotForType)
+    } else if line.starts_with("cannot call GPL-restricted function ") {
+        Err(Unavailable::GplOnly)
+    } else if line.starts_with("invalid func ") {
+        Err(Unavailable::Unknown)
+    } else {
+        Ok(())
+    }
 }

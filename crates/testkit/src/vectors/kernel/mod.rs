@@ -8,6 +8,7 @@ pub(crate) mod filter_passes;
 pub(crate) mod filter_run;
 pub(crate) mod helper_matrix;
 pub(crate) mod map_create;
+pub(crate) mod map_helper;
 pub(crate) mod packet_runs;
 mod program;
 pub(crate) mod program_runs;

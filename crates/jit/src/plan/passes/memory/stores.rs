@@ -138,7 +138,7 @@ fn piece(graph: &Graph, value: Value, bits: u32) -> (Value, u32) {
         value = match *graph.op(value) {
             Op::Un { op, a } if op.kept().is_some_and(|kept| kept >> from >> (bits - 1) & 1 != 0) => a,
             Op::Bin { op: BinOp::Rsh | BinOp::Arsh, width, a, b } => match graph.constant(b) {
-                Some(count) if from + bits + count as u32 <= width.bits() && count < 64 => {
+                Some(count) if count < 64 && from + bits + count as u32 <= width.bits() => {
                     from += count as u32;
                     a
                 }

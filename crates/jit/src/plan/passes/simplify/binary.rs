@@ -225,7 +225,8 @@ impl Simplifier<'_> {
                 }
                 Now(self.with(BinOp::Lsh, width, x, d + u64::from(k)))
             }
-            Some((BinOp::Mul, inner, x, d)) if Self::reaches(inner, width) => {
+            // If the product is needed anyway, a shift is cheaper than another one.
+            Some((BinOp::Mul, inner, x, d)) if Self::reaches(inner, width) && self.single(a) => {
                 Now(self.with(BinOp::Mul, width, x, d << k & all))
             }
             Some((BinOp::Rsh, inner, x, d)) if inner == width && d == u64::from(k) => {

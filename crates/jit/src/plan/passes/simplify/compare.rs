@@ -238,7 +238,8 @@ impl Simplifier<'_> {
     fn sum(&mut self, test: &Test, right: u64) -> Option<Test> {
         let (BinOp::Add, width, x, c) = self.as_with(test.lhs)? else { return None };
         let most = filled(self.bits.get(x)).checked_add(c)?;
-        if width != test.width || most > ones(width) || right < c {
+        // Where the sum fits into 32 bits, one of 64 is the same.
+        if most > ones(width) || most > ones(test.width) || right < c {
             return None;
         }
         let rhs = self.number(right - c);

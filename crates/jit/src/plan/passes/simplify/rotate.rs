@@ -2,6 +2,7 @@
 
 use sandbpf_isa::Width;
 
+use super::super::bits::ones;
 use super::{Answer, Simplifier};
 use crate::plan::graph::{BinOp, Op, UnOp, Value};
 use Answer::{Now, Same};
@@ -10,13 +11,35 @@ impl Simplifier<'_> {
     /// `(x << k) | (x >> (bits - k))`, or joined by addition or exclusive or: the parts have no bits in common.
     pub(super) fn rotation(&mut self, op: BinOp, width: Width, a: Value, b: Value) -> Answer {
         let (Some(a), Some(b)) = (self.as_binary(a), self.as_binary(b)) else { return Same };
-        let ((BinOp::Lsh, ..), (BinOp::Rsh, ..)) = (a, b) else {
-            return match (a, b) {
-                ((BinOp::Rsh, ..), (BinOp::Lsh, ..)) => self.rotated(op, width, b, a),
-                _ => Same,
-            };
+        match (a, b) {
+            ((BinOp::Lsh, ..), (BinOp::Rsh, ..)) => self.rotated(op, width, a, b),
+            ((BinOp::Rsh, ..), (BinOp::Lsh, ..)) => self.rotated(op, width, b, a),
+            ((BinOp::Mul, ..), (BinOp::Rsh, ..)) => self.rotated_product(width, a, b),
+            ((BinOp::Rsh, ..), (BinOp::Mul, ..)) => self.rotated_product(width, b, a),
+            _ => Same,
+        }
+    }
+
+    /// `(x * (c << k)) | (x * c >> (bits - k))`: the shift to the left went into the factor.
+    fn rotated_product(
+        &mut self,
+        outer: Width,
+        (_, width, x, factor): (BinOp, Width, Value, Value),
+        (_, other, product, right): (BinOp, Width, Value, Value),
+    ) -> Answer {
+        let (Some(factor), Some(right)) = (self.constant(factor), self.constant(right)) else { return Same };
+        let Some((BinOp::Mul, inner, y, c)) = self.as_with(product) else { return Same };
+        if x != y || width != other || inner != width || (width, outer) == (Width::W64, Width::W32) {
+            return Same;
+        }
+        let Some(left) = u64::from(width.bits()).checked_sub(right).filter(|left| (1..64).contains(left))
+        else {
+            return Same;
         };
-        self.rotated(op, width, a, b)
+        if c << left & ones(width) != factor & ones(width) {
+            return Same;
+        }
+        Now(self.with(BinOp::Rol, width, product, left))
     }
 
     fn rotated(

@@ -74,7 +74,8 @@ impl Simplifier<'_> {
                 return Is(a);
             }
         }
-        if op != UnOp::Zext32 {
+        // If the whole is needed anyway, its low half is at hand, and its operands may not be.
+        if op != UnOp::Zext32 || !self.single(a) {
             return Same;
         }
         let width = Width::W32;
