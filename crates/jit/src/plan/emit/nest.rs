@@ -110,7 +110,11 @@ impl Nest {
                 leader[block.index()] = head.0;
                 match headed[block.index()] {
                     NONE => self.inside[block.index()] = found,
-                    inner => self.loops[inner as usize].parent = found,
+                    inner => {
+                        self.loops[inner as usize].parent = found;
+                        // Ways into it past its head were not followed.
+                        self.loops[found as usize].one_way &= self.loops[inner as usize].one_way;
+                    }
                 }
                 let range = self.first[block.index()] as usize..self.first[block.index() + 1] as usize;
                 for &from in &self.sources[range] {

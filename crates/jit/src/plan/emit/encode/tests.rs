@@ -141,11 +141,11 @@ fn arithmetic() {
     same!(alu_imm(Alu::Cmp, Size::W, Rm::Reg(RAX), 500) => cmp eax, 500);
     same!(alu_imm(Alu::Add, Size::DW, Rm::Reg(9), 500) => add r9, 500);
     same!(alu_imm(Alu::And, Size::W, Rm::Reg(RCX), 500) => and ecx, 500);
-    // The assembler knows `cmp` in its long form only.
+    // The assembler knows these in their long forms only.
     same!(alu_imm(Alu::Cmp, Size::W, Rm::Reg(RCX), 5) => .u8 0x83 ; .u8 0xf9 ; .u8 5);
     same!(alu_imm(Alu::Cmp, Size::B, Rm::Reg(RSI), 5) => cmp sil, 5);
     same!(alu_imm(Alu::Cmp, Size::B, at(RDI, 8), -5) => cmp BYTE [rdi + 8], -5);
-    same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), -5) => add WORD [rdi + 8], BYTE -5);
+    same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), 5) => .u8 0x66 ; .u8 0x83 ; .u8 0x47 ; .u8 8 ; .u8 5);
     same!(alu_imm(Alu::Add, Size::H, at(RDI, 8), 500) => add WORD [rdi + 8], 500);
     same!(alu_imm(Alu::Cmp, Size::DW, at(RDI, 8), 500) => cmp QWORD [rdi + 8], 500);
     same!(test(Width::W32, Rm::Reg(RAX), RAX) => test eax, eax);
