@@ -15,7 +15,7 @@ use crate::hash::Source;
 use crate::shared::SharedBytes;
 use crate::spec::{MapSpec, PAGE_SIZE};
 use crate::storage::Storage;
-use crate::values::Values;
+use crate::values::{Flat, Values};
 
 /// What a map is made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Map {
             Body::Storage(storage) => Some((&storage.values, storage.lookup(key)?.into())),
             Body::Objects(objects) => {
                 let values = objects.values.as_ref()?;
-                Some((values, values.slot_of(objects.offset(index(key)?)?).0))
+                Some((values, values.slot_of(objects.offset(index(key)?)?)))
             }
             Body::ObjectHash(objects) if self.map_type() == MapType::DevmapHash => {
                 Some((&objects.hash.values, objects.hash.lookup(key, false)?.into()))
@@ -154,6 +154,12 @@ impl Map {
     #[inline]
     pub fn bytes(&self, offset: u64) -> Option<(&SharedBytes, usize, usize)> {
         self.values().map_or_else(|| self.other_bytes(offset), |values| values.bytes(offset))
+    }
+
+    /// Where the values are, if they lie in one piece as long as the map is there: for machine code.
+    #[doc(hidden)]
+    pub fn flat(&self) -> Option<Flat> {
+        self.values()?.flat()
     }
 
     fn other_bytes(&self, offset: u64) -> Option<(&SharedBytes, usize, usize)> {
