@@ -65,6 +65,7 @@ impl Body {
             hashing,
             in_place: spec.map_type.is_per_cpu(),
             lru,
+            value: u64::from(spec.value_size).next_multiple_of(8).max(8) * u64::from(copies),
             memory,
         };
         let objects = |hashing| {
@@ -95,7 +96,7 @@ impl Body {
             HashOfMaps => objects(hashing)?,
             Sockhash => objects(Hashing::Jenkins(0))?,
             DevmapHash => {
-                let shape = Shape { cpus: 1, hashing: Hashing::Identity, ..hash(None) };
+                let shape = Shape { cpus: 1, hashing: Hashing::Identity, value: 8, ..hash(None) };
                 Body::ObjectHash(ObjectHash::new(shape, pairs)?)
             }
             CgroupStorage | PercpuCgroupStorage | SkStorage | InodeStorage | TaskStorage | CgrpStorage => {

@@ -25,14 +25,17 @@ const LOCAL_TARGET: u32 = 128;
 const OWN_TARGET: u32 = 4;
 
 /// The lists of a map.
+///
+/// They are of nodes, of which there are as many as there may be elements; an element's node says in which slot it is, and so
+/// does the slot.
 #[derive(Debug)]
 pub(crate) struct Lru {
-    /// Slots, and before them the lists themselves.
     nodes: Nodes,
     /// The common lists, or those of each CPU.
     groups: Box<[Line<Group>]>,
     /// Of each CPU, where it starts stealing: its free and its pending list. Empty if the lists are its own.
     local: Box<[Line<u32>]>,
+    /// Of each slot, whether its element was used.
     marks: Box<[AtomicU8]>,
     target: u32,
     scans: u32,
@@ -53,32 +56,35 @@ struct Group {
     inactive: u32,
     /// Where the rotation of the inactive list goes on.
     rotation: u32,
-    /// Slots that were never used; they stand at the end of the free list.
+    /// Nodes that were never used; they stand at the end of the free list.
     fresh: Range<u32>,
 }
 
-/// Removes a slot's element from the hash table; says whether it was there.
+/// Removes from the hash table what a node stands for, which was last in this slot; says whether it was there.
 pub(crate) type Evict<'e> = &'e dyn Fn(u32, u32) -> bool;
 
+/// No slot: the node stands for no element.
+const NOWHERE: u32 = u32::MAX;
+
 impl Lru {
-    /// Lists of `slots` free slots.
-    pub(crate) fn new(slots: u32, cpus: u32, own: bool, memory: u64) -> Result<Self, Errno> {
+    /// Lists of `nodes` free nodes, for elements in any of so many slots.
+    pub(crate) fn new(nodes: u32, slots: u32, cpus: u32, own: bool, memory: u64) -> Result<Self, Errno> {
         let heads = if own { 3 * cpus } else { 3 + 2 * cpus };
         let group = |number, fresh| {
             let base = 3 * number;
             Line(Mutex::new(Group { number, base, active: 0, inactive: 0, rotation: base + 1, fresh }))
         };
-        let share = slots / cpus.max(1);
+        let share = nodes / cpus.max(1);
         let marks = <[AtomicU8]>::new_box_zeroed_with_elems(slots as usize).map_err(|_| Errno::ENOMEM)?;
         Ok(Lru {
-            nodes: Nodes::new(slots, heads, memory)?,
+            nodes: Nodes::new(nodes, heads, memory)?,
             groups: match own {
                 true => (0..cpus).map(|cpu| group(cpu, 0..share)).collect(),
-                false => [group(0, 0..slots)].into(),
+                false => [group(0, 0..nodes)].into(),
             },
             local: (0..if own { 0 } else { cpus }).map(|cpu| Line(Mutex::new(cpu))).collect(),
             marks,
-            target: (slots / cpus.max(1) / 2).clamp(1, LOCAL_TARGET),
+            target: (nodes / cpus.max(1) / 2).clamp(1, LOCAL_TARGET),
             scans: if own { OWN_TARGET } else { LOCAL_TARGET },
         })
     }
@@ -92,17 +98,28 @@ impl Lru {
         }
     }
 
-    /// A slot for an element with this hash, evicting others if it must.
-    pub(crate) fn pop(&self, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
+    /// A node for an element, evicting others if it must.
+    pub(crate) fn pop(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
         match self.local.is_empty() {
-            true => self.pop_own(cpu, hash, evict),
-            false => self.pop_common(cpu, hash, evict),
+            true => self.pop_own(cpu, evict),
+            false => self.pop_common(cpu, evict),
         }
     }
 
-    /// Gives a slot back whose element is no longer in the table.
-    pub(crate) fn push(&self, slot: u32) {
-        let at = self.nodes.of(slot);
+    /// A node stands for the element in this slot from now on: who says so keeps others from the slot.
+    pub(crate) fn put(&self, node: u32, slot: u32) {
+        self.nodes.set_slot(self.nodes.of(node), slot);
+        self.set_mark(slot, 0);
+    }
+
+    /// A node stands for no element from now on: who says so keeps others from its slot.
+    pub(crate) fn take(&self, node: u32) {
+        self.nodes.set_slot(self.nodes.of(node), NOWHERE);
+    }
+
+    /// Gives a node back whose element is no longer in the table.
+    pub(crate) fn push(&self, node: u32) {
+        let at = self.nodes.of(node);
         loop {
             match self.nodes.on(at) {
                 On::Pending => {
@@ -111,8 +128,7 @@ impl Lru {
                     let _local = local.lock();
                     // It may have gone to the common lists meanwhile.
                     if self.nodes.on(at) == On::Pending && self.nodes.cpu(at) == cpu {
-                        self.clear_mark(slot);
-                        self.nodes.set_on(at, On::LocalFree);
+                        self.nodes.set(at, cpu, On::LocalFree);
                         self.nodes.move_to_head(at, 3 + 2 * cpu);
                         return;
                     }
@@ -130,7 +146,7 @@ impl Lru {
         }
     }
 
-    fn pop_own(&self, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
+    fn pop_own(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
         let mut group = self.groups.get(cpu as usize)?.0.lock();
         self.rotate(&mut group);
         let free = group.base + 2;
@@ -138,35 +154,32 @@ impl Lru {
             self.shrink(&mut group, OWN_TARGET, free, On::Free, evict);
         }
         let at = self.nodes.first(free)?;
-        self.nodes.set(at, hash, self.nodes.cpu(at), self.nodes.on(at));
         self.shift(&mut group, at, On::Inactive);
-        Some(self.nodes.slot(at))
+        Some(self.nodes.number(at))
     }
 
-    fn pop_common(&self, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
+    fn pop_common(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
         let free = 3 + 2 * cpu;
         let local = self.local.get(cpu as usize)?.0.lock();
         if self.nodes.is_empty(free) {
             self.refill(cpu, evict);
         }
         if let Some(at) = self.nodes.first(free) {
-            return Some(self.add_pending(&local, at, cpu, hash));
+            return Some(self.add_pending(&local, at, cpu));
         }
         let first = *local;
         drop(local);
         let (found, next) = self.steal(first, evict);
         let mut local = self.local.get(cpu as usize)?.0.lock();
         *local = next;
-        Some(self.add_pending(&local, found?, cpu, hash))
+        Some(self.add_pending(&local, found?, cpu))
     }
 
     /// Puts a node on a CPU's pending list, whose lock is held.
-    fn add_pending(&self, _local: &MutexGuard<'_, u32>, at: u32, cpu: u32, hash: u32) -> u32 {
-        let slot = self.nodes.slot(at);
-        self.nodes.set(at, hash, cpu, On::Pending);
-        self.clear_mark(slot);
+    fn add_pending(&self, _local: &MutexGuard<'_, u32>, at: u32, cpu: u32) -> u32 {
+        self.nodes.set(at, cpu, On::Pending);
         self.nodes.move_to_head(at, 4 + 2 * cpu);
-        slot
+        self.nodes.number(at)
     }
 
     /// Takes a batch of free slots for a CPU, whose lock is held, from the common lists.
@@ -174,7 +187,7 @@ impl Lru {
         let (free, pending) = (3 + 2 * cpu, 4 + 2 * cpu);
         let group = &mut *self.groups[0].0.lock();
         while let Some(at) = self.nodes.last(pending) {
-            let on = if self.is_marked(self.nodes.slot(at)) { On::Active } else { On::Inactive };
+            let on = if self.is_marked(at) { On::Active } else { On::Inactive };
             self.enter(group, at, on);
         }
         self.rotate(group);
@@ -214,8 +227,7 @@ impl Lru {
         for honour in [true, false] {
             let mut at = self.nodes.prev(pending);
             while at != pending {
-                let slot = self.nodes.slot(at);
-                if !(honour && self.is_marked(slot)) && evict(slot, self.nodes.hash(at)) {
+                if !(honour && self.is_marked(at)) && self.evicts(at, evict) {
                     return Some(at);
                 }
                 at = self.nodes.prev(at);
@@ -241,7 +253,7 @@ impl Lru {
                 return;
             }
             let before = self.nodes.prev(at);
-            let on = if self.is_marked(self.nodes.slot(at)) { On::Active } else { On::Inactive };
+            let on = if self.is_marked(at) { On::Active } else { On::Inactive };
             self.shift(group, at, on);
             if at == newest {
                 return;
@@ -272,7 +284,7 @@ impl Lru {
                 continue;
             }
             next = self.nodes.prev(at);
-            if self.is_marked(self.nodes.slot(at)) {
+            if self.is_marked(at) {
                 self.shift(group, at, On::Active);
             }
             if at == last {
@@ -293,10 +305,10 @@ impl Lru {
             if at == base + 1 {
                 break;
             }
-            let (before, slot) = (self.nodes.prev(at), self.nodes.slot(at));
-            if self.is_marked(slot) {
+            let before = self.nodes.prev(at);
+            if self.is_marked(at) {
                 self.shift(group, at, On::Active);
-            } else if evict(slot, self.nodes.hash(at)) {
+            } else if self.evicts(at, evict) {
                 self.release(group, at, to, on);
                 evicted += 1;
                 if evicted == most {
@@ -311,7 +323,7 @@ impl Lru {
         let list = if self.nodes.is_empty(base + 1) { base } else { base + 1 };
         let mut at = self.nodes.prev(list);
         while at != list {
-            if evict(self.nodes.slot(at), self.nodes.hash(at)) {
+            if self.evicts(at, evict) {
                 self.release(group, at, to, on);
                 return;
             }
@@ -321,7 +333,7 @@ impl Lru {
 
     /// From a CPU's pending list into the common lists.
     fn enter(&self, group: &mut Group, at: u32, on: On) {
-        self.clear_mark(self.nodes.slot(at));
+        self.clear_mark(at);
         group.count(on, 1);
         self.nodes.set_on(at, on);
         self.nodes.move_to_head(at, if on == On::Active { 0 } else { 1 });
@@ -332,7 +344,7 @@ impl Lru {
         group.count(self.nodes.on(at), -1);
         group.count(to, 1);
         self.nodes.set_on(at, to);
-        self.clear_mark(self.nodes.slot(at));
+        self.clear_mark(at);
         self.leave_rotation(group, at);
         let list = match to {
             On::Active => 0,
@@ -342,15 +354,16 @@ impl Lru {
         self.nodes.move_to_head(at, group.base + list);
     }
 
-    /// Puts a slot that was never used on the free list.
+    /// Puts a node that was never used on the free list.
     fn freshen(&self, group: &mut Group, cpu: u32) -> bool {
         let Some(number) = group.fresh.next() else { return false };
-        // Groups take turns, so that no range of slots is far from the others.
+        // Groups take turns, so that no range of nodes is far from the others.
         let at = self.nodes.of(number * self.groups.len() as u32 + group.number);
         if self.nodes.make(at).is_err() {
             return false;
         }
-        self.nodes.set(at, 0, cpu, On::Free);
+        self.nodes.set(at, cpu, On::Free);
+        self.nodes.set_slot(at, NOWHERE);
         self.nodes.move_to_head(at, group.base + 2);
         true
     }
@@ -369,13 +382,24 @@ impl Lru {
         }
     }
 
-    fn is_marked(&self, slot: u32) -> bool {
-        self.marks.get(slot as usize).is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
+    /// Evicts what a node stands for.
+    fn evicts(&self, at: u32, evict: Evict<'_>) -> bool {
+        let slot = self.nodes.slot(at);
+        slot != NOWHERE && evict(self.nodes.number(at), slot)
     }
 
-    fn clear_mark(&self, slot: u32) {
+    fn is_marked(&self, at: u32) -> bool {
+        let mark = self.marks.get(self.nodes.slot(at) as usize);
+        mark.is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
+    }
+
+    fn clear_mark(&self, at: u32) {
+        self.set_mark(self.nodes.slot(at), 0);
+    }
+
+    fn set_mark(&self, slot: u32, to: u8) {
         if let Some(mark) = self.marks.get(slot as usize) {
-            mark.store(0, Ordering::Relaxed);
+            mark.store(to, Ordering::Relaxed);
         }
     }
 }

@@ -104,7 +104,12 @@ impl Map {
     ///
     /// Elements of device and CPU maps are found as the structures that programs may read; maps of maps
     /// and programs answer [`Map::inner`] and [`Map::program`] instead.
+    #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<u64> {
+        if let Body::Hash(hash) = &self.body {
+            let slot = hash.lookup(key, true)?;
+            return Some(hash.values.offset(slot.into(), self.copy(&hash.values, cpu)));
+        }
         self.find(key, true).map(|(values, slot)| values.offset(slot, self.copy(values, cpu)))
     }
 
@@ -372,6 +377,7 @@ impl Map {
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
+    #[inline(always)]
     fn copy(&self, values: &Values, cpu: u32) -> u32 {
         if values.copies() == 1 { 0 } else { cpu % values.copies() }
     }

@@ -1,4 +1,4 @@
-//! Slots in doubly linked rings, for lists that several locks keep.
+//! Nodes in doubly linked rings, for lists that several locks keep.
 //!
 //! A node is in one list at a time, and who holds that list's lock may change it and its neighbours. Words are atomic because
 //! others may look, without a lock, where a node is: they look again under the lock that this tells them.
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::errno::Errno;
 use crate::slab::Slab;
 
-/// Where a slot is.
+/// Where a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {
     Free,
@@ -18,29 +18,29 @@ pub(crate) enum On {
     Pending,
 }
 
-/// Nodes by number: the lists themselves first, then the slots.
+/// Nodes: the lists themselves first, then those that are in them.
 #[derive(Debug)]
 pub(crate) struct Nodes {
-    /// Two words each: the neighbours, and hash, CPU and place.
+    /// Three words each: the neighbours, CPU and place, and the slot of the element.
     slab: Slab,
     heads: u32,
 }
 
 impl Nodes {
-    /// Nodes of so many slots, in no list, and so many empty lists.
-    pub(crate) fn new(slots: u32, heads: u32, memory: u64) -> Result<Self, Errno> {
-        let nodes = Nodes { slab: Slab::new(u64::from(slots) + u64::from(heads), 16, memory), heads };
+    /// So many nodes in no list, and so many empty lists.
+    pub(crate) fn new(count: u32, heads: u32, memory: u64) -> Result<Self, Errno> {
+        let nodes = Nodes { slab: Slab::new(u64::from(count) + u64::from(heads), 24, memory), heads };
         (0..heads).try_for_each(|list| nodes.make(list))?;
         Ok(nodes)
     }
 
-    /// The node of a slot.
-    pub(crate) fn of(&self, slot: u32) -> u32 {
-        self.heads + slot
+    /// The node with this number.
+    pub(crate) fn of(&self, number: u32) -> u32 {
+        self.heads + number
     }
 
-    /// The slot of a node.
-    pub(crate) fn slot(&self, at: u32) -> u32 {
+    /// The number of a node.
+    pub(crate) fn number(&self, at: u32) -> u32 {
         at - self.heads
     }
 
@@ -87,30 +87,35 @@ impl Nodes {
         (self.load(at, 0) >> 32) as u32
     }
 
-    /// The hash of the element in a node's slot.
-    pub(crate) fn hash(&self, at: u32) -> u32 {
+    /// The CPU whose node it is.
+    pub(crate) fn cpu(&self, at: u32) -> u32 {
         self.load(at, 1) as u32
     }
 
-    /// The CPU whose node it is.
-    pub(crate) fn cpu(&self, at: u32) -> u32 {
-        (self.load(at, 1) >> 32) as u32 & 0xff_ffff
-    }
-
-    /// Where the slot is.
+    /// Where it is.
     pub(crate) fn on(&self, at: u32) -> On {
         const PLACES: [On; 5] = [On::Free, On::Active, On::Inactive, On::LocalFree, On::Pending];
-        PLACES.get((self.load(at, 1) >> 56) as usize).copied().unwrap_or(On::Free)
+        PLACES.get((self.load(at, 1) >> 32) as usize).copied().unwrap_or(On::Free)
     }
 
-    /// Says what a node is.
-    pub(crate) fn set(&self, at: u32, hash: u32, cpu: u32, on: On) {
-        self.store(at, 1, u64::from(hash) | u64::from(cpu) << 32 | (on as u64) << 56);
+    /// Says whose it is and where.
+    pub(crate) fn set(&self, at: u32, cpu: u32, on: On) {
+        self.store(at, 1, u64::from(cpu) | (on as u64) << 32);
     }
 
-    /// Says where the slot is.
+    /// Says where it is.
     pub(crate) fn set_on(&self, at: u32, on: On) {
-        self.set(at, self.hash(at), self.cpu(at), on);
+        self.set(at, self.cpu(at), on);
+    }
+
+    /// The slot of its element.
+    pub(crate) fn slot(&self, at: u32) -> u32 {
+        self.load(at, 2) as u32
+    }
+
+    /// Says which slot its element is in.
+    pub(crate) fn set_slot(&self, at: u32, slot: u32) {
+        self.store(at, 2, slot.into());
     }
 
     pub(crate) fn is_empty(&self, list: u32) -> bool {
@@ -156,16 +161,17 @@ mod tests {
             let mut all = Vec::new();
             let mut at = nodes.next(list);
             while at != list {
-                all.push(nodes.slot(at));
+                all.push(nodes.number(at));
                 assert_eq!(nodes.prev(nodes.next(at)), at);
                 at = nodes.next(at);
             }
             all
         };
-        for slot in 0..4 {
-            let at = nodes.of(slot);
+        for number in 0..4 {
+            let at = nodes.of(number);
             nodes.make(at).unwrap();
-            nodes.set(at, slot + 100, slot, On::Active);
+            nodes.set(at, number, On::Active);
+            nodes.set_slot(at, number + 100);
             nodes.move_to_head(at, 0);
         }
         assert_eq!((order(0), order(1)), (vec![3, 2, 1, 0], vec![]));
@@ -175,7 +181,7 @@ mod tests {
         assert_eq!((order(0), order(1)), (vec![0, 2], vec![1]));
         nodes.set_on(nodes.of(2), On::Pending);
         let at = nodes.of(2);
-        assert_eq!((nodes.hash(at), nodes.cpu(at), nodes.on(at)), (102, 2, On::Pending));
+        assert_eq!((nodes.slot(at), nodes.cpu(at), nodes.on(at)), (102, 2, On::Pending));
         assert_eq!((nodes.first(0), nodes.last(0)), (Some(nodes.of(0)), Some(at)));
     }
 }

@@ -33,8 +33,11 @@ pub(crate) struct Slab {
     records: u64,
     /// All records, or nothing.
     piece: SharedBytes,
-    /// Where the first record is in the piece.
+    /// Where the first record is in the piece: its byte, its word.
     start: usize,
+    first: usize,
+    /// Words from a record to the next.
+    stride_words: usize,
     /// Bytes of all records.
     all: u64,
     /// Records of a chunk, as a power of two.
@@ -56,11 +59,14 @@ impl Slab {
         let piece = all.and_then(|all| SharedBytes::try_zeroed(all as usize + LINE));
         let chunks = if piece.is_some() { 0 } else { records.div_ceil(1 << record_bits) };
         let piece = piece.unwrap_or_else(|| SharedBytes::zeroed(0));
+        let start = (piece.as_ptr() as usize).wrapping_neg() % LINE;
         Slab {
             stride,
             by_stride: Divisor::new(bytes),
             records,
-            start: (piece.as_ptr() as usize).wrapping_neg() % LINE,
+            start,
+            first: start / 8,
+            stride_words: stride / 8,
             all: all.unwrap_or_default(),
             piece,
             record_bits,
@@ -124,11 +130,26 @@ impl Slab {
         }
     }
 
+    /// The first words of a record, of which there must be as many, if all records are in one piece.
+    #[inline(always)]
+    pub(crate) fn near_words<const COUNT: usize>(&self, record: u64) -> Option<&[AtomicU64; COUNT]> {
+        self.piece.words().get(self.first + record as usize * self.stride_words..)?.first_chunk()
+    }
+
     /// A record's words, if somebody touched it.
     #[inline(always)]
     pub(crate) fn words(&self, record: u64) -> Option<&[AtomicU64]> {
-        let (bytes, at) = self.get(record)?;
-        bytes.words().get(at / 8..)?.get(..self.stride / 8)
+        let at = self.first + record as usize * self.stride_words;
+        match self.piece.words().get(at..at + self.stride_words) {
+            Some(words) => Some(words),
+            None => self.words_in_chunk(record),
+        }
+    }
+
+    #[cold]
+    fn words_in_chunk(&self, record: u64) -> Option<&[AtomicU64]> {
+        let chunk = self.chunks.get(record >> self.record_bits)?;
+        chunk.words().get(self.in_chunk(record) / 8..)?.get(..self.stride / 8)
     }
 
     /// Makes sure that a record has memory.
@@ -194,6 +215,9 @@ mod tests {
                 let (_, at, within) = slab.bytes(offset + 5).unwrap();
                 assert_eq!((at, within), (start + 5, 5));
                 assert_eq!(slab.words(record).unwrap().len(), stride / 8);
+                let word: Option<&[AtomicU64; 1]> = slab.near_words(record);
+                let words = slab.words(record).unwrap();
+                assert!(word.is_none_or(|word| word.as_ptr() == words.as_ptr()));
             }
         }
     }

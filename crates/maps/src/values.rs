@@ -130,9 +130,14 @@ impl Values {
     }
 
     /// The words before a value, if its slot has memory.
-    #[inline(always)]
     pub(crate) fn head(&self, slot: u32) -> Option<&[AtomicU64]> {
         self.slab.words(slot.into())?.get(..self.head / 8)
+    }
+
+    /// The first words before a value, of which there must be as many, if all values are in one piece.
+    #[inline(always)]
+    pub(crate) fn near_head<const COUNT: usize>(&self, slot: u32) -> Option<&[AtomicU64; COUNT]> {
+        self.slab.near_words(slot.into())
     }
 
     /// Makes sure that a slot has memory, and gives it: its bytes, and where a copy starts.

@@ -1,17 +1,22 @@
 //! Hash tables: all maps whose keys are any bytes (`kernel/bpf/hashtab.c`).
 //!
-//! An element has a *slot*, which says where its key and its value are. [Groups](groups) find slots by hashes: readers take no
-//! lock, and those who change something lock a few buckets. As with the kernel's preallocated tables the value of a deleted
-//! element stays readable until its slot is reused, and replacing a value puts the new one in another slot: who still looks at
-//! the old one sees it whole.
+//! An element has a *slot*, where its key and its value are. [Groups](groups) find slots by hashes: readers take no lock, and
+//! those who change something lock a few buckets. As with the kernel's preallocated tables the value of a deleted element stays
+//! readable until its slot is reused, and replacing a value puts the new one in another slot: who still looks at the old one
+//! sees it whole.
 //!
-//! Bucket numbers and the order in a bucket are the kernel's, and so is the hash function of a table without a random seed: it
-//! is walked in the kernel's order, and a batch ends where the kernel's would.
+//! A table without a random seed has the kernel's hash function and its order: it is walked as the kernel walks it, and a batch
+//! ends where the kernel's would. Its elements are numbered as they come, and those of a bucket sorted when somebody asks.
+//!
+//! ```text
+//!   head of a slot = key, padded to eight | number, where order is the kernel's | node, where elements are evicted
+//! ```
 
 mod group;
 mod groups;
-mod slots;
+mod room;
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::errno::Errno;
@@ -20,9 +25,8 @@ use crate::fold::{self, Secrets};
 use crate::jhash;
 use crate::lru::Lru;
 use crate::values::Values;
-use group::Element;
-use groups::{Groups, Home, Place};
-use slots::Slots;
+use groups::{Element, Glance, Groups, Home, Sought};
+use room::Room;
 
 /// How keys become bucket numbers.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +59,9 @@ pub(crate) struct Shape {
     pub(crate) in_place: bool,
     /// Whether elements are evicted, and if so whether each CPU has its own lists.
     pub(crate) lru: Option<bool>,
-    /// Bytes that it may need besides its values.
+    /// Bytes that a value takes, of all CPUs.
+    pub(crate) value: u64,
+    /// Bytes that all may take.
     pub(crate) memory: u64,
 }
 
@@ -64,41 +70,49 @@ pub(crate) struct Shape {
 pub(crate) struct Hash {
     shape: Shape,
     groups: Groups,
-    owner: Owner,
+    keeper: Keeper,
+    /// The next number, where elements have one.
+    next: AtomicU64,
+    /// The words of a slot's head that hold the element's number and its node.
+    number_at: Option<usize>,
+    node_at: usize,
     pub(crate) values: Values,
 }
 
-/// Who says which slots are free.
+/// Who says whether there is room for an element.
 #[derive(Debug)]
-enum Owner {
-    Slots(Slots),
+enum Keeper {
+    Room(Room),
     Lru(Lru),
 }
 
 impl Hash {
-    /// An empty table. A table with lists of each CPU's own has a multiple of the CPUs' number of slots. `values` makes room for
-    /// so many values, with so many bytes before each.
+    /// An empty table. A table with lists of each CPU's own has a multiple of the CPUs' number of elements. `values` makes room
+    /// for so many values, with so many bytes before each.
     pub(crate) fn new(shape: Shape, values: impl FnOnce(u64, usize) -> Values) -> Result<Self, Errno> {
         let mut shape = shape;
         if shape.lru == Some(true) {
             let more = shape.max_entries.checked_next_multiple_of(shape.cpus);
             shape.max_entries = more.unwrap_or(shape.max_entries / shape.cpus * shape.cpus);
         }
-        let (owner, count) = match shape.lru {
+        let number_at = (shape.key_size as usize).div_ceil(8);
+        let ordered = !matches!(shape.hashing, Hashing::Folding(_));
+        let node_at = number_at + usize::from(ordered);
+        let head = 8 * (node_at + usize::from(shape.lru.is_some()));
+        let groups = Groups::new(shape.max_entries, shape.memory / (head as u64 + shape.value))?;
+        let keeper = match shape.lru {
             Some(own) => {
-                let lru = Lru::new(shape.max_entries, shape.cpus, own, shape.memory)?;
-                (Owner::Lru(lru), u64::from(shape.max_entries))
+                Keeper::Lru(Lru::new(shape.max_entries, groups.slots(), shape.cpus, own, shape.memory)?)
             }
-            None => {
-                let slots = Slots::new(shape.max_entries);
-                let count = slots.count();
-                (Owner::Slots(slots), count)
-            }
+            None => Keeper::Room(Room::new(shape.max_entries)),
         };
         Ok(Hash {
-            groups: Groups::new(shape.max_entries, shape.memory),
-            owner,
-            values: values(count, shape.key_size as usize),
+            values: values(groups.slots().into(), head),
+            groups,
+            keeper,
+            next: AtomicU64::new(0),
+            number_at: ordered.then_some(number_at),
+            node_at,
             shape,
         })
     }
@@ -106,39 +120,62 @@ impl Hash {
     /// The slot of an element; `mark` remembers that it was used.
     #[inline]
     pub(crate) fn lookup(&self, key: &[u8], mark: bool) -> Option<u32> {
-        match key.len() {
-            4 => self.lookup_sized::<4>(key.first_chunk()?, mark),
-            8 => self.lookup_sized::<8>(key.first_chunk()?, mark),
-            16 => self.lookup_sized::<16>(key.first_chunk()?, mark),
-            _ => self.marked(self.find(self.hash(key)?, key)?, mark),
+        /// Of the sizes that keys mostly have, the words.
+        macro_rules! sizes {
+            ($($size:literal)*) => {
+                match key.len() {
+                    $($size => self.lookup_sized::<$size, { $size / 8 + ($size % 8 != 0) as usize }>(key.first_chunk()?, mark),)*
+                    _ => self.lookup_any(key, mark),
+                }
+            };
         }
+        sizes! { 4 8 12 16 20 24 32 40 48 64 }
     }
 
     /// The same for a key whose size the compiler knows.
-    #[inline]
-    pub(crate) fn lookup_sized<const SIZE: usize>(&self, key: &[u8; SIZE], mark: bool) -> Option<u32> {
+    #[inline(never)]
+    fn lookup_sized<const SIZE: usize, const WORDS: usize>(
+        &self,
+        key: &[u8; SIZE],
+        mark: bool,
+    ) -> Option<u32> {
+        let Hashing::Folding(secrets) = self.shape.hashing else { return self.lookup_any(key, mark) };
+        if self.key_size() != SIZE {
+            return None;
+        }
+        let sought: [u64; WORDS] = words_of(key);
+        let is_in = |slot| {
+            let words = self.values.near_head::<WORDS>(slot)?;
+            Some((0..WORDS).all(|at| words[at].load(Ordering::Acquire) == sought[at]))
+        };
+        match self.groups.glance(fold::hash(key, secrets) as u32, is_in) {
+            Glance::Slot(slot) => self.marked(slot, mark),
+            Glance::Nothing => None,
+            Glance::Unsure => self.lookup_any(key, mark),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lookup_any(&self, key: &[u8], mark: bool) -> Option<u32> {
         self.marked(self.find(self.hash(key)?, key)?, mark)
     }
 
     #[inline(always)]
     fn marked(&self, slot: u32, mark: bool) -> Option<u32> {
-        if let (Owner::Lru(lru), true) = (&self.owner, mark) {
+        if let (Keeper::Lru(lru), true) = (&self.keeper, mark) {
             lru.mark(slot);
         }
         Some(slot)
     }
 
-    #[inline(always)]
     fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
-        self.groups.find(hash, |slot| self.has(slot, key))
+        self.groups.find(hash, &self.sought(key))
     }
 
-    /// Whether this is the key in a slot.
     #[inline(always)]
-    fn has(&self, slot: u32, key: &[u8]) -> bool {
-        let Some(words) = self.values.head(slot) else { return false };
-        let mut parts = words.iter().zip(key.chunks(8));
-        parts.all(|(word, part): (&AtomicU64, &[u8])| word.load(Ordering::Acquire) == fold::word(part))
+    fn sought<'k>(&'k self, key: &'k [u8]) -> Key<'k> {
+        Key { values: &self.values, key }
     }
 
     /// The key in a slot.
@@ -155,7 +192,7 @@ impl Hash {
         let hash = self.hash(key)?;
         let home = self.groups.home_of(self.groups.bucket(hash)).0;
         self.groups.look(home, |elements| {
-            let found = elements.iter().find(|element| self.has(element.slot, key))?;
+            let found = elements.iter().find(|element| self.sought(key).is_in(element.slot))?;
             look(found.slot);
             Some(())
         })?
@@ -165,91 +202,82 @@ impl Hash {
     pub(crate) fn update(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
         let cpu = cpu % self.shape.cpus;
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
-        match &self.owner {
-            Owner::Slots(slots) => loop {
-                if let Some(done) = self.update_plain(slots, key, hash, from, flags, cpu) {
-                    return done;
-                }
-            },
-            Owner::Lru(lru) => self.update_lru(lru, key, hash, from, flags, cpu),
-        }
-    }
-
-    /// An update; nothing if it has to be tried again.
-    fn update_plain(
-        &self,
-        slots: &Slots,
-        key: &[u8],
-        hash: u32,
-        from: Source<'_>,
-        flags: u64,
-        cpu: u32,
-    ) -> Option<Result<u32, Errno>> {
-        if (self.shape.in_place || flags & F_LOCK != 0)
+        if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0)
             && let Some(slot) = self.find(hash, key)
         {
-            return self.update_in_place(slot, key, hash, from, flags, cpu);
+            // Nobody waits for a value's lock who keeps others from a bucket.
+            allowed(true, flags)?;
+            return self.values.put(slot.into(), 0, bytes, true).map(|()| slot);
         }
-        // The value is written before anybody else waits.
-        let mut shard = slots.shard();
-        let new = slots.spare(&mut shard);
-        let written = self.write(new, from, cpu, true).and_then(|()| self.set_key(new, key));
-        let mut home = match written.and_then(|()| self.groups.lock(hash)) {
-            Ok(home) => home,
-            Err(errno) => return Some(Err(errno)),
-        };
-        let old = home.find(hash, |slot| self.has(slot, key));
-        if let Err(errno) = allowed(old.is_some(), flags) {
-            return Some(Err(errno));
+        match &self.keeper {
+            Keeper::Room(room) => self.update_plain(room, key, hash, from, flags, cpu),
+            Keeper::Lru(lru) => self.update_lru(lru, key, hash, from, flags, cpu),
         }
-        if let Some(old) = old {
-            if self.shape.in_place || flags & F_LOCK != 0 {
-                // Somebody was quicker.
-                return None;
-            }
-            self.move_to(&mut home, old, new);
-            drop(home);
-            self.values.clear_fields(old.slot.into());
-            shard.used(old.slot);
-            return Some(Ok(new));
-        }
-        let Some(next) = slots.allow(&mut shard) else {
-            drop((home, shard));
-            return if slots.borrow() { None } else { Some(Err(Errno::E2BIG)) };
-        };
-        if let Err(errno) = home.insert(hash, new) {
-            shard.give(next);
-            return Some(Err(errno));
-        }
-        shard.used(next);
-        Some(Ok(new))
     }
 
-    /// Replaces a value where it is: under its own lock, or while nobody can remove it.
-    fn update_in_place(
+    fn update_plain(
         &self,
-        slot: u32,
+        room: &Room,
         key: &[u8],
         hash: u32,
         from: Source<'_>,
         flags: u64,
         cpu: u32,
-    ) -> Option<Result<u32, Errno>> {
-        if let Err(errno) = allowed(true, flags) {
-            return Some(Err(errno));
-        }
-        if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0) {
-            return Some(self.values.put(slot.into(), 0, bytes, true).map(|()| slot));
-        }
-        let home = match self.groups.lock(hash) {
-            Ok(home) => home,
-            Err(errno) => return Some(Err(errno)),
+    ) -> Result<u32, Errno> {
+        let mut home = self.groups.lock(hash)?;
+        let old = home.find(hash, &self.sought(key));
+        allowed(old.is_some(), flags)?;
+        let Some(old) = old else {
+            if !room.take() {
+                return Err(Errno::E2BIG);
+            }
+            return self.insert(&mut home, key, hash, from, cpu, None).inspect_err(|_| room.give());
         };
-        let place = home.find(hash, |slot| self.has(slot, key))?;
-        Some(self.write(place.slot, from, cpu, false).map(|()| place.slot))
+        if self.shape.in_place {
+            return self.write(old, from, cpu, false).map(|()| old);
+        }
+        if flags & F_LOCK != 0 {
+            // Somebody was quicker: it has a lock now.
+            drop(home);
+            return self.update(key, from, flags, cpu);
+        }
+        let new = match self.insert(&mut home, key, hash, from, cpu, None) {
+            Ok(new) => new,
+            // Better where it is than not at all.
+            Err(_) => return self.write(old, from, cpu, false).map(|()| old),
+        };
+        home.remove(old);
+        self.values.clear_fields(old.into());
+        Ok(new)
     }
 
-    /// A slot is taken before the bucket is locked, because taking one may evict from any bucket.
+    /// Puts an element where nobody else is; `node` is its place in the lists.
+    fn insert(
+        &self,
+        home: &mut Home<'_>,
+        key: &[u8],
+        hash: u32,
+        from: Source<'_>,
+        cpu: u32,
+        node: Option<u32>,
+    ) -> Result<u32, Errno> {
+        let slot = home.free()?;
+        self.write(slot, from, cpu, true)?;
+        let words = self.values.head(slot).ok_or(Errno::ENOMEM)?;
+        for (word, part) in words.iter().zip(key.chunks(8)) {
+            word.store(fold::word(part), Ordering::Release);
+        }
+        if let Some(word) = self.number_at.and_then(|at| words.get(at)) {
+            word.store(self.next.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        }
+        if let (Some(node), Some(word)) = (node, words.get(self.node_at)) {
+            word.store(node.into(), Ordering::Release);
+        }
+        home.add(hash, slot);
+        Ok(slot)
+    }
+
+    /// Room is made before the bucket is locked, because that may evict from any bucket.
     fn update_lru(
         &self,
         lru: &Lru,
@@ -261,113 +289,104 @@ impl Hash {
     ) -> Result<u32, Errno> {
         let mut new = None;
         if !(self.shape.in_place && flags == EXIST) {
-            let slot = lru.pop(cpu, hash, &|slot, hash| self.evict(slot, hash)).ok_or(Errno::ENOMEM)?;
-            let written = match self.shape.in_place {
-                true => self.values.touch(slot.into()).map(|_| ()),
-                false => self.write(slot, from, cpu, true),
-            };
-            written.and_then(|()| self.set_key(slot, key)).inspect_err(|_| lru.push(slot))?;
-            new = Some(slot);
+            new = Some(lru.pop(cpu, &|node, slot| self.evict(lru, node, slot)).ok_or(Errno::ENOMEM)?);
         }
         let done = self.groups.lock(hash).and_then(|mut home| {
-            let old = home.find(hash, |slot| self.has(slot, key));
+            let old = home.find(hash, &self.sought(key));
             allowed(old.is_some(), flags)?;
             match (old, new) {
                 (Some(old), _) if self.shape.in_place => {
-                    lru.mark(old.slot);
-                    self.write(old.slot, from, cpu, false).map(|()| (old.slot, new))
+                    lru.mark(old);
+                    self.write(old, from, cpu, false).map(|()| (old, new))
                 }
-                (Some(old), Some(slot)) => {
+                (Some(old), Some(node)) => {
+                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    lru.put(node, slot);
                     lru.mark(slot);
-                    self.move_to(&mut home, old, slot);
-                    Ok((slot, Some(old.slot)))
+                    home.remove(old);
+                    Ok((slot, self.node(lru, old)))
                 }
-                (None, Some(slot)) => {
-                    if self.shape.in_place {
-                        self.write(slot, from, cpu, true)?;
-                    }
-                    home.insert(hash, slot).map(|()| (slot, None))
+                (None, Some(node)) => {
+                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    lru.put(node, slot);
+                    Ok((slot, None))
                 }
                 (_, None) => Err(Errno::ENOENT),
             }
         });
         match done {
             Ok((slot, unused)) => {
-                self.give(lru, unused);
+                unused.into_iter().for_each(|node| lru.push(node));
                 Ok(slot)
             }
             Err(errno) => {
-                self.give(lru, new);
+                new.into_iter().for_each(|node| lru.push(node));
                 Err(errno)
             }
         }
     }
 
-    /// Puts another slot in the place of an element's. Where order is the kernel's, the element is the newest then.
-    fn move_to(&self, home: &mut Home<'_>, old: Place, slot: u32) {
-        match self.shape.hashing {
-            Hashing::Folding(_) => home.set_slot(old, slot),
-            Hashing::Jenkins(_) | Hashing::Identity => home.replace(old, slot),
-        }
-    }
-
-    fn give(&self, lru: &Lru, slot: Option<u32>) {
-        if let Some(slot) = slot {
-            self.values.clear_fields(slot.into());
-            lru.push(slot);
-        }
-    }
-
-    /// Removes the element that is in this slot, for the lists.
-    fn evict(&self, slot: u32, hash: u32) -> bool {
-        let Ok(mut home) = self.groups.lock(hash) else { return false };
-        let Some(place) = home.find(hash, |other| other == slot) else { return false };
-        home.remove(place);
-        drop(home);
+    /// The node of an element that was removed, which has none from now on.
+    fn node(&self, lru: &Lru, slot: u32) -> Option<u32> {
         self.values.clear_fields(slot.into());
+        let node = self.values.head(slot)?.get(self.node_at)?.load(Ordering::Acquire) as u32;
+        lru.take(node);
+        Some(node)
+    }
+
+    /// Removes the element of this node, which was last in this slot, for the lists.
+    fn evict(&self, lru: &Lru, node: u32, slot: u32) -> bool {
+        let Some(mut home) = self.groups.lock_slot(slot) else { return false };
+        let words = self.values.head(slot).unwrap_or_default();
+        let is_there =
+            words.get(self.node_at).is_some_and(|word| word.load(Ordering::Acquire) == node.into());
+        if !(is_there && home.has(slot)) {
+            return false;
+        }
+        home.remove(slot);
+        self.node(lru, slot);
         true
     }
 
     /// Removes an element; `last_look` sees its slot before anybody can reuse it.
     pub(crate) fn delete(&self, key: &[u8], last_look: impl FnOnce(u32)) -> Result<u32, Errno> {
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
-        let mut home = self.groups.lock(hash)?;
-        let place = home.find(hash, |slot| self.has(slot, key)).ok_or(Errno::ENOENT)?;
-        last_look(place.slot);
-        home.remove(place);
-        drop(home);
-        self.release(place.slot);
-        Ok(place.slot)
+        let home = self.groups.lock(hash)?;
+        let slot = home.find(hash, &self.sought(key)).ok_or(Errno::ENOENT)?;
+        last_look(slot);
+        self.remove(home, slot);
+        Ok(slot)
     }
 
     /// Removes an element under its value's spin lock; `last_look` sees it.
     pub(crate) fn delete_locked(&self, key: &[u8], mut last_look: impl FnMut(u32)) -> Result<(), Errno> {
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
         loop {
-            // Nobody waits for a value's lock who keeps others from a bucket.
             let slot = self.find(hash, key).ok_or(Errno::ENOENT)?;
             let guard = self.values.lock(slot.into(), 0)?;
-            let mut home = self.groups.lock(hash)?;
-            match home.find(hash, |slot| self.has(slot, key)) {
-                Some(place) if place.slot == slot => {
-                    last_look(slot);
-                    home.remove(place);
-                    drop((home, guard));
-                    self.release(slot);
-                    return Ok(());
-                }
-                // It moved, or went.
-                Some(_) | None => {}
+            let home = self.groups.lock(hash)?;
+            // It may have moved, or gone.
+            if home.find(hash, &self.sought(key)) == Some(slot) {
+                last_look(slot);
+                drop(guard);
+                self.remove(home, slot);
+                return Ok(());
             }
         }
     }
 
-    fn release(&self, slot: u32) {
-        match &self.owner {
-            Owner::Lru(lru) => self.give(lru, Some(slot)),
-            Owner::Slots(slots) => {
+    fn remove(&self, mut home: Home<'_>, slot: u32) {
+        home.remove(slot);
+        match &self.keeper {
+            Keeper::Lru(lru) => {
+                let node = self.node(lru, slot);
+                drop(home);
+                node.into_iter().for_each(|node| lru.push(node));
+            }
+            Keeper::Room(room) => {
                 self.values.clear_fields(slot.into());
-                slots.give(slot);
+                drop(home);
+                room.give();
             }
         }
     }
@@ -378,9 +397,9 @@ impl Hash {
         if let Some((key, hash)) = key.and_then(|key| Some((key, self.hash(key)?))) {
             let (home, inside) = self.groups.home_of(self.groups.bucket(hash));
             let after = self.groups.look(home, |elements| {
-                let at = elements.iter().position(|element| self.has(element.slot, key))?;
-                let mut rest = elements[at + 1..].iter();
-                Some(rest.find(|&&other| self.bucket_of(other) == inside).map(|next| self.key(next.slot)))
+                let elements = self.in_bucket(elements, inside);
+                let at = elements.iter().position(|&slot| self.sought(key).is_in(slot))?;
+                Some(elements.get(at + 1).map(|&next| self.key(next)))
             });
             match after.flatten() {
                 Some(Some(key)) => return Ok(key),
@@ -400,26 +419,29 @@ impl Hash {
 
     /// The first bucket at or after this one that has elements.
     pub(crate) fn next_bucket(&self, bucket: u64) -> Option<u32> {
-        self.groups.next_bucket(bucket, |slot| self.hash_of(slot))
+        self.groups.next_bucket(bucket, |slot| self.hash(&self.key(slot)).unwrap_or_default())
     }
 
     /// The keys and slots of a bucket, in order, and what `value` makes of each while nobody changes any.
     pub(crate) fn bucket<V>(&self, bucket: u32, mut value: impl FnMut(u32) -> V) -> Vec<(Vec<u8>, u32, V)> {
         let (home, inside) = self.groups.home_of(bucket);
         let all = self.groups.look(home, |elements| {
-            let mine = elements.iter().filter(|&&element| self.bucket_of(element) == inside);
-            mine.map(|element| (self.key(element.slot), element.slot, value(element.slot))).collect()
+            let mine = self.in_bucket(elements, inside).into_iter();
+            mine.map(|slot| (self.key(slot), slot, value(slot))).collect()
         });
         all.unwrap_or_default()
     }
 
-    /// Which bucket of its home an element is in.
-    fn bucket_of(&self, element: Element) -> u32 {
-        self.groups.bucket_of(element, |slot| self.hash_of(slot))
-    }
-
-    fn hash_of(&self, slot: u32) -> u32 {
-        self.hash(&self.key(slot)).unwrap_or_default()
+    /// Those elements of a home that are in one of its buckets: the newest first, where order is the kernel's.
+    fn in_bucket(&self, elements: &[Element], bucket: u32) -> Vec<u32> {
+        let hash = |slot| self.hash(&self.key(slot)).unwrap_or_default();
+        let mine = elements.iter().filter(|&&element| self.groups.bucket_of(element, hash) == bucket);
+        let mut slots: Vec<u32> = mine.map(|element| element.slot).collect();
+        if let Some(at) = self.number_at {
+            let number = |slot| Some(self.values.head(slot)?.get(at)?.load(Ordering::Acquire));
+            slots.sort_by_cached_key(|&slot| Reverse(number(slot)));
+        }
+        slots
     }
 
     /// How many buckets there are.
@@ -443,15 +465,6 @@ impl Hash {
         }
     }
 
-    /// Writes the key of a slot that has memory and is in no group.
-    fn set_key(&self, slot: u32, key: &[u8]) -> Result<(), Errno> {
-        let words = self.values.head(slot).ok_or(Errno::ENOMEM)?;
-        for (word, part) in words.iter().zip(key.chunks(8)) {
-            word.store(fold::word(part), Ordering::Release);
-        }
-        Ok(())
-    }
-
     fn key_size(&self) -> usize {
         self.shape.key_size as usize
     }
@@ -464,10 +477,35 @@ impl Hash {
         }
         Some(match self.shape.hashing {
             Hashing::Folding(secrets) => fold::hash(key, secrets) as u32,
-            Hashing::Jenkins(seed) => jhash::hash(key, seed),
-            Hashing::Identity => key.first_chunk().map_or(0, |key| u32::from_le_bytes(*key)),
+            Hashing::Jenkins(seed) => self.groups.hash_of(jhash::hash(key, seed)),
+            Hashing::Identity => {
+                self.groups.hash_of(key.first_chunk().map_or(0, |key| u32::from_le_bytes(*key)))
+            }
         })
     }
+}
+
+/// A key, sought in slots.
+struct Key<'k> {
+    values: &'k Values,
+    key: &'k [u8],
+}
+
+impl Sought for Key<'_> {
+    #[inline(always)]
+    fn is_in(&self, slot: u32) -> bool {
+        let words = self.values.head(slot).unwrap_or_default();
+        let mut parts = words.iter().zip(self.key.chunks(8));
+        // A slot without memory has no key, nor a group.
+        let is_same = |(word, part): (&AtomicU64, &[u8])| word.load(Ordering::Acquire) == fold::word(part);
+        !words.is_empty() && parts.all(is_same)
+    }
+}
+
+/// The words of a key.
+#[inline(always)]
+fn words_of<const SIZE: usize, const COUNT: usize>(key: &[u8; SIZE]) -> [u64; COUNT] {
+    core::array::from_fn(|at| fold::word(&key[(8 * at).min(SIZE)..(8 * at + 8).min(SIZE)]))
 }
 
 /// `check_flags`.
