@@ -38,6 +38,12 @@ mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
 #[cfg(all(target_arch = "x86_64", unix))]
+mod live;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod locals;
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
+mod maps;
+#[cfg(all(target_arch = "x86_64", unix))]
 mod proved;
 // The assembler's macro, as below.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
@@ -47,6 +53,8 @@ mod pure;
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 #[cfg(all(target_arch = "x86_64", unix))]
 mod x86_64;
+
+pub use maps::Maps;
 
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use exec::Code;

@@ -14,6 +14,11 @@ impl Secrets {
         let first = scatter(seed as u64);
         Secrets([first | 1, scatter(first) | 1])
     }
+
+    /// The numbers themselves.
+    pub(crate) const fn numbers(self) -> [u64; 2] {
+        self.0
+    }
 }
 
 /// A step of splitmix64.

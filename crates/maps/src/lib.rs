@@ -32,6 +32,7 @@ mod errno;
 pub mod flags;
 mod fold;
 mod hash;
+mod homes;
 mod jhash;
 mod lpm;
 mod lru;
@@ -61,6 +62,8 @@ pub use batch::{Batch, Changed};
 pub use errno::{Errno, UnknownErrno};
 #[doc(hidden)]
 pub use fold::hash_of;
+#[doc(hidden)]
+pub use homes::Homes;
 pub use map::{Environment, Map};
 pub use map_table::{MapError, MapTable};
 pub use objects::Object;

@@ -98,6 +98,11 @@ impl Lru {
         }
     }
 
+    /// Where the marks are, for machine code.
+    pub(crate) fn marks(&self) -> u64 {
+        self.marks.as_ptr() as u64
+    }
+
     /// A node for an element, evicting others if it must.
     pub(crate) fn pop(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
         match self.local.is_empty() {

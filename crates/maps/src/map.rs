@@ -56,6 +56,9 @@ pub struct Map {
     pub(crate) body: Body,
 }
 
+/// Whoever panics while others use a map does not do so in the middle of a change: nothing of ours calls back there.
+impl std::panic::RefUnwindSafe for Map {}
+
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl Map {

@@ -68,8 +68,8 @@ pub(crate) struct Shape<'f> {
 /// Where values lie that are all in one piece, as long as their map is there: for machine code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flat {
-    /// Where offset 0 of the value space is for the host.
-    pub start: *const u8,
+    /// The host's address of offset 0 of the value space.
+    pub start: u64,
     /// The offset of the first value.
     pub first: u64,
     /// From a value to the next.
@@ -121,7 +121,7 @@ impl Values {
     pub(crate) fn flat(&self) -> Option<Flat> {
         let (piece, start) = self.slab.piece()?;
         Some(Flat {
-            start: piece.as_ptr().wrapping_add(start),
+            start: piece.as_ptr() as u64 + start as u64,
             first: self.head as u64,
             stride: self.slab.stride() as u64,
             copy: self.padded as u64,
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!((flat.first, flat.stride, flat.copy, flat.copies), (8, 40, 16, 2));
         let (bytes, at, _) = values.bytes(values.offset(7, 1)).unwrap();
         let place = flat.first + 7 * flat.stride + flat.copy;
-        assert_eq!(bytes.as_ptr().wrapping_add(at).cast_const(), flat.start.wrapping_add(place as usize));
+        assert_eq!(bytes.as_ptr() as u64 + at as u64, flat.start + place);
         assert_eq!(Values::new(1 << 20, shape).flat(), None, "it does not");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use sandbpf_interp as interp;
 use sandbpf_isa::{Pc, Program};
-use sandbpf_runtime::{Execute, Machine, Trap};
-
+use sandbpf_runtime::helpers::HelperSet;
+use sandbpf_runtime::{Execute, Machine, Trap, World};
 use sandbpf_verifier::Facts;
 
 use crate::KindName;
@@ -34,6 +34,20 @@ impl Pure {
     }
 }
 
+/// What is known of the runs of a program before it is compiled.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "jit"), allow(dead_code))]
+pub(crate) struct Surroundings<'s> {
+    /// What was proved.
+    pub(crate) facts: Option<&'s Facts>,
+    /// The maps.
+    pub(crate) world: Option<&'s World>,
+    /// The helpers.
+    pub(crate) helpers: &'s HelperSet,
+    /// Which map of the world each of the facts' is.
+    pub(crate) of_facts: &'s [Option<u32>],
+}
+
 /// What there is of a program as machine code.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -48,17 +62,15 @@ pub(crate) struct Compiled {
 pub(crate) fn compile(
     kind: KindName,
     program: &Arc<Program>,
-    facts: Option<&Facts>,
+    surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
+    let Surroundings { facts, world, helpers, of_facts } = surroundings;
     let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
     if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
         return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure) });
     }
-    let code = match facts {
-        Some(facts) => sandbpf_jit::Code::compile_proved(Arc::clone(program), Default::default(), facts),
-        None => sandbpf_jit::Code::compile(Arc::clone(program)),
-    };
-    match code {
+    let maps = world.and_then(|world| sandbpf_jit::Maps::new(program, world, helpers, of_facts));
+    match sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps) {
         Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None }),
         Err(error) => Err(error.to_string()),
     }
@@ -69,7 +81,7 @@ pub(crate) fn compile(
 pub(crate) fn compile(
     _kind: KindName,
     _program: &Arc<Program>,
-    _facts: Option<&Facts>,
+    _surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }

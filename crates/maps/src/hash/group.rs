@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Places of a group.
-pub(super) const PLACES: u32 = 12;
+pub(crate) const PLACES: u32 = 12;
 /// The bytes of the version.
 const VERSION: u32 = 4;
 

@@ -23,9 +23,9 @@ const BUCKETS: u32 = 3;
 /// Bits of a hash that are in its tag.
 const TAG_BITS: u32 = 7;
 /// Somebody changes what belongs to the home.
-pub(super) const LOCKED: u64 = 1;
+pub(crate) const LOCKED: u64 = 1;
 /// The group goes on in another one.
-pub(super) const LINKED: u64 = 2;
+pub(crate) const LINKED: u64 = 2;
 /// What a version goes on by.
 const STEP: u32 = 4;
 /// How often somebody looks at a lock before it lets others run.
@@ -127,6 +127,11 @@ impl Groups {
     /// How many slots there are.
     pub(super) fn slots(&self) -> u32 {
         self.count * PLACES
+    }
+
+    /// Where the groups are, and how many homes.
+    pub(super) fn homes(&self) -> (u64, u32) {
+        (self.words.as_ptr() as u64, self.homes)
     }
 
     /// How many buckets there are.

@@ -22,10 +22,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST};
 use crate::fold::{self, Secrets};
+use crate::homes::Homes;
 use crate::jhash;
 use crate::lru::Lru;
 use crate::values::Values;
+pub(crate) use group::PLACES;
 use groups::{Element, Glance, Groups, Home, Sought};
+pub(crate) use groups::{LINKED, LOCKED};
 use room::Room;
 
 /// How keys become bucket numbers.
@@ -442,6 +445,18 @@ impl Hash {
             slots.sort_by_cached_key(|&slot| Reverse(number(slot)));
         }
         slots
+    }
+
+    /// Where the elements are, if one hash tells it and values lie in one piece.
+    pub(crate) fn homes(&self) -> Option<Homes> {
+        let Hashing::Folding(secrets) = self.shape.hashing else { return None };
+        self.values.flat()?;
+        let marks = match &self.keeper {
+            Keeper::Lru(lru) => Some(lru.marks()),
+            Keeper::Room(_) => None,
+        };
+        let (groups, homes) = self.groups.homes();
+        Some(Homes { groups, homes, secrets: secrets.numbers(), marks })
     }
 
     /// How many buckets there are.
