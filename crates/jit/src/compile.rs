@@ -1,43 +1,86 @@
 //! From a program to bytes: walks the instructions and calls the emitters.
 
-use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, StackUse};
+use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, RegSet, StackUse};
 
 use crate::Options;
 use crate::layout::status;
+use crate::live::Live;
+use crate::locals::Locals;
+use crate::maps::{DELETE, LOOKUP, Maps, UPDATE};
 use crate::proved::Proved;
-use crate::x86_64::{Emitter, alu, atomic, branch, call, frame, memory, muldiv, packet};
+use crate::x86_64::{Emitter, alu, atomic, branch, call, frame, maps as x86_maps, memory, muldiv, packet};
 
 /// Machine code that lies nowhere yet.
 pub(crate) struct Compiled {
     pub(crate) bytes: Vec<u8>,
     /// Where every instruction's code starts.
     pub(crate) starts: Box<[u32]>,
+    /// Whether it looks at values of its processor.
+    pub(crate) asks_cpu: bool,
 }
 
 /// Compiles a program.
-pub(crate) fn compile(program: &Program, options: Options, proved: Option<&Proved>) -> Compiled {
+pub(crate) fn compile(
+    program: &Program,
+    options: Options,
+    proved: Option<&Proved>,
+    maps: Option<&Maps>,
+) -> Compiled {
     let mut e = Emitter::new(program, options);
+    let is_call =
+        |insn: &Insn| matches!(insn, Insn::Call { callee: Callee::Helper(_) | Callee::Kfunc { .. } });
+    let calls = program.insns().iter().any(is_call);
+    if calls && !options.export_registers {
+        e.live = Some(Live::new(program, |id| reads(id, maps.is_some())));
+    }
+    if let Some(maps) = maps {
+        e.locals = Some(Locals::new(program));
+        e.lookups = vec![None; maps.all().len()];
+        (e.maps, e.remembers) = (Some(maps), proved.is_none() || !maps.rely_on_facts());
+    }
     frame::enter(&mut e);
     let mut starts = Vec::with_capacity(program.len());
     for (index, insn) in program.insns().iter().enumerate() {
         let pc = Pc(index as u32);
         e.place(pc);
         starts.push(e.offset());
+        if let Some(locals) = &mut e.locals {
+            locals.enter(pc);
+        }
         if proved.is_some_and(|proved| !proved.reached(pc)) {
             // Never run; but what jumps here without being run either wants a place.
             unreached(&mut e, pc, proved);
             continue;
         }
-        e.region = proved.and_then(|proved| proved.region(pc));
+        e.region = proved.and_then(|proved| proved.region(pc, maps));
         e.divides = proved.is_some_and(|proved| proved.divisor_nonzero(pc));
+        e.fact_map = maps.and_then(|maps| proved?.map(pc, maps));
         instruction(&mut e, pc, insn);
+        if let Some(locals) = &mut e.locals {
+            locals.step(insn);
+        }
     }
     let last = Pc(program.len() as u32 - 1);
     e.trap(status::FELL_OFF, last);
     e.cold_blocks();
     frame::leave(&mut e);
     memory::stubs(&mut e);
-    Compiled { bytes: e.finish(), starts: starts.into() }
+    if calls {
+        call::stubs(&mut e);
+    }
+    x86_maps::stubs(&mut e);
+    let asks_cpu = e.asks_cpu;
+    Compiled { bytes: e.finish(), starts: starts.into(), asks_cpu }
+}
+
+/// The registers that a helper may read: all, unless it is known to be Linux's.
+fn reads(id: i32, is_linux: bool) -> RegSet {
+    let count = match id {
+        UPDATE => 4,
+        LOOKUP | DELETE => 2,
+        _ => 5,
+    };
+    RegSet::ARGUMENTS.iter().take(if is_linux { count } else { 5 }).collect()
 }
 
 /// The first of several instructions that no run comes to stands for them all.

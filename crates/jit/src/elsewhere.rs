@@ -7,7 +7,7 @@ use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::{Execute, Machine, Trap};
 use sandbpf_verifier::Facts;
 
-use crate::{Input, Options, PlanOptions, Unsupported};
+use crate::{Input, Maps, Options, PlanOptions, Unsupported};
 
 /// Machine code; on this target there is none.
 #[derive(Debug)]
@@ -21,6 +21,25 @@ impl Code {
 
     /// Compiles a program, with options.
     pub fn compile_with(_program: impl Into<Arc<Program>>, _options: Options) -> Result<Self, Unsupported> {
+        Err(Unsupported::Target)
+    }
+
+    /// Compiles a program of which something was proved.
+    pub fn compile_proved(
+        _program: impl Into<Arc<Program>>,
+        _options: Options,
+        _facts: &Facts,
+    ) -> Result<Self, Unsupported> {
+        Err(Unsupported::Target)
+    }
+
+    /// Compiles a program for the world that it will run in.
+    pub fn compile_for(
+        _program: impl Into<Arc<Program>>,
+        _options: Options,
+        _facts: Option<&Facts>,
+        _maps: Option<Maps>,
+    ) -> Result<Self, Unsupported> {
         Err(Unsupported::Target)
     }
 

@@ -23,7 +23,7 @@ use crate::callbacks::STACK_REGION;
 use crate::compile::{self, Compiled};
 use crate::layout::{State, status};
 use crate::proved::{Needs, Proved};
-use crate::{MAX_INSNS, Options, Unsupported};
+use crate::{MAX_INSNS, Maps, Options, Unsupported};
 
 /// A program as machine code.
 ///
@@ -41,6 +41,10 @@ pub struct Code {
     options: Options,
     /// What must be so when a run starts, for code that leaves checks out.
     needs: Option<Needs>,
+    /// The maps that the code goes to by itself. It has addresses in them, so they stay as long as it does.
+    maps: Option<Maps>,
+    /// Whether it looks at values of its processor.
+    asks_cpu: bool,
     /// Code with all checks, where it is not so.
     checked: OnceLock<Option<Box<Code>>>,
 }
@@ -55,7 +59,7 @@ impl Code {
 
     /// Compiles a program, with options.
     pub fn compile_with(program: impl Into<Arc<Program>>, options: Options) -> Result<Self, Unsupported> {
-        Code::make(program.into(), options, None)
+        Code::make(program.into(), options, None, None)
     }
 
     /// Compiles a program of which something was proved: the code leaves out what the facts say is not needed. Facts about
@@ -77,15 +81,33 @@ impl Code {
         facts: &Facts,
     ) -> Result<Self, Unsupported> {
         let program = program.into();
-        let proved = Proved::new(&program, facts);
-        Code::make(program, options, proved)
+        Code::compile_for(program, options, Some(facts), None)
     }
 
-    fn make(program: Arc<Program>, options: Options, proved: Option<Proved>) -> Result<Self, Unsupported> {
+    /// Compiles a program for the world that it will run in: the code goes to these maps by itself. In another world it runs
+    /// as well, but slower.
+    pub fn compile_for(
+        program: impl Into<Arc<Program>>,
+        options: Options,
+        facts: Option<&Facts>,
+        maps: Option<Maps>,
+    ) -> Result<Self, Unsupported> {
+        let program = program.into();
+        let proved = facts.and_then(|facts| Proved::new(&program, facts));
+        Code::make(program, options, proved, maps)
+    }
+
+    fn make(
+        program: Arc<Program>,
+        options: Options,
+        proved: Option<Proved>,
+        maps: Option<Maps>,
+    ) -> Result<Self, Unsupported> {
         if program.len() > MAX_INSNS {
             return Err(Unsupported::TooLarge { insns: program.len() });
         }
-        let Compiled { bytes, starts } = compile::compile(&program, options, proved.as_ref());
+        let Compiled { bytes, starts, asks_cpu } =
+            compile::compile(&program, options, proved.as_ref(), maps.as_ref());
         let mut buffer = MutableBuffer::new(bytes.len())?;
         buffer.set_len(bytes.len());
         buffer.copy_from_slice(&bytes);
@@ -103,6 +125,8 @@ impl Code {
             options,
             program,
             needs: proved.map(|proved| proved.needs()),
+            maps,
+            asks_cpu,
             checked: OnceLock::new(),
         })
     }
@@ -153,6 +177,13 @@ impl Code {
             callback_stack: 0,
             functions: self.functions.as_ptr(),
             answer: 0,
+            call_id: 0,
+            call_pc: 0,
+            cpu: 0,
+            near: 0,
+            near_bias: 0,
+            near_readable: 0,
+            near_writable: 0,
             entry: &raw const machine.registers,
             registers: [0; Reg::COUNT],
             status: status::RETURNED,
@@ -168,6 +199,14 @@ impl Code {
             panic: None,
         };
         state.look(machine);
+        if let Some(maps) = &self.maps {
+            if !maps.fit(machine) {
+                return self.checked(machine, first);
+            }
+            if self.asks_cpu {
+                state.cpu = machine.cpu();
+            }
+        }
         if let Some(needs) = &self.needs {
             let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
             let argument = (first == Pc(0)).then(|| machine.registers[Reg::R1.index()]);
@@ -200,7 +239,7 @@ impl Code {
     /// The same with all checks: memory is not what the proof takes it to be.
     #[cold]
     fn checked(&self, machine: &mut Machine<'_>, first: Pc) -> Result<u64, Trap> {
-        let make = || Code::make(Arc::clone(&self.program), self.options, None).ok().map(Box::new);
+        let make = || Code::make(Arc::clone(&self.program), self.options, None, None).ok().map(Box::new);
         match self.checked.get_or_init(make) {
             Some(code) => code.from(machine, first),
             None => Err(Trap::NoMemory { pc: first }),

@@ -38,6 +38,19 @@ pub(crate) struct State {
     pub(crate) functions: *const [u64; 2],
     /// What a callback answers besides its status.
     pub(crate) answer: u64,
+    /// The helper or kernel function that is called …
+    pub(crate) call_id: i32,
+    /// … and where.
+    pub(crate) call_pc: u32,
+    /// The processor, for code that looks at values of its own.
+    pub(crate) cpu: u32,
+    /// The value of a map that was found last: its address, …
+    pub(crate) near: u64,
+    /// … what is added to addresses in it for the host, …
+    pub(crate) near_bias: u64,
+    /// … and how many of its bytes may be read and written.
+    pub(crate) near_readable: u32,
+    pub(crate) near_writable: u32,
     /// The machine's registers, as the program finds them at entry.
     pub(crate) entry: *const Registers,
     /// The registers around callbacks, and (if exported) at the end.
@@ -103,18 +116,19 @@ impl State {
         (self.packet, self.packet_len) = (data.as_ptr(), data.len() as u64);
     }
 
-    /// Looks where memory is after a call, if it moved. What a proof says must still be so: the packet moved only if the
-    /// callee may move it, and the context says where it is.
+    /// Looks where memory is after a call, if it moved. What a proof says must still be so, unless the callee is trusted: the
+    /// packet moved only if the callee may move it, and the context says where it is.
     pub(crate) fn look_again(
         &mut self,
         machine: &mut Machine<'_>,
+        is_trusted: bool,
         may_move: impl FnOnce() -> bool,
     ) -> Result<(), Disproved> {
         let before = self.regions[(PACKET >> REGION_BITS) as usize];
         if machine.memory.take_moved() {
             self.look(machine);
         }
-        let Some(needs) = self.needs else { return Ok(()) };
+        let Some(needs) = self.needs.filter(|_| !is_trusted) else { return Ok(()) };
         let now = self.regions[(PACKET >> REGION_BITS) as usize];
         let moved = (before.start, before.readable) != (now.start, now.readable);
         let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();

@@ -39,6 +39,12 @@ mod direct;
 mod exec;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod live;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod locals;
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
+mod maps;
 #[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
 mod plan;
 #[cfg(all(target_arch = "x86_64", unix))]
@@ -55,6 +61,8 @@ mod pure;
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 #[cfg(all(target_arch = "x86_64", unix))]
 mod x86_64;
+
+pub use maps::Maps;
 
 #[cfg(all(target_arch = "x86_64", unix))]
 pub use exec::Code;

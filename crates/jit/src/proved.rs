@@ -8,6 +8,9 @@
 //! code runs, the context is written by the program, which was proved not to touch those fields, and by helpers, which keep
 //! them true; as embedders may bring helpers of their own, that is looked at after each call. One thing else could: another program that a tail call runs in the place of a function, with a caller of ours
 //! above it. A program that allows that gets nothing from facts about packet and context.
+//!
+//! Facts about values of a map are used where the map is known ([`Maps`](crate::Maps)): the loader has looked that it is what
+//! the verifier took it to be, and that Linux's own helpers find its values. They lie where they are as long as the map does.
 
 use sandbpf_isa::{Callee, Insn, Pc, Program};
 use sandbpf_runtime::TAIL_CALL;
@@ -15,12 +18,19 @@ use sandbpf_runtime::address::{CONTEXT, PACKET, REGION_BITS};
 use sandbpf_runtime::memory::view::View;
 use sandbpf_verifier::facts::{self, Facts, PacketFields};
 
+use crate::maps::Maps;
+
 /// A region of guest memory whose place is known when code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Region {
     Stack,
     Context,
     Packet,
+    /// The values of a map: their place is known before.
+    Value {
+        /// What is added to an address to have it for the host.
+        bias: u64,
+    },
 }
 
 /// What is known of the instructions of one program.
@@ -56,13 +66,17 @@ impl Proved {
     }
 
     /// Where the access of this instruction goes, within what is there.
-    pub(crate) fn region(&self, pc: Pc) -> Option<Region> {
+    pub(crate) fn region(&self, pc: Pc, maps: Option<&Maps>) -> Option<Region> {
         match self.facts.access(pc)?.region {
             facts::Region::Stack => Some(Region::Stack),
+            facts::Region::MapValue(map) => {
+                let maps = maps?;
+                let bias = maps.get(maps.of_fact(map)?).bias()?;
+                Some(Region::Value { bias })
+            }
             _ if self.interrupted => None,
             facts::Region::Context => Some(Region::Context),
             facts::Region::Packet | facts::Region::PacketMeta => Some(Region::Packet),
-            facts::Region::MapValue(_) => None,
         }
     }
 
@@ -70,6 +84,11 @@ impl Proved {
     pub(crate) fn context_word(&self, pc: Pc) -> Option<u32> {
         let fact = self.facts.access(pc).filter(|fact| fact.region == facts::Region::Context)?;
         u32::try_from(fact.first).ok().filter(|_| fact.end - fact.first == 4)
+    }
+
+    /// Which of the maps the call at this instruction is given.
+    pub(crate) fn map(&self, pc: Pc, maps: &Maps) -> Option<usize> {
+        maps.of_fact(self.facts.map(pc)?)
     }
 
     /// Whether the divisor of this instruction is not zero.

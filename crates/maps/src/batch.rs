@@ -163,14 +163,24 @@ impl User<'_> {
         let mut batch = Batch::default();
         let mut at = u64::from(start);
         while let Some(bucket) = hash.next_bucket(at) {
-            let elements = hash.bucket(bucket);
+            let elements = hash.bucket(bucket, |slot| {
+                let mut value = vec![0; self.value_size()];
+                match objects {
+                    // Their bytes are not their values'.
+                    Some(_) => {}
+                    None if self.map().map_type().is_per_cpu() => {
+                        hash.values.read_copies(slot.into(), &mut value)
+                    }
+                    None => hash.values.read(slot.into(), 0, &mut value),
+                }
+                value
+            });
             if elements.len() > count as usize - batch.elements.len() {
                 batch.end = batch.elements.is_empty().then_some(Errno::ENOSPC);
                 batch.next = Some(bucket.to_ne_bytes().to_vec());
                 return Ok(batch);
             }
-            for (key, slot) in elements {
-                let mut value = vec![0; self.value_size()];
+            for (key, slot, mut value) in elements {
                 match objects {
                     Some(objects) => {
                         let Some(object) = objects.get_slot(slot) else { continue };
@@ -183,10 +193,7 @@ impl User<'_> {
                         Ok(taken) => value = taken,
                         Err(_) => continue,
                     },
-                    None if self.map().map_type().is_per_cpu() => {
-                        hash.values.read_copies(slot.into(), &mut value);
-                    }
-                    None => hash.values.read(slot.into(), 0, &mut value),
+                    None => {}
                 }
                 batch.elements.push((key, value));
             }

@@ -4,6 +4,7 @@ use crate::MapType;
 use crate::arena::Arena;
 use crate::errno::Errno;
 use crate::flags::{NO_COMMON_LRU, ZERO_SEED};
+use crate::fold::Secrets;
 use crate::hash::{Hash, Hashing, Shape};
 use crate::lpm::Lpm;
 use crate::map::Environment;
@@ -14,7 +15,7 @@ use crate::ring::Ring;
 use crate::spec::MapSpec;
 use crate::stacks::Stacks;
 use crate::storage::Storage;
-use crate::values::Values;
+use crate::values::{self, Values};
 
 /// What a map consists of.
 #[derive(Debug)]
@@ -43,30 +44,43 @@ impl Body {
         use MapType::*;
         let Environment { cpus, memory, seed } = *environment;
         let seed = if spec.map_flags & ZERO_SEED != 0 { 0 } else { seed };
+        let hashing = match spec.map_flags & ZERO_SEED != 0 {
+            true => Hashing::Jenkins(0),
+            false => Hashing::Folding(Secrets::new(seed)),
+        };
         let copies = if spec.map_type.is_per_cpu() { cpus } else { 1 };
-        let values = |slots: u64| Values::new(slots, spec.value_size, copies, memory, &spec.fields);
+        let keyed = |slots: u64, head: usize| {
+            let (size, fields) = (spec.value_size, &spec.fields[..]);
+            Values::new(slots, values::Shape { head, size, copies, memory, fields })
+        };
+        let values = |slots: u64| keyed(slots, 0);
+        let pairs = |slots: u64, head: usize| {
+            Values::new(slots, values::Shape { head, size: 8, copies: 1, memory, fields: &[] })
+        };
         let len = spec.max_entries;
         let hash = |lru| Shape {
             key_size: spec.key_size,
             max_entries: len,
             cpus,
-            hashing: Hashing::Jenkins(seed),
+            hashing,
             in_place: spec.map_type.is_per_cpu(),
             lru,
+            value: u64::from(spec.value_size).next_multiple_of(8).max(8) * u64::from(copies),
+            memory,
         };
         let objects = |hashing| {
             let shape = Shape { cpus: 1, hashing, in_place: spec.map_type == HashOfMaps, ..hash(None) };
-            Body::ObjectHash(ObjectHash::new(shape, values))
+            ObjectHash::new(shape, keyed).map(Body::ObjectHash)
         };
         if matches!(spec.map_type, Ringbuf | UserRingbuf) && u64::from(len) > memory {
             return Err(Errno::ENOMEM);
         }
         Ok(match spec.map_type {
             Array | PercpuArray => Body::Array(values(len.into())),
-            Hash | PercpuHash => Body::Hash(crate::hash::Hash::new(hash(None), values)),
+            Hash | PercpuHash => Body::Hash(crate::hash::Hash::new(hash(None), keyed)?),
             LruHash | LruPercpuHash => {
                 let own = spec.map_flags & NO_COMMON_LRU != 0;
-                Body::Hash(crate::hash::Hash::new(hash(Some(own)), values))
+                Body::Hash(crate::hash::Hash::new(hash(Some(own)), keyed)?)
             }
             LpmTrie => Body::Lpm(Lpm::new(spec.key_size, len, values)),
             Queue | Stack => Body::Queue(crate::queue::Queue::new(spec.map_type == Stack, len, values)),
@@ -74,18 +88,16 @@ impl Body {
             PerfEventArray => Body::Perf(ObjectArray::new(len, None), PerfRecords::new(memory)),
             Devmap | Cpumap => {
                 // Programs read whole structures, whatever part of them the user writes.
-                let values = Values::new(len.into(), 8, 1, memory, &[]);
-                Body::Objects(ObjectArray::new(len, Some(values)))
+                Body::Objects(ObjectArray::new(len, Some(pairs(len.into(), 0))))
             }
             ProgArray | CgroupArray | ArrayOfMaps | Sockmap | Xskmap | ReuseportSockarray => {
                 Body::Objects(ObjectArray::new(len, None))
             }
-            HashOfMaps => objects(Hashing::Jenkins(seed)),
-            Sockhash => objects(Hashing::Jenkins(0)),
+            HashOfMaps => objects(hashing)?,
+            Sockhash => objects(Hashing::Jenkins(0))?,
             DevmapHash => {
-                let values = |slots| Values::new(slots, 8, 1, memory, &[]);
-                let shape = Shape { cpus: 1, hashing: Hashing::Identity, ..hash(None) };
-                Body::ObjectHash(ObjectHash::new(shape, values))
+                let shape = Shape { cpus: 1, hashing: Hashing::Identity, value: 8, ..hash(None) };
+                Body::ObjectHash(ObjectHash::new(shape, pairs)?)
             }
             CgroupStorage | PercpuCgroupStorage | SkStorage | InodeStorage | TaskStorage | CgrpStorage => {
                 Body::Storage(Storage::new(values))

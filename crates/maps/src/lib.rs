@@ -27,14 +27,18 @@ mod arena;
 mod batch;
 mod body;
 mod descriptors;
+mod divisor;
 mod errno;
 pub mod flags;
+mod fold;
 mod hash;
+mod homes;
 mod jhash;
 mod lpm;
 mod lru;
 mod map;
 mod map_table;
+mod nodes;
 mod object_map;
 mod objects;
 mod paged;
@@ -44,6 +48,7 @@ mod queue;
 mod ranges;
 mod ring;
 pub mod shared;
+mod slab;
 mod spec;
 mod special;
 mod stacks;
@@ -55,6 +60,10 @@ mod values;
 
 pub use batch::{Batch, Changed};
 pub use errno::{Errno, UnknownErrno};
+#[doc(hidden)]
+pub use fold::hash_of;
+#[doc(hidden)]
+pub use homes::Homes;
 pub use map::{Environment, Map};
 pub use map_table::{MapError, MapTable};
 pub use objects::Object;
@@ -67,3 +76,5 @@ pub use spec::{BtfSizes, FieldKind, MapSpec, SpecialField};
 pub use special::{Drain, Elements};
 pub use stacks::{FAST_STACK_CMP, REUSE_STACKID};
 pub use user::User;
+#[doc(hidden)]
+pub use values::Flat;

@@ -328,6 +328,7 @@ fn bit(data: &[u8], at: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::Shape;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -342,7 +343,8 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_list(steps in prop::collection::vec((0u8..4, 0u32..17, 0u16..64), 1..200)) {
-            let lpm = Lpm::new(6, 40, |slots| Values::new(slots, 2, 1, u64::MAX, &[]));
+            let shape = Shape { head: 0, size: 2, copies: 1, memory: 1 << 20, fields: &[] };
+            let lpm = Lpm::new(6, 40, |slots| Values::new(slots, shape));
             let mut list = BTreeMap::<(u32, u16), u16>::new();
             for (number, (what, bits, data)) in steps.into_iter().enumerate() {
                 // Few low bits and few high ones, so that prefixes meet.

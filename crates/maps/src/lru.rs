@@ -7,237 +7,259 @@
 //! With the common lists each CPU takes free slots in batches and keeps what it inserted lately on a
 //! *pending* list of its own until the next batch; with `BPF_F_NO_COMMON_LRU` each CPU has lists and a
 //! share of the slots of its own. Batches and scans have the kernel's sizes, so that on one CPU the same
-//! operations evict the same elements.
+//! operations evict the same elements. Each CPU's lists have a lock, and the common ones another, which
+//! is taken once for a batch.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use zerocopy::FromZeros;
 
-use crate::paged::Paged;
+use crate::errno::Errno;
+use crate::nodes::{Nodes, On};
 
 /// Slots that a CPU takes at once from the common lists, at most; and elements that a rotation visits.
 const LOCAL_TARGET: u32 = 128;
 /// The same for lists of one CPU's own.
 const OWN_TARGET: u32 = 4;
-/// Marks in a page of marks.
-const MARKS: u64 = 4096;
-
-/// Where a slot is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum On {
-    Active,
-    Inactive,
-    Free,
-    LocalFree,
-    Pending,
-}
 
 /// The lists of a map.
+///
+/// They are of nodes, of which there are as many as there may be elements; an element's node says in which slot it is, and so
+/// does the slot.
 #[derive(Debug)]
 pub(crate) struct Lru {
-    lists: Mutex<Lists>,
-    marks: Paged<Box<[AtomicU8]>>,
-}
-
-#[derive(Debug)]
-struct Lists {
-    /// Doubly linked rings; the first entries are the lists themselves, the others slots.
-    nodes: Vec<Node>,
-    /// How many entries are lists.
-    heads: u32,
-    groups: Vec<Group>,
-    /// Each CPU's place to start stealing; empty if the lists are its own.
-    steal: Vec<u32>,
-    own: bool,
+    nodes: Nodes,
+    /// The common lists, or those of each CPU.
+    groups: Box<[Line<Group>]>,
+    /// Of each CPU, where it starts stealing: its free and its pending list. Empty if the lists are its own.
+    local: Box<[Line<u32>]>,
+    /// Of each slot, whether its element was used.
+    marks: Box<[AtomicU8]>,
     target: u32,
     scans: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    prev: u32,
-    next: u32,
-    hash: u32,
-    cpu: u32,
-    on: On,
-}
+/// What one lock is for, away from others' lines of the cache.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Line<T>(Mutex<T>);
 
 /// An active, an inactive and a free list, at `base` and after.
 #[derive(Debug)]
 struct Group {
+    /// Its place among the groups.
+    number: u32,
     base: u32,
     active: u32,
     inactive: u32,
     /// Where the rotation of the inactive list goes on.
     rotation: u32,
-    /// Slots that were never used; they stand at the end of the free list.
+    /// Nodes that were never used; they stand at the end of the free list.
     fresh: Range<u32>,
 }
 
-/// Removes a slot's element from the hash table; says whether it was there.
+/// Removes from the hash table what a node stands for, which was last in this slot; says whether it was there.
 pub(crate) type Evict<'e> = &'e dyn Fn(u32, u32) -> bool;
 
+/// No slot: the node stands for no element.
+const NOWHERE: u32 = u32::MAX;
+
 impl Lru {
-    /// Lists of `slots` free slots.
-    pub(crate) fn new(slots: u32, cpus: u32, own: bool) -> Self {
+    /// Lists of `nodes` free nodes, for elements in any of so many slots.
+    pub(crate) fn new(nodes: u32, slots: u32, cpus: u32, own: bool, memory: u64) -> Result<Self, Errno> {
         let heads = if own { 3 * cpus } else { 3 + 2 * cpus };
-        let ring = |at| Node { prev: at, next: at, hash: 0, cpu: 0, on: On::Free };
-        let group = |base, fresh| Group { base, active: 0, inactive: 0, rotation: base + 1, fresh };
-        let share = slots / cpus.max(1);
-        let groups = match own {
-            true => (0..cpus).map(|cpu| group(3 * cpu, 0..share)).collect(),
-            false => vec![group(0, 0..slots)],
+        let group = |number, fresh| {
+            let base = 3 * number;
+            Line(Mutex::new(Group { number, base, active: 0, inactive: 0, rotation: base + 1, fresh }))
         };
-        let lists = Lists {
-            nodes: (0..heads).map(ring).collect(),
-            heads,
-            groups,
-            steal: if own { Vec::new() } else { (0..cpus).collect() },
-            own,
-            target: (slots / cpus.max(1) / 2).clamp(1, LOCAL_TARGET),
+        let share = nodes / cpus.max(1);
+        let marks = <[AtomicU8]>::new_box_zeroed_with_elems(slots as usize).map_err(|_| Errno::ENOMEM)?;
+        Ok(Lru {
+            nodes: Nodes::new(nodes, heads, memory)?,
+            groups: match own {
+                true => (0..cpus).map(|cpu| group(cpu, 0..share)).collect(),
+                false => [group(0, 0..nodes)].into(),
+            },
+            local: (0..if own { 0 } else { cpus }).map(|cpu| Line(Mutex::new(cpu))).collect(),
+            marks,
+            target: (nodes / cpus.max(1) / 2).clamp(1, LOCAL_TARGET),
             scans: if own { OWN_TARGET } else { LOCAL_TARGET },
-        };
-        Lru { lists: Mutex::new(lists), marks: Paged::new(u64::from(slots).div_ceil(MARKS)) }
+        })
     }
 
     /// Remembers that the element in this slot was used.
+    #[inline(always)]
     pub(crate) fn mark(&self, slot: u32) {
-        let mark = self.mark_of(slot);
+        let mark = self.marks.get(slot as usize);
         if let Some(mark) = mark.filter(|mark| mark.load(Ordering::Relaxed) == 0) {
             mark.store(1, Ordering::Relaxed);
         }
     }
 
-    /// A slot for an element with this hash, evicting others if it must.
-    pub(crate) fn pop(&self, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
-        let mut lists = self.lists.lock();
-        match lists.own {
-            true => self.pop_own(&mut lists, cpu, hash, evict),
-            false => self.pop_common(&mut lists, cpu, hash, evict),
+    /// Where the marks are, for machine code.
+    pub(crate) fn marks(&self) -> u64 {
+        self.marks.as_ptr() as u64
+    }
+
+    /// A node for an element, evicting others if it must.
+    pub(crate) fn pop(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
+        match self.local.is_empty() {
+            true => self.pop_own(cpu, evict),
+            false => self.pop_common(cpu, evict),
         }
     }
 
-    /// Gives a slot back whose element is no longer in the table.
-    pub(crate) fn push(&self, slot: u32) {
-        let mut lists = self.lists.lock();
-        let at = lists.heads + slot;
-        let Some(&node) = lists.nodes.get(at as usize) else { return };
-        match node.on {
-            On::Pending => {
-                self.clear_mark(slot);
-                lists.nodes[at as usize].on = On::LocalFree;
-                lists.move_to_head(at, 3 + 2 * node.cpu);
+    /// A node stands for the element in this slot from now on: who says so keeps others from the slot.
+    pub(crate) fn put(&self, node: u32, slot: u32) {
+        self.nodes.set_slot(self.nodes.of(node), slot);
+        self.set_mark(slot, 0);
+    }
+
+    /// A node stands for no element from now on: who says so keeps others from its slot.
+    pub(crate) fn take(&self, node: u32) {
+        self.nodes.set_slot(self.nodes.of(node), NOWHERE);
+    }
+
+    /// Gives a node back whose element is no longer in the table.
+    pub(crate) fn push(&self, node: u32) {
+        let at = self.nodes.of(node);
+        loop {
+            match self.nodes.on(at) {
+                On::Pending => {
+                    let cpu = self.nodes.cpu(at);
+                    let Some(Line(local)) = self.local.get(cpu as usize) else { return };
+                    let _local = local.lock();
+                    // It may have gone to the common lists meanwhile.
+                    if self.nodes.on(at) == On::Pending && self.nodes.cpu(at) == cpu {
+                        self.nodes.set(at, cpu, On::LocalFree);
+                        self.nodes.move_to_head(at, 3 + 2 * cpu);
+                        return;
+                    }
+                }
+                On::Active | On::Inactive => {
+                    let number = if self.local.is_empty() { self.nodes.cpu(at) } else { 0 };
+                    let mut group = self.groups[number as usize].0.lock();
+                    if matches!(self.nodes.on(at), On::Active | On::Inactive) {
+                        self.shift(&mut group, at, On::Free);
+                    }
+                    return;
+                }
+                On::Free | On::LocalFree => return,
             }
-            On::Active | On::Inactive => {
-                let group = if lists.own { node.cpu as usize } else { 0 };
-                self.shift(&mut lists, group, at, On::Free);
-            }
-            On::Free | On::LocalFree => {}
         }
     }
 
-    fn pop_own(&self, lists: &mut Lists, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
-        let group = cpu as usize;
-        self.rotate(lists, group);
-        let free = lists.groups[group].base + 2;
-        if lists.is_empty(free) && !lists.freshen(group, cpu) {
-            self.shrink(lists, group, OWN_TARGET, free, On::Free, evict);
+    fn pop_own(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
+        let mut group = self.groups.get(cpu as usize)?.0.lock();
+        self.rotate(&mut group);
+        let free = group.base + 2;
+        if self.nodes.is_empty(free) && !self.freshen(&mut group, cpu) {
+            self.shrink(&mut group, OWN_TARGET, free, On::Free, evict);
         }
-        let at = lists.first(free)?;
-        lists.nodes[at as usize].hash = hash;
-        self.shift(lists, group, at, On::Inactive);
-        Some(at - lists.heads)
+        let at = self.nodes.first(free)?;
+        self.shift(&mut group, at, On::Inactive);
+        Some(self.nodes.number(at))
     }
 
-    fn pop_common(&self, lists: &mut Lists, cpu: u32, hash: u32, evict: Evict<'_>) -> Option<u32> {
+    fn pop_common(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
+        let free = 3 + 2 * cpu;
+        let local = self.local.get(cpu as usize)?.0.lock();
+        if self.nodes.is_empty(free) {
+            self.refill(cpu, evict);
+        }
+        if let Some(at) = self.nodes.first(free) {
+            return Some(self.add_pending(&local, at, cpu));
+        }
+        let first = *local;
+        drop(local);
+        let (found, next) = self.steal(first, evict);
+        let mut local = self.local.get(cpu as usize)?.0.lock();
+        *local = next;
+        Some(self.add_pending(&local, found?, cpu))
+    }
+
+    /// Puts a node on a CPU's pending list, whose lock is held.
+    fn add_pending(&self, _local: &MutexGuard<'_, u32>, at: u32, cpu: u32) -> u32 {
+        self.nodes.set(at, cpu, On::Pending);
+        self.nodes.move_to_head(at, 4 + 2 * cpu);
+        self.nodes.number(at)
+    }
+
+    /// Takes a batch of free slots for a CPU, whose lock is held, from the common lists.
+    fn refill(&self, cpu: u32, evict: Evict<'_>) {
         let (free, pending) = (3 + 2 * cpu, 4 + 2 * cpu);
-        if lists.is_empty(free) {
-            self.refill(lists, cpu, evict);
+        let group = &mut *self.groups[0].0.lock();
+        while let Some(at) = self.nodes.last(pending) {
+            let on = if self.is_marked(at) { On::Active } else { On::Inactive };
+            self.enter(group, at, on);
         }
-        let found = lists.first(free).or_else(|| self.steal(lists, cpu, evict));
-        let at = found?;
-        let heads = lists.heads;
-        let node = &mut lists.nodes[at as usize];
-        (node.hash, node.cpu, node.on) = (hash, cpu, On::Pending);
-        self.clear_mark(at - heads);
-        lists.move_to_head(at, pending);
-        Some(at - heads)
-    }
-
-    /// Takes a batch of free slots for a CPU from the common lists.
-    fn refill(&self, lists: &mut Lists, cpu: u32, evict: Evict<'_>) {
-        let (free, pending) = (3 + 2 * cpu, 4 + 2 * cpu);
-        while let Some(at) = lists.last(pending) {
-            let on = if self.is_marked(at - lists.heads) { On::Active } else { On::Inactive };
-            self.enter(lists, at, on);
-        }
-        self.rotate(lists, 0);
+        self.rotate(group);
         let mut taken = 0;
-        while taken < lists.target && (!lists.is_empty(2) || lists.freshen(0, cpu)) {
-            let Some(at) = lists.first(2) else { break };
-            lists.release(0, at, free, On::LocalFree);
+        while taken < self.target && (!self.nodes.is_empty(2) || self.freshen(group, cpu)) {
+            let Some(at) = self.nodes.first(2) else { break };
+            self.release(group, at, free, On::LocalFree);
             taken += 1;
         }
-        if taken < lists.target {
-            self.shrink(lists, 0, lists.target - taken, free, On::LocalFree, evict);
+        if taken < self.target {
+            self.shrink(group, self.target - taken, free, On::LocalFree, evict);
         }
     }
 
-    /// Takes a slot from any CPU's own lists.
-    fn steal(&self, lists: &mut Lists, cpu: u32, evict: Evict<'_>) -> Option<u32> {
-        let cpus = lists.steal.len() as u32;
-        let first = lists.steal[cpu as usize];
+    /// Takes a slot from any CPU's own lists, from one on; and says where the next search starts.
+    fn steal(&self, first: u32, evict: Evict<'_>) -> (Option<u32>, u32) {
+        let cpus = self.local.len() as u32;
         let mut victim = first;
-        let mut found = None;
         loop {
-            found = found.or_else(|| lists.first(3 + 2 * victim));
-            found = found.or_else(|| self.evict_pending(lists, victim, evict));
+            let local = self.local[victim as usize].0.lock();
+            let found = self.nodes.first(3 + 2 * victim);
+            let found = found.or_else(|| self.evict_pending(victim, evict));
+            if let Some(at) = found {
+                self.nodes.set_on(at, On::LocalFree);
+                self.nodes.unlink(at);
+            }
+            drop(local);
             victim = (victim + 1) % cpus;
             if found.is_some() || victim == first {
-                break;
+                return (found, victim);
             }
         }
-        lists.steal[cpu as usize] = victim;
-        found
     }
 
-    fn evict_pending(&self, lists: &Lists, cpu: u32, evict: Evict<'_>) -> Option<u32> {
+    fn evict_pending(&self, cpu: u32, evict: Evict<'_>) -> Option<u32> {
         let pending = 4 + 2 * cpu;
         for honour in [true, false] {
-            let mut at = lists.nodes[pending as usize].prev;
+            let mut at = self.nodes.prev(pending);
             while at != pending {
-                let node = lists.nodes[at as usize];
-                let slot = at - lists.heads;
-                if !(honour && self.is_marked(slot)) && evict(slot, node.hash) {
+                if !(honour && self.is_marked(at)) && self.evicts(at, evict) {
                     return Some(at);
                 }
-                at = node.prev;
+                at = self.nodes.prev(at);
             }
         }
         None
     }
 
-    fn rotate(&self, lists: &mut Lists, group: usize) {
-        let Group { active, inactive, .. } = lists.groups[group];
-        if inactive < active {
-            self.rotate_active(lists, group);
+    fn rotate(&self, group: &mut Group) {
+        if group.inactive < group.active {
+            self.rotate_active(group);
         }
-        self.rotate_inactive(lists, group);
+        self.rotate_inactive(group);
     }
 
     /// Old active elements get another round if they are marked and become inactive if not.
-    fn rotate_active(&self, lists: &mut Lists, group: usize) {
-        let head = lists.groups[group].base;
-        let newest = lists.nodes[head as usize].next;
-        let mut at = lists.nodes[head as usize].prev;
-        for _ in 0..lists.scans {
+    fn rotate_active(&self, group: &mut Group) {
+        let head = group.base;
+        let newest = self.nodes.next(head);
+        let mut at = self.nodes.prev(head);
+        for _ in 0..self.scans {
             if at == head {
                 return;
             }
-            let before = lists.nodes[at as usize].prev;
-            let on = if self.is_marked(at - lists.heads) { On::Active } else { On::Inactive };
-            self.shift(lists, group, at, on);
+            let before = self.nodes.prev(at);
+            let on = if self.is_marked(at) { On::Active } else { On::Inactive };
+            self.shift(group, at, on);
             if at == newest {
                 return;
             }
@@ -246,29 +268,29 @@ impl Lru {
     }
 
     /// Marked inactive elements become active, from where the last rotation stopped.
-    fn rotate_inactive(&self, lists: &mut Lists, group: usize) {
-        let head = lists.groups[group].base + 1;
-        if lists.is_empty(head) {
+    fn rotate_inactive(&self, group: &mut Group) {
+        let head = group.base + 1;
+        if self.nodes.is_empty(head) {
             return;
         }
-        let mut last = lists.nodes[lists.groups[group].rotation as usize].next;
+        let mut last = self.nodes.next(group.rotation);
         if last == head {
-            last = lists.nodes[last as usize].next;
+            last = self.nodes.next(last);
         }
-        let mut at = lists.groups[group].rotation;
+        let mut at = group.rotation;
         let mut next = head;
         let mut scanned = 0;
-        while scanned < lists.scans {
+        while scanned < self.scans {
             if at == head {
-                at = lists.nodes[at as usize].prev;
+                at = self.nodes.prev(at);
                 if at == head {
                     break;
                 }
                 continue;
             }
-            next = lists.nodes[at as usize].prev;
-            if self.is_marked(at - lists.heads) {
-                self.shift(lists, group, at, On::Active);
+            next = self.nodes.prev(at);
+            if self.is_marked(at) {
+                self.shift(group, at, On::Active);
             }
             if at == last {
                 break;
@@ -276,144 +298,123 @@ impl Lru {
             at = next;
             scanned += 1;
         }
-        lists.groups[group].rotation = next;
+        group.rotation = next;
     }
 
     /// Evicts up to `most` elements that are not marked; if there are none, one in any case.
-    fn shrink(&self, lists: &mut Lists, group: usize, most: u32, to: u32, on: On, evict: Evict<'_>) {
-        let base = lists.groups[group].base;
+    fn shrink(&self, group: &mut Group, most: u32, to: u32, on: On, evict: Evict<'_>) {
+        let base = group.base;
         let mut evicted = 0;
-        let mut at = lists.nodes[base as usize + 1].prev;
-        for _ in 0..lists.scans {
+        let mut at = self.nodes.prev(base + 1);
+        for _ in 0..self.scans {
             if at == base + 1 {
                 break;
             }
-            let node = lists.nodes[at as usize];
-            let slot = at - lists.heads;
-            if self.is_marked(slot) {
-                self.shift(lists, group, at, On::Active);
-            } else if evict(slot, node.hash) {
-                lists.release(group, at, to, on);
+            let before = self.nodes.prev(at);
+            if self.is_marked(at) {
+                self.shift(group, at, On::Active);
+            } else if self.evicts(at, evict) {
+                self.release(group, at, to, on);
                 evicted += 1;
                 if evicted == most {
                     return;
                 }
             }
-            at = node.prev;
+            at = before;
         }
         if evicted > 0 {
             return;
         }
-        let list = if lists.is_empty(base + 1) { base } else { base + 1 };
-        let mut at = lists.nodes[list as usize].prev;
+        let list = if self.nodes.is_empty(base + 1) { base } else { base + 1 };
+        let mut at = self.nodes.prev(list);
         while at != list {
-            let node = lists.nodes[at as usize];
-            if evict(at - lists.heads, node.hash) {
-                lists.release(group, at, to, on);
+            if self.evicts(at, evict) {
+                self.release(group, at, to, on);
                 return;
             }
-            at = node.prev;
+            at = self.nodes.prev(at);
         }
     }
 
     /// From a CPU's pending list into the common lists.
-    fn enter(&self, lists: &mut Lists, at: u32, on: On) {
-        self.clear_mark(at - lists.heads);
-        lists.count(0, on, 1);
-        lists.nodes[at as usize].on = on;
-        lists.move_to_head(at, if on == On::Active { 0 } else { 1 });
+    fn enter(&self, group: &mut Group, at: u32, on: On) {
+        self.clear_mark(at);
+        group.count(on, 1);
+        self.nodes.set_on(at, on);
+        self.nodes.move_to_head(at, if on == On::Active { 0 } else { 1 });
     }
 
     /// To the front of a list of the same group.
-    fn shift(&self, lists: &mut Lists, group: usize, at: u32, to: On) {
-        let from = lists.nodes[at as usize].on;
-        lists.count(group, from, -1);
-        lists.count(group, to, 1);
-        lists.nodes[at as usize].on = to;
-        self.clear_mark(at - lists.heads);
-        lists.leave_rotation(group, at);
+    fn shift(&self, group: &mut Group, at: u32, to: On) {
+        group.count(self.nodes.on(at), -1);
+        group.count(to, 1);
+        self.nodes.set_on(at, to);
+        self.clear_mark(at);
+        self.leave_rotation(group, at);
         let list = match to {
             On::Active => 0,
             On::Inactive => 1,
             On::Free | On::LocalFree | On::Pending => 2,
         };
-        lists.move_to_head(at, lists.groups[group].base + list);
+        self.nodes.move_to_head(at, group.base + list);
     }
 
-    fn is_marked(&self, slot: u32) -> bool {
-        self.mark_of(slot).is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
-    }
-
-    fn clear_mark(&self, slot: u32) {
-        if let Some(mark) = self.mark_of(slot) {
-            mark.store(0, Ordering::Relaxed);
+    /// Puts a node that was never used on the free list.
+    fn freshen(&self, group: &mut Group, cpu: u32) -> bool {
+        let Some(number) = group.fresh.next() else { return false };
+        // Groups take turns, so that no range of nodes is far from the others.
+        let at = self.nodes.of(number * self.groups.len() as u32 + group.number);
+        if self.nodes.make(at).is_err() {
+            return false;
         }
-    }
-
-    fn mark_of(&self, slot: u32) -> Option<&AtomicU8> {
-        let page = || (0..MARKS).map(|_| AtomicU8::new(0)).collect();
-        let page = self.marks.get_or(u64::from(slot) / MARKS, page)?;
-        page.get((u64::from(slot) % MARKS) as usize)
-    }
-}
-
-impl Lists {
-    fn is_empty(&self, list: u32) -> bool {
-        self.nodes[list as usize].next == list
-    }
-
-    fn first(&self, list: u32) -> Option<u32> {
-        Some(self.nodes[list as usize].next).filter(|&at| at != list)
-    }
-
-    fn last(&self, list: u32) -> Option<u32> {
-        Some(self.nodes[list as usize].prev).filter(|&at| at != list)
-    }
-
-    /// Puts a slot that was never used on the free list.
-    fn freshen(&mut self, group: usize, cpu: u32) -> bool {
-        let Some(number) = self.groups[group].fresh.next() else { return false };
-        // Groups take turns, so that no range of slots is far from the others.
-        let at = self.heads + number * self.groups.len() as u32 + group as u32;
-        for at in self.nodes.len() as u32..=at {
-            self.nodes.push(Node { prev: at, next: at, hash: 0, cpu, on: On::Free });
-        }
-        self.nodes[at as usize].cpu = cpu;
-        self.move_to_head(at, self.groups[group].base + 2);
+        self.nodes.set(at, cpu, On::Free);
+        self.nodes.set_slot(at, NOWHERE);
+        self.nodes.move_to_head(at, group.base + 2);
         true
     }
 
     /// From the lists of a group to a free list.
-    fn release(&mut self, group: usize, at: u32, to: u32, on: On) {
+    fn release(&self, group: &mut Group, at: u32, to: u32, on: On) {
         self.leave_rotation(group, at);
-        self.count(group, self.nodes[at as usize].on, -1);
-        self.nodes[at as usize].on = on;
-        self.move_to_head(at, to);
+        group.count(self.nodes.on(at), -1);
+        self.nodes.set_on(at, on);
+        self.nodes.move_to_head(at, to);
     }
 
-    fn leave_rotation(&mut self, group: usize, at: u32) {
-        if self.groups[group].rotation == at {
-            self.groups[group].rotation = self.nodes[at as usize].prev;
+    fn leave_rotation(&self, group: &mut Group, at: u32) {
+        if group.rotation == at {
+            group.rotation = self.nodes.prev(at);
         }
     }
 
-    fn count(&mut self, group: usize, on: On, change: i32) {
-        let group = &mut self.groups[group];
+    /// Evicts what a node stands for.
+    fn evicts(&self, at: u32, evict: Evict<'_>) -> bool {
+        let slot = self.nodes.slot(at);
+        slot != NOWHERE && evict(self.nodes.number(at), slot)
+    }
+
+    fn is_marked(&self, at: u32) -> bool {
+        let mark = self.marks.get(self.nodes.slot(at) as usize);
+        mark.is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
+    }
+
+    fn clear_mark(&self, at: u32) {
+        self.set_mark(self.nodes.slot(at), 0);
+    }
+
+    fn set_mark(&self, slot: u32, to: u8) {
+        if let Some(mark) = self.marks.get(slot as usize) {
+            mark.store(to, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Group {
+    fn count(&mut self, on: On, change: i32) {
         match on {
-            On::Active => group.active = group.active.wrapping_add_signed(change),
-            On::Inactive => group.inactive = group.inactive.wrapping_add_signed(change),
+            On::Active => self.active = self.active.wrapping_add_signed(change),
+            On::Inactive => self.inactive = self.inactive.wrapping_add_signed(change),
             On::Free | On::LocalFree | On::Pending => {}
         }
-    }
-
-    fn move_to_head(&mut self, at: u32, list: u32) {
-        let Node { prev, next, .. } = self.nodes[at as usize];
-        self.nodes[prev as usize].next = next;
-        self.nodes[next as usize].prev = prev;
-        let first = self.nodes[list as usize].next;
-        self.nodes[at as usize].prev = list;
-        self.nodes[at as usize].next = first;
-        self.nodes[first as usize].prev = at;
-        self.nodes[list as usize].next = at;
     }
 }

@@ -15,7 +15,7 @@ use crate::hash::Source;
 use crate::shared::SharedBytes;
 use crate::spec::{MapSpec, PAGE_SIZE};
 use crate::storage::Storage;
-use crate::values::Values;
+use crate::values::{Flat, Values};
 
 /// What a map is made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub struct Map {
     frozen: AtomicBool,
     pub(crate) body: Body,
 }
+
+/// Whoever panics while others use a map does not do so in the middle of a change: nothing of ours calls back there.
+impl std::panic::RefUnwindSafe for Map {}
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
@@ -104,7 +107,12 @@ impl Map {
     ///
     /// Elements of device and CPU maps are found as the structures that programs may read; maps of maps
     /// and programs answer [`Map::inner`] and [`Map::program`] instead.
+    #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<u64> {
+        if let Body::Hash(hash) = &self.body {
+            let slot = hash.lookup(key, true)?;
+            return Some(hash.values.offset(slot.into(), self.copy(&hash.values, cpu)));
+        }
         self.find(key, true).map(|(values, slot)| values.offset(slot, self.copy(values, cpu)))
     }
 
@@ -129,7 +137,7 @@ impl Map {
             Body::Storage(storage) => Some((&storage.values, storage.lookup(key)?.into())),
             Body::Objects(objects) => {
                 let values = objects.values.as_ref()?;
-                Some((values, values.slot_of(objects.offset(index(key)?)?).0))
+                Some((values, values.slot_of(objects.offset(index(key)?)?)))
             }
             Body::ObjectHash(objects) if self.map_type() == MapType::DevmapHash => {
                 Some((&objects.hash.values, objects.hash.lookup(key, false)?.into()))
@@ -154,6 +162,12 @@ impl Map {
     #[inline]
     pub fn bytes(&self, offset: u64) -> Option<(&SharedBytes, usize, usize)> {
         self.values().map_or_else(|| self.other_bytes(offset), |values| values.bytes(offset))
+    }
+
+    /// Where the values are, if they lie in one piece as long as the map is there: for machine code.
+    #[doc(hidden)]
+    pub fn flat(&self) -> Option<Flat> {
+        self.values()?.flat()
     }
 
     fn other_bytes(&self, offset: u64) -> Option<(&SharedBytes, usize, usize)> {
@@ -366,6 +380,7 @@ impl Map {
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
+    #[inline(always)]
     fn copy(&self, values: &Values, cpu: u32) -> u32 {
         if values.copies() == 1 { 0 } else { cpu % values.copies() }
     }

@@ -151,8 +151,9 @@ pub(crate) struct ObjectHash {
 }
 
 impl ObjectHash {
-    pub(crate) fn new(shape: Shape, values: impl FnOnce(u64) -> Values) -> Self {
-        ObjectHash { hash: Hash::new(shape, values), objects: RwLock::default(), writers: Mutex::default() }
+    pub(crate) fn new(shape: Shape, values: impl FnOnce(u64, usize) -> Values) -> Result<Self, Errno> {
+        let hash = Hash::new(shape, values)?;
+        Ok(ObjectHash { hash, objects: RwLock::default(), writers: Mutex::default() })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Object> {

@@ -14,6 +14,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zerocopy::FromZeros;
+
 /// Bytes that several threads may read and write at once.
 #[derive(Debug)]
 pub struct SharedBytes {
@@ -25,6 +27,12 @@ impl SharedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
         SharedBytes { words: (0..len.div_ceil(8)).map(|_| AtomicU64::new(0)).collect(), len }
+    }
+
+    /// The same, if the system has memory for them. Pages that nobody touches cost none.
+    pub(crate) fn try_zeroed(len: usize) -> Option<Self> {
+        let words = <[AtomicU64]>::new_box_zeroed_with_elems(len.div_ceil(8)).ok()?;
+        Some(SharedBytes { words, len })
     }
 
     /// How many bytes there are.
@@ -135,6 +143,12 @@ impl SharedBytes {
             at += count;
         }
         Some(())
+    }
+
+    /// The words; the last one may have bytes that do not count.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        &self.words
     }
 
     /// The words, for machine code.

@@ -18,7 +18,7 @@ pub struct Elements<'m> {
     /// The next bucket, or the next index.
     next: u64,
     /// What is left of the bucket.
-    bucket: std::vec::IntoIter<(Vec<u8>, u32)>,
+    bucket: std::vec::IntoIter<(Vec<u8>, u32, ())>,
 }
 
 impl Iterator for Elements<'_> {
@@ -33,7 +33,7 @@ impl Iterator for Elements<'_> {
                 Some((key.to_vec(), self.map.lookup(&key, self.cpu)?))
             }
             Body::Hash(hash) => loop {
-                for (key, slot) in self.bucket.by_ref() {
+                for (key, slot, ()) in self.bucket.by_ref() {
                     // An element that went meanwhile is not visited.
                     if hash.lookup(&key, false) == Some(slot) {
                         let copies = hash.values.copies();
@@ -42,7 +42,7 @@ impl Iterator for Elements<'_> {
                 }
                 let bucket = hash.next_bucket(self.next)?;
                 self.next = u64::from(bucket) + 1;
-                self.bucket = hash.bucket(bucket).into_iter();
+                self.bucket = hash.bucket(bucket, |_| ()).into_iter();
             },
             _ => None,
         }

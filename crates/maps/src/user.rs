@@ -340,18 +340,14 @@ impl<'m> User<'m> {
         match &self.map.body {
             Body::Queue(queue) => queue.get(&mut value, true)?,
             Body::Hash(hash) => {
-                let mut whole = Ok(());
-                let read = |slot: u32| match self.map.map_type().is_per_cpu() {
+                let mut read = |slot: u32| match self.map.map_type().is_per_cpu() {
                     true => hash.values.read_copies(slot.into(), &mut value),
-                    false => {
-                        let guard =
-                            (flags & F_LOCK != 0).then(|| hash.values.lock(slot.into(), 0)).transpose();
-                        hash.values.read(slot.into(), 0, &mut value);
-                        whole = guard.map(drop);
-                    }
+                    false => hash.values.read(slot.into(), 0, &mut value),
                 };
-                hash.delete(key, read)?;
-                whole?;
+                match flags & F_LOCK != 0 {
+                    true => hash.delete_locked(key, read)?,
+                    false => _ = hash.delete(key, &mut read)?,
+                }
             }
             Body::Stacks(stacks) => {
                 let id = index(key).unwrap_or_default();

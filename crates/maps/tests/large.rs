@@ -71,9 +71,11 @@ fn memory_ends() {
             let bytes = number.to_be_bytes();
             if key == 12 { [&64u32.to_ne_bytes()[..], &bytes].concat() } else { bytes.to_vec() }
         };
-        let inserted =
-            (0..10_000).take_while(|&number| map.update(&key(number), &[1; 1000], 0, 0).is_ok()).count();
-        assert!((500..1100).contains(&inserted), "{map_type}: {inserted}");
+        // A table may have room for one key and none for another.
+        let results = (0..10_000).map(|number| map.update(&key(number), &[1; 1000], 0, 0));
+        let inserted = results.filter(|result| *result != Err(Errno::ENOMEM)).collect::<Vec<_>>();
+        assert!(inserted.iter().all(Result::is_ok), "{map_type}: {inserted:?}");
+        assert!((500..1100).contains(&inserted.len()), "{map_type}: {}", inserted.len());
         assert_eq!(map.update(&key(99_999), &[1; 1000], 0, 0), Err(Errno::ENOMEM));
         assert!(map.lookup(&key(0), 0).is_some(), "what is there stays");
     }

@@ -37,6 +37,9 @@ pub use machine::{
 pub use trap::{Fault, Trap};
 pub use world::{TooManyMaps, World};
 
+/// What programs share.
+pub use sandbpf_maps as maps;
+
 /// The helper after which engines ask [`Machine::take_ended`].
 pub use sandbpf_abi::helper::TAIL_CALL;
 

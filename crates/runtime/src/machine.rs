@@ -1,5 +1,7 @@
 //! Everything one run needs: memory, the packet's layout, the budget, helpers, the host.
 
+use std::borrow::Cow;
+
 use sandbpf_isa::{FRAME_SIZE, MAX_FRAMES, Pc, Program, Reg, Size};
 
 use crate::address;
@@ -45,6 +47,8 @@ pub struct Machine<'run> {
     world: Option<&'run World>,
     /// What runs, for helpers that call back into it.
     code: Option<&'run dyn Execute>,
+    /// The processor, once somebody asked.
+    cpu: Option<u32>,
     /// The time, where it is not the host's.
     pub clock: Option<u64>,
     /// The timer whose callback runs.
@@ -103,6 +107,7 @@ impl<'run> Machine<'run> {
             host,
             world: None,
             code,
+            cpu: None,
             clock: None,
             firing: None,
             locks: Vec::new(),
@@ -124,6 +129,17 @@ impl<'run> Machine<'run> {
     /// What runs.
     pub(crate) fn code(&self) -> Option<&'run dyn Execute> {
         self.code
+    }
+
+    /// Which helpers there are.
+    pub fn helpers(&self) -> &'run HelperSet {
+        self.helpers
+    }
+
+    /// The processor that the program runs on: the host is asked once, for a run stays where it is.
+    #[inline]
+    pub fn cpu(&mut self) -> u32 {
+        *self.cpu.get_or_insert_with(|| self.host.cpu())
     }
 
     /// The world outside.
@@ -249,6 +265,11 @@ impl<'run> Machine<'run> {
     /// Copies bytes of the program's memory; a fault if they are not all its own.
     pub fn bytes(&self, address: u64, len: u64) -> Result<Vec<u8>, Fault> {
         helpers::Bytes { address, len }.read(self)
+    }
+
+    /// The same without a copy, where they are the run's alone.
+    pub(crate) fn look(&self, address: u64, len: u64) -> Result<Cow<'_, [u8]>, Fault> {
+        helpers::Bytes { address, len }.look(self)
     }
 
     /// Reads `size` bytes of the packet in network byte order; `None` if they are not all there.

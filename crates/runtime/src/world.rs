@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use sandbpf_maps::Map;
@@ -17,6 +18,7 @@ use crate::memory::far::{Far, Piece};
 /// Maps and programs, by number. Both only become more, so what is borrowed stays where it is.
 #[derive(Debug, Default)]
 pub struct World {
+    id: Id,
     maps: boxcar::Vec<Arc<Map>>,
     cpus: u32,
     programs: boxcar::Vec<Arc<dyn Execute>>,
@@ -28,6 +30,17 @@ pub struct World {
     numbers: RwLock<HashMap<u32, u32>>,
 }
 
+/// A number that no other world of this process has.
+#[derive(Clone, Copy, Debug)]
+struct Id(u64);
+
+impl Default for Id {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Id(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// There are as many maps as addresses can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there are {} maps, and no more can be told apart", address::MAX_MAPS)]
@@ -37,6 +50,11 @@ impl World {
     /// Nothing yet, for so many processors.
     pub fn new(cpus: u32) -> Self {
         World { cpus, ..World::default() }
+    }
+
+    /// A number that no other world of this process has.
+    pub fn id(&self) -> u64 {
+        self.id.0
     }
 
     /// Adds a map, if it is new, and gives its number.

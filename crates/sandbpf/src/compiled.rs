@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_interp as interp;
 use sandbpf_isa::{Pc, Program};
 use sandbpf_runtime::helpers::HelperSet;
-use sandbpf_runtime::{Execute, Machine, Trap};
-
+use sandbpf_runtime::{Execute, Machine, Trap, World};
 use sandbpf_verifier::Facts;
 
 use crate::KindName;
@@ -73,6 +72,20 @@ impl Plan {
     }
 }
 
+/// What is known of the runs of a program before it is compiled.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "jit"), allow(dead_code))]
+pub(crate) struct Surroundings<'s> {
+    /// What was proved.
+    pub(crate) facts: Option<&'s Facts>,
+    /// The maps.
+    pub(crate) world: Option<&'s World>,
+    /// The helpers.
+    pub(crate) helpers: &'s HelperSet,
+    /// Which map of the world each of the facts' is.
+    pub(crate) of_facts: &'s [Option<u32>],
+}
+
 /// What there is of a program as machine code.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -122,28 +135,28 @@ pub(crate) const NETWORK: u32 = 14;
 pub(crate) fn compile(
     kind: KindName,
     program: &Arc<Program>,
-    facts: Option<&Facts>,
-    helpers: &HelperSet,
-    elsewhere: bool,
+    surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
+    let Surroundings { facts, world, helpers, of_facts } = surroundings;
     let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
     if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
         return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure), plan: None });
     }
-    let options = sandbpf_jit::PlanOptions { elsewhere, ..Default::default() };
+    let options = sandbpf_jit::PlanOptions { elsewhere: world.is_some(), ..Default::default() };
     let input = input(kind, facts);
     if let Some(plan) =
         Plan::compile(program, input, facts, Some(helpers), options).filter(|plan| takes(kind, plan))
     {
         return Ok(Compiled { code: Arc::new(Later::new(program)), pure: None, plan: Some(plan) });
     }
-    if let Some(running) = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), options) {
+    // Machine code that goes to maps by itself is made instruction by instruction.
+    let maps = world.and_then(|world| sandbpf_jit::Maps::new(program, world, helpers, of_facts));
+    if maps.is_none()
+        && let Some(running) = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), options)
+    {
         return Ok(Compiled { code: Arc::new(running), pure: None, plan: None });
     }
-    let code = match facts {
-        Some(facts) => sandbpf_jit::Code::compile_proved(Arc::clone(program), Default::default(), facts),
-        None => sandbpf_jit::Code::compile(Arc::clone(program)),
-    };
+    let code = sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps);
     match code {
         Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None, plan: None }),
         Err(error) => Err(error.to_string()),
@@ -166,9 +179,7 @@ fn takes(kind: KindName, plan: &Plan) -> bool {
 pub(crate) fn compile(
     _kind: KindName,
     _program: &Arc<Program>,
-    _facts: Option<&Facts>,
-    _helpers: &HelperSet,
-    _elsewhere: bool,
+    _surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }

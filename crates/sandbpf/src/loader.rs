@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
-use sandbpf_verifier::Facts;
 
-use crate::compiled::{Compiled, compile};
+use crate::compiled::{Compiled, Surroundings, compile};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -36,6 +35,9 @@ pub struct Loader {
     checks: Checks,
     catch: Option<u32>,
 }
+
+/// A proof, and for each map of the verifier's which of the loader's it is.
+type Proved = (Proof, Vec<Option<u32>>);
 
 /// Whether programs are verified before they are prepared.
 #[derive(Clone)]
@@ -235,14 +237,21 @@ impl Loader {
             program = program.with_function(entry).map_err(LoadErrorKind::Program)?;
         }
         // The verifier reads maps by their numbers, engines by their addresses.
-        let proof = if traits.classic { None } else { self.prove(kind, &program)? };
+        let proved = if traits.classic { None } else { self.prove(kind, &program)? };
+        let (proof, of_facts) = proved.unzip();
         if let Some(maps) = &maps {
             let arena = maps.arena_of(&program);
             program = program.with_numbers(|value| maps.number(value)).with_arena(arena);
         }
         let program = Arc::new(program);
         let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);
-        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, facts, maps.is_some())?;
+        let surroundings = Surroundings {
+            facts,
+            world: maps.as_ref().map(Maps::world),
+            helpers: &self.helpers,
+            of_facts: of_facts.as_deref().unwrap_or_default(),
+        };
+        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, surroundings)?;
         let image = Arc::new(Image {
             program,
             engine,
@@ -264,15 +273,25 @@ impl Loader {
         Ok(image)
     }
 
-    fn prove(&self, kind: KindName, program: &isa::Program) -> Result<Option<Proof>, LoadErrorKind> {
+    /// The proof, and which of our maps each of the proof's is.
+    fn prove(&self, kind: KindName, program: &isa::Program) -> Result<Option<Proved>, LoadErrorKind> {
         let by_kind = || Verifier::of_kind(kind).ok_or(LoadErrorKind::NoVerifier(kind));
-        let proof = match (&self.verify, &self.maps) {
+        let of_kind;
+        let verifier = match (&self.verify, &self.maps) {
             (Verify::No, _) => return Ok(None),
-            (Verify::By(verifier), _) => verifier.verify(program),
-            (Verify::Kind, None) => by_kind()?.verify(program),
-            (Verify::Kind, Some(maps)) => by_kind()?.maps(maps).verify(program),
+            (Verify::By(verifier), _) => verifier,
+            (Verify::Kind, None) => {
+                of_kind = by_kind()?;
+                &of_kind
+            }
+            (Verify::Kind, Some(maps)) => {
+                of_kind = by_kind()?.maps(maps);
+                &of_kind
+            }
         };
-        proof.map(Some).map_err(|error| LoadErrorKind::Verify(Box::new(error)))
+        let proof = verifier.verify(program).map_err(|error| LoadErrorKind::Verify(Box::new(error)))?;
+        let of_facts = self.maps.as_ref().map(|maps| verifier.known_maps(program, maps));
+        Ok(Some((proof, of_facts.unwrap_or_default())))
     }
 
     fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {
@@ -346,8 +365,7 @@ impl Loader {
         &self,
         kind: KindName,
         program: &Arc<isa::Program>,
-        facts: Option<&Facts>,
-        elsewhere: bool,
+        surroundings: Surroundings<'_>,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
         let only = |code| Compiled { code, pure: None, plan: None };
         let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
@@ -357,11 +375,11 @@ impl Loader {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
                 Ok((Engine::Step, only(Arc::new(step))))
             }
-            Engine::Jit => match compile(kind, program, facts, &self.helpers, elsewhere) {
+            Engine::Jit => match compile(kind, program, surroundings) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(why) => Err(LoadErrorKind::Engine(why)),
             },
-            Engine::Auto => match compile(kind, program, facts, &self.helpers, elsewhere) {
+            Engine::Auto => match compile(kind, program, surroundings) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(_) => Ok((Engine::Interpreter, interpreter())),
             },

@@ -244,7 +244,7 @@ impl Maps {
         self.at(self.number_of(reference)?)
     }
 
-    fn number_of(&self, reference: MapRef) -> Option<u32> {
+    pub(crate) fn number_of(&self, reference: MapRef) -> Option<u32> {
         let descriptors = self.inner.descriptors.read().unwrap_or_else(PoisonError::into_inner);
         match reference {
             MapRef::Fd(number) if !descriptors.is_empty() => descriptors.get(&number).copied(),

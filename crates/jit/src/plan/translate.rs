@@ -218,8 +218,8 @@ impl<'p> Translator<'p> {
         let at = self.get(base);
         let (value, expected) = (self.get(reg), self.get(Reg::R0));
         let write = op != AtomicOp::LoadAcquire;
-        let own =
-            self.proved.and_then(|proved| proved.region(pc)).is_some() || self.known(at, off, size).is_some();
+        let own = self.proved.and_then(|proved| proved.region(pc, None)).is_some()
+            || self.known(at, off, size).is_some();
         if self.graph.machine && !own {
             let site = Trapping::Atomic { pc, op, size, off };
             let site = self.site(site);
@@ -322,11 +322,12 @@ impl<'p> Translator<'p> {
 
     /// Where an access goes on the host.
     fn place(&mut self, pc: Pc, base: Value, off: i16, size: Size, write: bool) -> Address {
-        let region = match self.proved.and_then(|proved| proved.region(pc)) {
+        let region = match self.proved.and_then(|proved| proved.region(pc, None)) {
             Some(proved::Region::Stack) => Some(Region::Stack),
             Some(proved::Region::Context) => Some(Region::Context),
             Some(proved::Region::Packet) => Some(Region::Packet),
-            None => self.known(base, off, size),
+            // Without maps nothing is said of their values.
+            Some(proved::Region::Value { .. }) | None => self.known(base, off, size),
         };
         if let Some(region) = region {
             let start = self.graph.start(region) as i64;

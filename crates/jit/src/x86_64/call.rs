@@ -1,6 +1,10 @@
 //! Calls.
 //!
 //! ```text
+//! mov  eax, id                     a helper finds its arguments where C has them; the stub
+//! mov  r10d, pc                    tells the callback who is called, and looks how it went
+//! call helper
+//!
 //! cmp  [state + depth], 7          a local call keeps the caller's r6 … r9 and its count of
 //! jae  too_deep                    may_gotos on the host's stack, which holds 8 frames at most
 //! (charge)
@@ -19,16 +23,25 @@ use sandbpf_runtime::TAIL_CALL;
 use sandbpf_runtime::memory::view::RegionView;
 
 use super::memory::region;
-use super::{Emitter, branch, field};
+use super::{Emitter, branch, field, maps, register as place};
 use crate::callbacks::{self, STACK_REGION};
 use crate::layout::status;
 
+/// The host's registers for the first five arguments of a function of C.
+const ARGUMENTS: [u8; 5] = [7, 6, 2, 1, 8];
+
 /// `r0 = helper(r1, r2, r3, r4, r5)`
 pub(crate) fn helper(e: &mut Emitter<'_>, pc: Pc, id: i32) {
-    e.spill();
-    dynasm!(e.asm ; .arch x64 ; mov esi, id ; mov edx, pc.0 as i32);
-    e.callback(callbacks::helper as *const () as usize);
-    e.reload();
+    if !maps::call(e, pc, id) {
+        by_number(e, pc, id);
+    }
+}
+
+/// The same, whoever it is.
+pub(crate) fn by_number(e: &mut Emitter<'_>, pc: Pc, id: i32) {
+    arrange(e, pc, id);
+    dynasm!(e.asm ; .arch x64 ; call ->helper);
+    settle(e, pc);
     if id == TAIL_CALL {
         let failed = e.asm.new_dynamic_label();
         dynasm!(e.asm ; .arch x64 ; cmp QWORD [r12 + field!(answer)], 0 ; je =>failed);
@@ -39,10 +52,68 @@ pub(crate) fn helper(e: &mut Emitter<'_>, pc: Pc, id: i32) {
 
 /// `r0 = kfunc(r1, r2, r3, r4, r5)`
 pub(crate) fn kfunc(e: &mut Emitter<'_>, pc: Pc, id: i32) {
-    e.spill();
-    dynasm!(e.asm ; .arch x64 ; mov esi, id ; mov edx, pc.0 as i32);
-    e.callback(callbacks::kfunc as *const () as usize);
-    e.reload();
+    arrange(e, pc, id);
+    dynasm!(e.asm ; .arch x64 ; call ->kfunc);
+    settle(e, pc);
+}
+
+/// Puts arguments where the stubs want them.
+fn arrange(e: &mut Emitter<'_>, pc: Pc, id: i32) {
+    match e.is_usual() {
+        true => e.save(pc),
+        false => {
+            e.spill();
+            for (reg, host) in RegSet::ARGUMENTS.iter().zip(ARGUMENTS) {
+                dynasm!(e.asm ; .arch x64 ; mov Rq(host), [r12 + place(reg)]);
+            }
+        }
+    }
+    dynasm!(e.asm ; .arch x64 ; mov eax, id ; mov r10d, pc.0 as i32);
+}
+
+/// Takes the result, which is in `rax`, and what the call did not preserve.
+fn settle(e: &mut Emitter<'_>, pc: Pc) {
+    match e.is_usual() {
+        true => e.restore(pc),
+        false => {
+            dynasm!(e.asm ; .arch x64 ; mov [r12 + place(Reg::R0)], rax);
+            e.reload();
+        }
+    }
+}
+
+/// What calls of helpers and kernel functions go through.
+pub(crate) fn stubs(e: &mut Emitter<'_>) {
+    dynasm!(e.asm ; .arch x64 ; ->helper:);
+    stub(e, callbacks::helper as *const () as usize);
+    dynasm!(e.asm ; .arch x64 ; ->kfunc:);
+    stub(e, callbacks::kfunc as *const () as usize);
+}
+
+fn stub(e: &mut Emitter<'_>, callback: usize) {
+    dynasm!(e.asm
+        ; .arch x64
+        ; mov [r12 + field!(call_id)], eax
+        ; mov [r12 + field!(call_pc)], r10d
+        ; mov r9, r12
+    );
+    call_out(e, callback);
+    dynasm!(e.asm ; .arch x64 ; ret);
+}
+
+/// Calls Rust, with its arguments in their registers; goes to the end of the run if it found a trap.
+pub(crate) fn call_out(e: &mut Emitter<'_>, callback: usize) {
+    let saved = field!(callback_stack);
+    dynasm!(e.asm
+        ; .arch x64
+        ; mov [r12 + saved], rsp
+        ; and rsp, -16
+        ; mov rax, QWORD callback as i64
+        ; call rax
+        ; mov rsp, [r12 + saved]
+        ; test edx, edx
+        ; jnz ->trapped
+    );
 }
 
 /// Calls a function of the program.

@@ -82,14 +82,24 @@ pub(crate) fn store(e: &mut Emitter<'_>, size: Size, base: Reg, off: i16, src: O
 pub(crate) fn locate(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
     match e.region {
         _ if in_frame(e.program, base, off, size.bytes()) => direct(e, base, off),
-        Some(region) => known(e, region, base, off),
+        Some(Region::Value { bias }) => value(e, bias, base, off),
+        Some(Region::Stack) => known(e, 0, base, off),
+        Some(Region::Context) => known(e, 1, base, off),
+        Some(Region::Packet) => known(e, 2, base, off),
         None => checked(e, access, size, base, off),
     }
 }
 
+/// Within the value of a map whose values lie in one piece: proved.
+fn value(e: &mut Emitter<'_>, bias: u64, base: Reg, off: i16) -> i32 {
+    let base = e.host(base);
+    dynasm!(e.asm ; .arch x64 ; mov r9, QWORD bias as i64 ; add r9, Rq(base));
+    i32::from(off)
+}
+
 /// Within a region: proved, and the region is there as long as the run is, as [`proved`](crate::proved) has it.
-fn known(e: &mut Emitter<'_>, region: Region, base: Reg, off: i16) -> i32 {
-    let (base, bias) = (e.host(base), field!(biases) + 8 * region as i32);
+fn known(e: &mut Emitter<'_>, region: i32, base: Reg, off: i16) -> i32 {
+    let (base, bias) = (e.host(base), field!(biases) + 8 * region);
     dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + bias] ; add r9, Rq(base));
     i32::from(off)
 }
@@ -173,14 +183,39 @@ fn stub(e: &mut Emitter<'_>, access: Access, size: Size) {
         ; add r9, [r12 + r10 + start]
         ; ret
     );
+    dynasm!(e.asm ; .arch x64 ; =>far);
+    if e.remembers {
+        near(e, access, size);
+    }
     dynasm!(e.asm
         ; .arch x64
-        ; =>far
         ; mov DWORD [r12 + field!(fault_size)], i32::from(size.bytes())
         ; mov DWORD [r12 + field!(fault_write)], i32::from(access == Access::Write)
         ; jmp ->far
     );
     const { assert!(size_of::<RegionView>() == 1 << 4) };
+}
+
+/// Within the value of a map that was found last. Programs mostly look at it before they find another.
+fn near(e: &mut Emitter<'_>, access: Access, size: Size) {
+    let further = e.asm.new_dynamic_label();
+    let len = match access {
+        Access::Read => field!(near_readable),
+        Access::Write => field!(near_writable),
+    };
+    dynasm!(e.asm
+        ; .arch x64
+        ; mov r10, r9
+        ; sub r10, [r12 + field!(near)]
+        ; mov r11d, [r12 + len]
+        ; sub r11, r10
+        ; jb =>further
+        ; cmp r11, i32::from(size.bytes())
+        ; jb =>further
+        ; add r9, [r12 + field!(near_bias)]
+        ; ret
+        ; =>further
+    );
 }
 
 /// What is in no region, or not within one, is Rust's to find, or to refuse.

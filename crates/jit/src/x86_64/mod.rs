@@ -5,6 +5,8 @@ pub(crate) mod atomic;
 pub(crate) mod branch;
 pub(crate) mod call;
 pub(crate) mod frame;
+pub(crate) mod lookup;
+pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod muldiv;
 pub(crate) mod packet;
@@ -13,10 +15,13 @@ use core::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
-use sandbpf_isa::{Callee, Imm64, Insn, Pc, Program, Reg};
+use sandbpf_isa::{Callee, Imm64, Insn, Pc, Program, Reg, RegSet};
 
 use crate::Options;
 use crate::layout::State;
+use crate::live::Live;
+use crate::locals::Locals;
+use crate::maps::Maps;
 use crate::proved::Region;
 
 pub(crate) type Assembler = VecAssembler<X64Relocation>;
@@ -40,10 +45,34 @@ pub(crate) struct Emitter<'p> {
     pub(crate) region: Option<Region>,
     /// Whether its divisor was proved not to be zero.
     pub(crate) divides: bool,
+    /// The map that its call is given, if that was proved.
+    pub(crate) fact_map: Option<usize>,
+    /// What registers hold before it.
+    pub(crate) locals: Option<Locals>,
+    /// Which registers matter after calls; all, if nobody looked.
+    pub(crate) live: Option<Live>,
+    /// The maps that code goes to by itself.
+    pub(crate) maps: Option<&'p Maps>,
+    /// For each of them, where the code is that looks a key up, if a call needs it.
+    pub(crate) lookups: Vec<Option<DynamicLabel>>,
+    /// Whether the code looks at values of its processor.
+    pub(crate) asks_cpu: bool,
+    /// Whether values that are found are remembered, for accesses that nothing is proved of.
+    pub(crate) remembers: bool,
+    /// Calls that are only made where the short way is closed.
+    detours: Vec<Detour>,
     labels: Vec<DynamicLabel>,
     cold: Vec<Cold>,
     /// Whether a function of the program can be called, by the program (the first one by itself, too) or a helper.
     pub(crate) has_calls: bool,
+}
+
+/// A call of a helper behind the code that runs.
+struct Detour {
+    label: DynamicLabel,
+    back: DynamicLabel,
+    id: i32,
+    pc: Pc,
 }
 
 /// A block behind the code that runs.
@@ -85,6 +114,14 @@ impl<'p> Emitter<'p> {
             map,
             region: None,
             divides: false,
+            fact_map: None,
+            locals: None,
+            live: None,
+            maps: None,
+            lookups: Vec::new(),
+            asks_cpu: false,
+            remembers: false,
+            detours: Vec::new(),
             labels,
             cold: Vec::new(),
             has_calls,
@@ -142,6 +179,42 @@ impl<'p> Emitter<'p> {
         );
     }
 
+    /// Whether the program's registers are where C has its arguments and keeps what a call preserves: unless a test
+    /// assigns them otherwise.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.options.rotation == 0
+    }
+
+    /// Puts those registers into the state that a call would not preserve and that matter after it.
+    pub(crate) fn save(&mut self, pc: Pc) {
+        for reg in self.kept(pc) {
+            let (at, host) = (register(reg), self.host(reg));
+            dynasm!(self.asm ; .arch x64 ; mov [r12 + at], Rq(host));
+        }
+    }
+
+    /// Takes them from the state.
+    pub(crate) fn restore(&mut self, pc: Pc) {
+        for reg in self.kept(pc) {
+            let (at, host) = (register(reg), self.host(reg));
+            dynasm!(self.asm ; .arch x64 ; mov Rq(host), [r12 + at]);
+        }
+    }
+
+    fn kept(&self, pc: Pc) -> Vec<Reg> {
+        match &self.live {
+            Some(live) => live.after(pc).collect(),
+            None => RegSet::ARGUMENTS.iter().collect(),
+        }
+    }
+
+    /// Calls a helper behind the code that runs: from `label`, back to `back`.
+    pub(crate) fn detour(&mut self, id: i32, pc: Pc, back: DynamicLabel) -> DynamicLabel {
+        let label = self.asm.new_dynamic_label();
+        self.detours.push(Detour { label, back, id, pc });
+        label
+    }
+
     /// Puts all registers of the program into the state.
     pub(crate) fn spill(&mut self) {
         for reg in Reg::all() {
@@ -177,6 +250,11 @@ impl<'p> Emitter<'p> {
 
     /// What could not stand in the way.
     pub(crate) fn cold_blocks(&mut self) {
+        for Detour { label, back, id, pc } in core::mem::take(&mut self.detours) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            call::by_number(self, pc, id);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
         let (status_at, pc_at) = (field!(status), field!(trap_pc));
         for Cold { label, status, pc } in core::mem::take(&mut self.cold) {
             dynasm!(self.asm

@@ -1,34 +1,43 @@
 //! Hash tables: all maps whose keys are any bytes (`kernel/bpf/hashtab.c`).
 //!
-//! Buckets are chains under 64 locks, each of which owns a range of buckets, so that operations on
-//! different keys rarely meet. An element has a *slot*, which says where its value is. As with the
-//! kernel's preallocated tables the value of a deleted element stays readable until its slot is reused,
-//! and replacing a value puts the new one in another slot: who still looks at the old one sees it whole.
+//! An element has a *slot*, where its key and its value are. [Groups](groups) find slots by hashes: readers take no lock, and
+//! those who change something lock a few buckets. As with the kernel's preallocated tables the value of a deleted element stays
+//! readable until its slot is reused, and replacing a value puts the new one in another slot: who still looks at the old one
+//! sees it whole.
 //!
-//! Bucket numbers, the hash function and the order in a chain are the kernel's, so a table without a
-//! random seed is walked in the kernel's order, and a batch ends where the kernel's would.
+//! A table without a random seed has the kernel's hash function and its order: it is walked as the kernel walks it, and a batch
+//! ends where the kernel's would. Its elements are numbered as they come, and those of a bucket sorted when somebody asks.
+//!
+//! ```text
+//!   head of a slot = key, padded to eight | number, where order is the kernel's | node, where elements are evicted
+//! ```
 
-mod chains;
-mod slots;
+mod group;
+mod groups;
+mod room;
 
-use parking_lot::Mutex;
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::errno::Errno;
 use crate::flags::{EXIST, F_LOCK, NOEXIST};
+use crate::fold::{self, Secrets};
+use crate::homes::Homes;
 use crate::jhash;
 use crate::lru::Lru;
 use crate::values::Values;
-use chains::{Chains, NONE};
-use slots::Slots;
-
-/// Locks of a large table.
-const SHARDS: u32 = 64;
+pub(crate) use group::PLACES;
+use groups::{Element, Glance, Groups, Home, Sought};
+pub(crate) use groups::{LINKED, LOCKED};
+use room::Room;
 
 /// How keys become bucket numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hashing {
     /// `jhash` with a seed.
     Jenkins(u32),
+    /// A quicker one, with secrets.
+    Folding(Secrets),
     /// The key's four bytes are the number.
     Identity,
 }
@@ -53,120 +62,225 @@ pub(crate) struct Shape {
     pub(crate) in_place: bool,
     /// Whether elements are evicted, and if so whether each CPU has its own lists.
     pub(crate) lru: Option<bool>,
+    /// Bytes that a value takes, of all CPUs.
+    pub(crate) value: u64,
+    /// Bytes that all may take.
+    pub(crate) memory: u64,
 }
 
 /// A hash table.
 #[derive(Debug)]
 pub(crate) struct Hash {
     shape: Shape,
-    buckets: u32,
-    shards: Box<[Mutex<Chains>]>,
-    /// Buckets of a shard, as a power of two.
-    shard_bits: u32,
-    slots: Slots,
-    lru: Option<Lru>,
+    groups: Groups,
+    keeper: Keeper,
+    /// The next number, where elements have one.
+    next: AtomicU64,
+    /// The words of a slot's head that hold the element's number and its node.
+    number_at: Option<usize>,
+    node_at: usize,
     pub(crate) values: Values,
 }
 
+/// Who says whether there is room for an element.
+#[derive(Debug)]
+enum Keeper {
+    Room(Room),
+    Lru(Lru),
+}
+
 impl Hash {
-    /// An empty table. A table with lists of each CPU's own has a multiple of the CPUs' number of slots.
-    pub(crate) fn new(shape: Shape, values: impl FnOnce(u64) -> Values) -> Self {
+    /// An empty table. A table with lists of each CPU's own has a multiple of the CPUs' number of elements. `values` makes room
+    /// for so many values, with so many bytes before each.
+    pub(crate) fn new(shape: Shape, values: impl FnOnce(u64, usize) -> Values) -> Result<Self, Errno> {
         let mut shape = shape;
         if shape.lru == Some(true) {
             let more = shape.max_entries.checked_next_multiple_of(shape.cpus);
             shape.max_entries = more.unwrap_or(shape.max_entries / shape.cpus * shape.cpus);
         }
-        let buckets = shape.max_entries.next_power_of_two();
-        let shards = buckets.min(SHARDS);
-        let extra = u64::from(shape.cpus) + u64::from(SHARDS);
-        Hash {
-            buckets,
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            shard_bits: (buckets / shards).trailing_zeros(),
-            slots: Slots::new(shape.max_entries, shape.cpus),
-            lru: shape.lru.map(|own| Lru::new(shape.max_entries, shape.cpus, own)),
-            values: values(u64::from(shape.max_entries) + extra),
+        let number_at = (shape.key_size as usize).div_ceil(8);
+        let ordered = !matches!(shape.hashing, Hashing::Folding(_));
+        let node_at = number_at + usize::from(ordered);
+        let head = 8 * (node_at + usize::from(shape.lru.is_some()));
+        let groups = Groups::new(shape.max_entries, shape.memory / (head as u64 + shape.value))?;
+        let keeper = match shape.lru {
+            Some(own) => {
+                Keeper::Lru(Lru::new(shape.max_entries, groups.slots(), shape.cpus, own, shape.memory)?)
+            }
+            None => Keeper::Room(Room::new(shape.max_entries)),
+        };
+        Ok(Hash {
+            values: values(groups.slots().into(), head),
+            groups,
+            keeper,
+            next: AtomicU64::new(0),
+            number_at: ordered.then_some(number_at),
+            node_at,
             shape,
-        }
+        })
     }
 
     /// The slot of an element; `mark` remembers that it was used.
+    #[inline]
     pub(crate) fn lookup(&self, key: &[u8], mark: bool) -> Option<u32> {
-        let hash = self.hash(key)?;
-        let shard = self.shard(hash).lock();
-        let slot = shard.find(self.local(hash), hash, key).map(|at| shard.nodes[at as usize].slot)?;
-        if let Some(lru) = self.lru.as_ref().filter(|_| mark) {
+        /// Of the sizes that keys mostly have, the words.
+        macro_rules! sizes {
+            ($($size:literal)*) => {
+                match key.len() {
+                    $($size => self.lookup_sized::<$size, { $size / 8 + ($size % 8 != 0) as usize }>(key.first_chunk()?, mark),)*
+                    _ => self.lookup_any(key, mark),
+                }
+            };
+        }
+        sizes! { 4 8 12 16 20 24 32 40 48 64 }
+    }
+
+    /// The same for a key whose size the compiler knows.
+    #[inline(never)]
+    fn lookup_sized<const SIZE: usize, const WORDS: usize>(
+        &self,
+        key: &[u8; SIZE],
+        mark: bool,
+    ) -> Option<u32> {
+        let Hashing::Folding(secrets) = self.shape.hashing else { return self.lookup_any(key, mark) };
+        if self.key_size() != SIZE {
+            return None;
+        }
+        let sought: [u64; WORDS] = words_of(key);
+        let is_in = |slot| {
+            let words = self.values.near_head::<WORDS>(slot)?;
+            Some((0..WORDS).all(|at| words[at].load(Ordering::Acquire) == sought[at]))
+        };
+        match self.groups.glance(fold::hash(key, secrets) as u32, is_in) {
+            Glance::Slot(slot) => self.marked(slot, mark),
+            Glance::Nothing => None,
+            Glance::Unsure => self.lookup_any(key, mark),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lookup_any(&self, key: &[u8], mark: bool) -> Option<u32> {
+        self.marked(self.find(self.hash(key)?, key)?, mark)
+    }
+
+    #[inline(always)]
+    fn marked(&self, slot: u32, mark: bool) -> Option<u32> {
+        if let (Keeper::Lru(lru), true) = (&self.keeper, mark) {
             lru.mark(slot);
         }
         Some(slot)
     }
 
-    /// Lets `look` see an element's slot while nobody can remove it.
-    pub(crate) fn look(&self, key: &[u8], look: impl FnOnce(u32)) -> Option<()> {
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.groups.find(hash, &self.sought(key))
+    }
+
+    #[inline(always)]
+    fn sought<'k>(&'k self, key: &'k [u8]) -> Key<'k> {
+        Key { values: &self.values, key }
+    }
+
+    /// The key in a slot.
+    fn key(&self, slot: u32) -> Vec<u8> {
+        let words = self.values.head(slot).unwrap_or_default();
+        let mut key: Vec<u8> =
+            words.iter().flat_map(|word| word.load(Ordering::Acquire).to_le_bytes()).collect();
+        key.truncate(self.key_size());
+        key
+    }
+
+    /// Lets `look` see an element's slot until it has seen it while nobody changed or removed the element.
+    pub(crate) fn look(&self, key: &[u8], mut look: impl FnMut(u32)) -> Option<()> {
         let hash = self.hash(key)?;
-        let shard = self.shard(hash).lock();
-        let at = shard.find(self.local(hash), hash, key)?;
-        look(shard.nodes[at as usize].slot);
-        Some(())
+        let home = self.groups.home_of(self.groups.bucket(hash)).0;
+        self.groups.look(home, |elements| {
+            let found = elements.iter().find(|element| self.sought(key).is_in(element.slot))?;
+            look(found.slot);
+            Some(())
+        })?
     }
 
     /// Inserts or replaces an element and returns its slot.
     pub(crate) fn update(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
         let cpu = cpu % self.shape.cpus;
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
-        match &self.lru {
-            Some(lru) => self.update_lru(lru, key, hash, from, flags, cpu),
-            None => self.update_plain(key, hash, from, flags, cpu),
+        if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0)
+            && let Some(slot) = self.find(hash, key)
+        {
+            // Nobody waits for a value's lock who keeps others from a bucket.
+            allowed(true, flags)?;
+            return self.values.put(slot.into(), 0, bytes, true).map(|()| slot);
+        }
+        match &self.keeper {
+            Keeper::Room(room) => self.update_plain(room, key, hash, from, flags, cpu),
+            Keeper::Lru(lru) => self.update_lru(lru, key, hash, from, flags, cpu),
         }
     }
 
     fn update_plain(
         &self,
+        room: &Room,
         key: &[u8],
         hash: u32,
         from: Source<'_>,
         flags: u64,
         cpu: u32,
     ) -> Result<u32, Errno> {
-        let mut shard = self.shard(hash).lock();
-        let old = shard.find(self.local(hash), hash, key);
+        let mut home = self.groups.lock(hash)?;
+        let old = home.find(hash, &self.sought(key));
         allowed(old.is_some(), flags)?;
         let Some(old) = old else {
-            let slot = self.slots.take()?;
-            if let Err(errno) = self.write(slot, from, cpu, true) {
-                self.slots.give(slot);
-                return Err(errno);
+            if !room.take() {
+                return Err(Errno::E2BIG);
             }
-            if let Err(errno) = self.insert(&mut shard, hash, key, slot) {
-                self.slots.give(slot);
-                return Err(errno);
-            }
-            return Ok(slot);
+            return self.insert(&mut home, key, hash, from, cpu, None).inspect_err(|_| room.give());
         };
-        let slot = shard.nodes[old as usize].slot;
         if self.shape.in_place {
-            self.write(slot, from, cpu, false)?;
-            return Ok(slot);
+            return self.write(old, from, cpu, false).map(|()| old);
         }
-        if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0) {
-            self.values.put(slot.into(), 0, bytes, true)?;
-            return Ok(slot);
+        if flags & F_LOCK != 0 {
+            // Somebody was quicker: it has a lock now.
+            drop(home);
+            return self.update(key, from, flags, cpu);
         }
-        let new = self.slots.replacement(cpu);
-        if let Err(errno) = self.write(new, from, cpu, true) {
-            self.slots.replaced(new, cpu);
-            return Err(errno);
-        }
-        // The node that goes is the one that comes.
-        shard.unlink(self.local(hash), old);
-        shard.insert(self.local(hash), hash, key, new);
-        drop(shard);
-        self.values.clear_fields(slot.into());
-        self.slots.replaced(slot, cpu);
+        let new = match self.insert(&mut home, key, hash, from, cpu, None) {
+            Ok(new) => new,
+            // Better where it is than not at all.
+            Err(_) => return self.write(old, from, cpu, false).map(|()| old),
+        };
+        home.remove(old);
+        self.values.clear_fields(old.into());
         Ok(new)
     }
 
-    /// A slot is taken before the bucket is locked, because taking one may evict from any bucket.
+    /// Puts an element where nobody else is; `node` is its place in the lists.
+    fn insert(
+        &self,
+        home: &mut Home<'_>,
+        key: &[u8],
+        hash: u32,
+        from: Source<'_>,
+        cpu: u32,
+        node: Option<u32>,
+    ) -> Result<u32, Errno> {
+        let slot = home.free()?;
+        self.write(slot, from, cpu, true)?;
+        let words = self.values.head(slot).ok_or(Errno::ENOMEM)?;
+        for (word, part) in words.iter().zip(key.chunks(8)) {
+            word.store(fold::word(part), Ordering::Release);
+        }
+        if let Some(word) = self.number_at.and_then(|at| words.get(at)) {
+            word.store(self.next.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        }
+        if let (Some(node), Some(word)) = (node, words.get(self.node_at)) {
+            word.store(node.into(), Ordering::Release);
+        }
+        home.add(hash, slot);
+        Ok(slot)
+    }
+
+    /// Room is made before the bucket is locked, because that may evict from any bucket.
     fn update_lru(
         &self,
         lru: &Lru,
@@ -178,100 +292,104 @@ impl Hash {
     ) -> Result<u32, Errno> {
         let mut new = None;
         if !(self.shape.in_place && flags == EXIST) {
-            let slot = lru.pop(cpu, hash, &|slot, hash| self.evict(slot, hash)).ok_or(Errno::ENOMEM)?;
-            new = Some(slot);
-            if !self.shape.in_place {
-                self.write(slot, from, cpu, true).inspect_err(|_| lru.push(slot))?;
-            }
+            new = Some(lru.pop(cpu, &|node, slot| self.evict(lru, node, slot)).ok_or(Errno::ENOMEM)?);
         }
-        let mut shard = self.shard(hash).lock();
-        let old = shard.find(self.local(hash), hash, key);
-        let done = allowed(old.is_some(), flags).and_then(|()| match (old, new) {
-            (Some(old), _) if self.shape.in_place => {
-                let slot = shard.nodes[old as usize].slot;
-                lru.mark(slot);
-                self.write(slot, from, cpu, false).map(|()| (slot, new))
-            }
-            (old, Some(slot)) => {
-                if self.shape.in_place {
-                    self.write(slot, from, cpu, true)?;
+        let done = self.groups.lock(hash).and_then(|mut home| {
+            let old = home.find(hash, &self.sought(key));
+            allowed(old.is_some(), flags)?;
+            match (old, new) {
+                (Some(old), _) if self.shape.in_place => {
+                    lru.mark(old);
+                    self.write(old, from, cpu, false).map(|()| (old, new))
                 }
-                let replaced = old.map(|old| shard.nodes[old as usize].slot);
-                if let Some(old) = old {
+                (Some(old), Some(node)) => {
+                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    lru.put(node, slot);
                     lru.mark(slot);
-                    shard.unlink(self.local(hash), old);
+                    home.remove(old);
+                    Ok((slot, self.node(lru, old)))
                 }
-                self.insert(&mut shard, hash, key, slot)?;
-                Ok((slot, replaced))
+                (None, Some(node)) => {
+                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    lru.put(node, slot);
+                    Ok((slot, None))
+                }
+                (_, None) => Err(Errno::ENOENT),
             }
-            (_, None) => Err(Errno::ENOENT),
         });
-        drop(shard);
         match done {
             Ok((slot, unused)) => {
-                self.give(lru, unused);
+                unused.into_iter().for_each(|node| lru.push(node));
                 Ok(slot)
             }
             Err(errno) => {
-                self.give(lru, new);
+                new.into_iter().for_each(|node| lru.push(node));
                 Err(errno)
             }
         }
     }
 
-    /// Links a new element; one more node than ever before needs memory.
-    fn insert(&self, shard: &mut Chains, hash: u32, key: &[u8], slot: u32) -> Result<(), Errno> {
-        if shard.is_full() {
-            self.values.charge(key.len() as u64 + 12)?;
-        }
-        shard.insert(self.local(hash), hash, key, slot);
-        Ok(())
+    /// The node of an element that was removed, which has none from now on.
+    fn node(&self, lru: &Lru, slot: u32) -> Option<u32> {
+        self.values.clear_fields(slot.into());
+        let node = self.values.head(slot)?.get(self.node_at)?.load(Ordering::Acquire) as u32;
+        lru.take(node);
+        Some(node)
     }
 
-    fn give(&self, lru: &Lru, slot: Option<u32>) {
-        if let Some(slot) = slot {
-            self.values.clear_fields(slot.into());
-            lru.push(slot);
+    /// Removes the element of this node, which was last in this slot, for the lists.
+    fn evict(&self, lru: &Lru, node: u32, slot: u32) -> bool {
+        let Some(mut home) = self.groups.lock_slot(slot) else { return false };
+        let words = self.values.head(slot).unwrap_or_default();
+        let is_there =
+            words.get(self.node_at).is_some_and(|word| word.load(Ordering::Acquire) == node.into());
+        if !(is_there && home.has(slot)) {
+            return false;
         }
-    }
-
-    /// Removes the element that is in this slot, for the lists.
-    fn evict(&self, slot: u32, hash: u32) -> bool {
-        let bucket = self.local(hash);
-        let mut shard = self.shard(hash).lock();
-        let mut at = shard.head(bucket);
-        while at != NONE {
-            let node = shard.nodes[at as usize];
-            if node.slot == slot {
-                shard.unlink(bucket, at);
-                drop(shard);
-                self.values.clear_fields(slot.into());
-                return true;
-            }
-            at = node.next;
-        }
-        false
+        home.remove(slot);
+        self.node(lru, slot);
+        true
     }
 
     /// Removes an element; `last_look` sees its slot before anybody can reuse it.
     pub(crate) fn delete(&self, key: &[u8], last_look: impl FnOnce(u32)) -> Result<u32, Errno> {
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
-        let mut shard = self.shard(hash).lock();
-        let at = shard.find(self.local(hash), hash, key).ok_or(Errno::ENOENT)?;
-        let slot = shard.nodes[at as usize].slot;
+        let home = self.groups.lock(hash)?;
+        let slot = home.find(hash, &self.sought(key)).ok_or(Errno::ENOENT)?;
         last_look(slot);
-        shard.unlink(self.local(hash), at);
-        drop(shard);
-        self.release(slot);
+        self.remove(home, slot);
         Ok(slot)
     }
 
-    fn release(&self, slot: u32) {
-        match &self.lru {
-            Some(lru) => self.give(lru, Some(slot)),
-            None => {
+    /// Removes an element under its value's spin lock; `last_look` sees it.
+    pub(crate) fn delete_locked(&self, key: &[u8], mut last_look: impl FnMut(u32)) -> Result<(), Errno> {
+        let hash = self.hash(key).ok_or(Errno::EINVAL)?;
+        loop {
+            let slot = self.find(hash, key).ok_or(Errno::ENOENT)?;
+            let guard = self.values.lock(slot.into(), 0)?;
+            let home = self.groups.lock(hash)?;
+            // It may have moved, or gone.
+            if home.find(hash, &self.sought(key)) == Some(slot) {
+                last_look(slot);
+                drop(guard);
+                self.remove(home, slot);
+                return Ok(());
+            }
+        }
+    }
+
+    fn remove(&self, mut home: Home<'_>, slot: u32) {
+        home.remove(slot);
+        match &self.keeper {
+            Keeper::Lru(lru) => {
+                let node = self.node(lru, slot);
+                drop(home);
+                node.into_iter().for_each(|node| lru.push(node));
+            }
+            Keeper::Room(room) => {
                 self.values.clear_fields(slot.into());
-                self.slots.give(slot);
+                drop(home);
+                room.give();
             }
         }
     }
@@ -280,18 +398,21 @@ impl Hash {
     pub(crate) fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
         let mut bucket = 0;
         if let Some((key, hash)) = key.and_then(|key| Some((key, self.hash(key)?))) {
-            let shard = self.shard(hash).lock();
-            if let Some(at) = shard.find(self.local(hash), hash, key) {
-                let next = shard.nodes[at as usize].next;
-                if next != NONE {
-                    return Ok(shard.key(next, self.key_size()).to_vec());
-                }
-                bucket = u64::from(hash & (self.buckets - 1)) + 1;
+            let (home, inside) = self.groups.home_of(self.groups.bucket(hash));
+            let after = self.groups.look(home, |elements| {
+                let elements = self.in_bucket(elements, inside);
+                let at = elements.iter().position(|&slot| self.sought(key).is_in(slot))?;
+                Some(elements.get(at + 1).map(|&next| self.key(next)))
+            });
+            match after.flatten() {
+                Some(Some(key)) => return Ok(key),
+                Some(None) => bucket = u64::from(self.groups.bucket(hash)) + 1,
+                None => {}
             }
         }
         loop {
             let found = self.next_bucket(bucket).ok_or(Errno::ENOENT)?;
-            if let Some((key, _)) = self.bucket(found).into_iter().next() {
+            if let Some((key, ..)) = self.bucket(found, |_| ()).into_iter().next() {
                 return Ok(key);
             }
             // Somebody emptied it meanwhile.
@@ -301,34 +422,46 @@ impl Hash {
 
     /// The first bucket at or after this one that has elements.
     pub(crate) fn next_bucket(&self, bucket: u64) -> Option<u32> {
-        let mut bucket = bucket;
-        while bucket < u64::from(self.buckets) {
-            let shard = (bucket >> self.shard_bits) as usize;
-            let local = (bucket & ((1 << self.shard_bits) - 1)) as u32;
-            if let Some(found) = self.shards[shard].lock().next_bucket(local) {
-                return Some(((shard as u32) << self.shard_bits) + found);
-            }
-            bucket = ((shard as u64) + 1) << self.shard_bits;
-        }
-        None
+        self.groups.next_bucket(bucket, |slot| self.hash(&self.key(slot)).unwrap_or_default())
     }
 
-    /// The keys and slots of a bucket, in order.
-    pub(crate) fn bucket(&self, bucket: u32) -> Vec<(Vec<u8>, u32)> {
-        let shard = self.shards[(bucket >> self.shard_bits) as usize].lock();
-        let mut elements = Vec::new();
-        let mut at = shard.head(bucket & ((1 << self.shard_bits) - 1));
-        while at != NONE {
-            let node = shard.nodes[at as usize];
-            elements.push((shard.key(at, self.key_size()).to_vec(), node.slot));
-            at = node.next;
+    /// The keys and slots of a bucket, in order, and what `value` makes of each while nobody changes any.
+    pub(crate) fn bucket<V>(&self, bucket: u32, mut value: impl FnMut(u32) -> V) -> Vec<(Vec<u8>, u32, V)> {
+        let (home, inside) = self.groups.home_of(bucket);
+        let all = self.groups.look(home, |elements| {
+            let mine = self.in_bucket(elements, inside).into_iter();
+            mine.map(|slot| (self.key(slot), slot, value(slot))).collect()
+        });
+        all.unwrap_or_default()
+    }
+
+    /// Those elements of a home that are in one of its buckets: the newest first, where order is the kernel's.
+    fn in_bucket(&self, elements: &[Element], bucket: u32) -> Vec<u32> {
+        let hash = |slot| self.hash(&self.key(slot)).unwrap_or_default();
+        let mine = elements.iter().filter(|&&element| self.groups.bucket_of(element, hash) == bucket);
+        let mut slots: Vec<u32> = mine.map(|element| element.slot).collect();
+        if let Some(at) = self.number_at {
+            let number = |slot| Some(self.values.head(slot)?.get(at)?.load(Ordering::Acquire));
+            slots.sort_by_cached_key(|&slot| Reverse(number(slot)));
         }
-        elements
+        slots
+    }
+
+    /// Where the elements are, if one hash tells it and values lie in one piece.
+    pub(crate) fn homes(&self) -> Option<Homes> {
+        let Hashing::Folding(secrets) = self.shape.hashing else { return None };
+        self.values.flat()?;
+        let marks = match &self.keeper {
+            Keeper::Lru(lru) => Some(lru.marks()),
+            Keeper::Room(_) => None,
+        };
+        let (groups, homes) = self.groups.homes();
+        Some(Homes { groups, homes, secrets: secrets.numbers(), marks })
     }
 
     /// How many buckets there are.
     pub(crate) fn buckets(&self) -> u32 {
-        self.buckets
+        self.groups.buckets()
     }
 
     fn write(&self, slot: u32, from: Source<'_>, cpu: u32, new: bool) -> Result<(), Errno> {
@@ -352,24 +485,42 @@ impl Hash {
     }
 
     /// The hash of a key; `None` if it has the wrong size.
+    #[inline(always)]
     fn hash(&self, key: &[u8]) -> Option<u32> {
         if key.len() != self.key_size() {
             return None;
         }
         Some(match self.shape.hashing {
-            Hashing::Jenkins(seed) => jhash::hash(key, seed),
-            Hashing::Identity => key.first_chunk().map_or(0, |key| u32::from_le_bytes(*key)),
+            Hashing::Folding(secrets) => fold::hash(key, secrets) as u32,
+            Hashing::Jenkins(seed) => self.groups.hash_of(jhash::hash(key, seed)),
+            Hashing::Identity => {
+                self.groups.hash_of(key.first_chunk().map_or(0, |key| u32::from_le_bytes(*key)))
+            }
         })
     }
+}
 
-    fn shard(&self, hash: u32) -> &Mutex<Chains> {
-        &self.shards[((hash & (self.buckets - 1)) >> self.shard_bits) as usize]
-    }
+/// A key, sought in slots.
+struct Key<'k> {
+    values: &'k Values,
+    key: &'k [u8],
+}
 
-    /// The bucket's number in its shard.
-    fn local(&self, hash: u32) -> u32 {
-        hash & (self.buckets - 1) & ((1 << self.shard_bits) - 1)
+impl Sought for Key<'_> {
+    #[inline(always)]
+    fn is_in(&self, slot: u32) -> bool {
+        let words = self.values.head(slot).unwrap_or_default();
+        let mut parts = words.iter().zip(self.key.chunks(8));
+        // A slot without memory has no key, nor a group.
+        let is_same = |(word, part): (&AtomicU64, &[u8])| word.load(Ordering::Acquire) == fold::word(part);
+        !words.is_empty() && parts.all(is_same)
     }
+}
+
+/// The words of a key.
+#[inline(always)]
+fn words_of<const SIZE: usize, const COUNT: usize>(key: &[u8; SIZE]) -> [u64; COUNT] {
+    core::array::from_fn(|at| fold::word(&key[(8 * at).min(SIZE)..(8 * at + 8).min(SIZE)]))
 }
 
 /// `check_flags`.

@@ -1,5 +1,7 @@
 //! Argument types: what must be true of the registers, and what the body receives.
 
+use std::borrow::Cow;
+
 use sandbpf_abi::ArgSpec;
 
 use crate::{Fault, Machine};
@@ -50,6 +52,14 @@ pub struct Bytes {
 const MAX_LEN: u64 = i32::MAX as u64;
 
 impl Bytes {
+    /// The bytes, copied only if they are not the run's alone; a fault if they are not all the program's.
+    pub fn look<'m>(self, machine: &'m Machine<'_>) -> Result<Cow<'m, [u8]>, Fault> {
+        match machine.memory.slice(self.address, self.len) {
+            Some(bytes) => Ok(bytes.into()),
+            None => self.read(machine).map(Cow::Owned),
+        }
+    }
+
     /// The bytes; a fault if they are not all the program's.
     pub fn read(self, machine: &Machine<'_>) -> Result<Vec<u8>, Fault> {
         let fault = Fault { address: self.address, size: self.len.min(MAX_LEN) as u32, write: false };

@@ -2,6 +2,7 @@
 //!
 //! What a helper answers with an error number here is what the map says; the rules are the maps' own (`sandbpf-maps`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sandbpf_maps::{Errno, Map, MapType};
@@ -26,13 +27,13 @@ impl<'run> Machine<'run> {
     }
 
     /// The bytes of a key.
-    fn key(&self, map: &Map, key: u64) -> Result<Vec<u8>, Fault> {
-        self.bytes(key, map.spec().key_size.into())
+    fn key(&self, map: &Map, key: u64) -> Result<Cow<'_, [u8]>, Fault> {
+        self.look(key, map.spec().key_size.into())
     }
 
     /// The bytes of a value.
-    fn value(&self, map: &Map, value: u64) -> Result<Vec<u8>, Fault> {
-        self.bytes(value, map.spec().value_size.into())
+    fn value(&self, map: &Map, value: u64) -> Result<Cow<'_, [u8]>, Fault> {
+        self.look(value, map.spec().value_size.into())
     }
 }
 
@@ -51,15 +52,17 @@ crate::helpers! {
     /// Finds a key: a pointer to its value, or null.
     1 fn map_lookup_elem(machine, map: Scalar, key: Scalar) {
         let (number, map) = machine.map(map.0)?;
+        let cpu = machine.cpu();
         let key = machine.key(map, key.0)?;
-        Ok(lookup(machine, number, map, &key))
+        Ok(lookup(machine, number, map, &key, cpu))
     }
 
     /// Sets the value of a key.
     2 fn map_update_elem(machine, map: Scalar, key: Scalar, value: Scalar, flags: Scalar) {
         let (_, map) = machine.map(map.0)?;
+        let cpu = machine.cpu();
         let (key, value) = (machine.key(map, key.0)?, machine.value(map, value.0)?);
-        answer(map.update(&key, &value, flags.0, machine.host().cpu()))
+        answer(map.update(&key, &value, flags.0, cpu))
     }
 
     /// Removes a key.
@@ -110,7 +113,7 @@ crate::helpers! {
     /// Takes a value from a queue or a stack.
     88 fn map_pop_elem(machine, map: Scalar, value: Scalar) {
         let (_, map) = machine.map(map.0)?;
-        let mut bytes = machine.value(map, value.0)?;
+        let mut bytes = machine.value(map, value.0)?.into_owned();
         let result = map.pop(&mut bytes);
         machine.memory.copy_in(value.0, &bytes)?;
         answer(result)
@@ -119,7 +122,7 @@ crate::helpers! {
     /// Looks at the next value of a queue or a stack, or whether a filter may hold a value.
     89 fn map_peek_elem(machine, map: Scalar, value: Scalar) {
         let (_, map) = machine.map(map.0)?;
-        let mut bytes = machine.value(map, value.0)?;
+        let mut bytes = machine.value(map, value.0)?.into_owned();
         let result = map.peek(&mut bytes);
         machine.memory.copy_in(value.0, &bytes)?;
         answer(result)
@@ -135,13 +138,13 @@ crate::helpers! {
 }
 
 /// A pointer to what a key stands for, or null.
-fn lookup(machine: &Machine<'_>, number: u32, map: &Map, key: &[u8]) -> u64 {
+fn lookup(machine: &Machine<'_>, number: u32, map: &Map, key: &[u8], cpu: u32) -> u64 {
     use MapType::{ArrayOfMaps, HashOfMaps};
     if let ArrayOfMaps | HashOfMaps = map.map_type() {
         let inner = map.inner(key).and_then(|inner| machine.world()?.add_map(inner).ok());
         return inner.map_or(0, address::map);
     }
-    map.lookup(key, machine.host().cpu()).map_or(0, |place| address::map_value(number, place))
+    map.lookup(key, cpu).map_or(0, |place| address::map_value(number, place))
 }
 
 fn redirect(machine: &mut Machine<'_>, number: u32, map: &Map, key: u64, flags: u64) -> u64 {

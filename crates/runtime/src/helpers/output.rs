@@ -118,7 +118,7 @@ fn perf(machine: &mut Machine<'_>, map: u64, flags: u64, data: Bytes) -> HelperR
         Some(head) => record.extend_from_slice(head),
         None => return fail(EFAULT),
     }
-    answer(map.perf_output((flags & INDEX) as u32, machine.host().cpu(), &record))
+    answer(map.perf_output((flags & INDEX) as u32, machine.cpu(), &record))
 }
 
 /// The ring buffer that a record lies in, and where.

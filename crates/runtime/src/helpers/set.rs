@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sandbpf_abi::{ArgSpec, HelperSpec};
+use sandbpf_abi::{ArgSpec, Effect, HelperSpec};
 
 use super::{
     acts, call, checksum, dynptr, map, option, output, print, probe, redirect, refused, room, route, skb,
@@ -21,6 +21,10 @@ pub type Plain = extern "C" fn(u64, u64, u64, u64, u64) -> u64;
 pub struct Helper {
     spec: HelperSpec,
     code: Code,
+    /// Whether it is one of ours, and does what Linux's does.
+    linux: bool,
+    /// Whether it is, and leaves the packet and what the context says of it alone.
+    quiet: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -32,7 +36,7 @@ enum Code {
 impl Helper {
     /// A helper; [`helpers!`](crate::helpers!) writes this.
     pub const fn new(spec: HelperSpec, body: Body) -> Self {
-        Helper { spec, code: Code::Body(body) }
+        Helper { spec, code: Code::Body(body), linux: false, quiet: false }
     }
 
     /// A helper that computes a number from numbers, or tells its host something, and needs nothing of the run. Such calls cost no
@@ -48,7 +52,7 @@ impl Helper {
     /// ```
     pub const fn plain(id: i32, name: &'static str, function: Plain) -> Self {
         let spec = HelperSpec { id, name, args: &[ArgSpec::Scalar; 5], ..HelperSpec::PLAIN };
-        Helper { spec, code: Code::Plain(function) }
+        Helper { spec, code: Code::Plain(function), linux: false, quiet: false }
     }
 
     /// The function, if it needs nothing of the run.
@@ -87,7 +91,19 @@ impl fmt::Debug for Helper {
 #[derive(Clone, Debug, Default)]
 pub struct HelperSet {
     sorted: Vec<Helper>,
+    /// For numbers from 0 on, where in the list the helper is, counted from 1.
+    places: Vec<u16>,
+    /// Whether the helpers for elements of maps are Linux's.
+    for_maps: bool,
+    /// Whether all of Linux's are.
+    all_linux: bool,
 }
+
+/// `map_lookup_elem`, `map_update_elem`, `map_delete_elem`.
+const FOR_MAPS: [i32; 3] = [1, 2, 3];
+
+/// Numbers that are found without a search.
+const PLACES: usize = 1024;
 
 impl HelperSet {
     /// None at all.
@@ -124,22 +140,74 @@ impl HelperSet {
             trace::HELPERS,
             dynptr::HELPERS,
         ];
-        tables.into_iter().fold(HelperSet::empty(), HelperSet::with)
+        let mut set = tables.into_iter().fold(HelperSet::empty(), HelperSet::with);
+        for helper in &mut set.sorted {
+            let mut specs = sandbpf_abi::helpers::numbered(helper.spec.id);
+            let moves = specs.any(|spec| spec.has(Effect::ChangesPacket));
+            (helper.linux, helper.quiet) = (true, !moves);
+        }
+        (set.for_maps, set.all_linux) = (true, true);
+        set
     }
 
     /// These as well; one with a number that is taken replaces the old one.
     pub fn with(mut self, helpers: &[Helper]) -> Self {
         for &helper in helpers {
             match self.sorted.binary_search_by_key(&helper.spec.id, |h| h.spec.id) {
-                Ok(at) => self.sorted[at] = helper,
+                Ok(at) => {
+                    self.all_linux &= !self.sorted[at].linux || helper.linux;
+                    self.sorted[at] = helper;
+                }
                 Err(at) => self.sorted.insert(at, helper),
+            }
+        }
+        self.for_maps = FOR_MAPS.into_iter().all(|id| self.search(id).is_some_and(|helper| helper.linux));
+        self.places.clear();
+        for (at, helper) in (1..).zip(&self.sorted) {
+            let number = usize::try_from(helper.spec.id).unwrap_or(PLACES);
+            if number < PLACES {
+                self.places.resize(self.places.len().max(number + 1), 0);
+                self.places[number] = at;
             }
         }
         self
     }
 
     /// The helper with this number.
+    #[inline]
     pub fn get(&self, id: i32) -> Option<&Helper> {
+        let place = usize::try_from(id).ok().and_then(|number| self.places.get(number).copied());
+        match place {
+            Some(at) if at > 0 => self.sorted.get(usize::from(at) - 1),
+            _ => self.search(id),
+        }
+    }
+
+    /// Whether the helper with this number is Linux's, as [`HelperSet::linux`] has it.
+    pub fn is_linux(&self, id: i32) -> bool {
+        self.get(id).is_some_and(|helper| helper.linux)
+    }
+
+    /// Whether the helper with this number is Linux's, and leaves the packet where it is and what the context says of it.
+    #[inline]
+    pub fn is_quiet(&self, id: i32) -> bool {
+        self.get(id).is_some_and(|helper| helper.quiet)
+    }
+
+    /// Whether the helpers that look up, set and remove elements of maps are Linux's.
+    #[inline]
+    pub fn are_for_maps(&self) -> bool {
+        self.for_maps
+    }
+
+    /// Whether they are all that Linux has, and none of them was replaced.
+    #[inline]
+    pub fn are_all_linux(&self) -> bool {
+        self.all_linux
+    }
+
+    #[cold]
+    fn search(&self, id: i32) -> Option<&Helper> {
         let at = self.sorted.binary_search_by_key(&id, |h| h.spec.id).ok()?;
         Some(&self.sorted[at])
     }

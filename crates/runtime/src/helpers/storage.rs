@@ -20,7 +20,7 @@ macro_rules! pairs {
                     return fail(EINVAL);
                 }
                 let owner = vec![0; map.spec().key_size as usize];
-                let place = map.storage_get(&owner, None, CREATE, machine.host().cpu());
+                let place = map.storage_get(&owner, None, CREATE, machine.cpu());
                 Ok(place.map_or(0, |place| address::map_value(number, place)))
             }
 
@@ -69,6 +69,6 @@ fn get(machine: &mut Machine<'_>, map: u64, owner: u64, value: u64, flags: u64) 
         0 => None,
         value => Some(machine.bytes(value, map.spec().value_size.into())?),
     };
-    let place = map.storage_get(&owner.to_le_bytes(), value.as_deref(), flags, machine.host().cpu());
+    let place = map.storage_get(&owner.to_le_bytes(), value.as_deref(), flags, machine.cpu());
     Ok(place.map_or(0, |place| address::map_value(number, place)))
 }

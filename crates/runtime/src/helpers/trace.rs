@@ -48,7 +48,8 @@ crate::helpers! {
     /// A per-CPU variable on this CPU.
     154 fn this_cpu_ptr(machine, variable: Scalar) {
         if machine.is_object(variable.0) {
-            return Ok(machine.copy_of(variable.0, machine.host().cpu()));
+            let cpu = machine.cpu();
+            return Ok(machine.copy_of(variable.0, cpu));
         }
         Ok(variable.0)
     }

@@ -37,7 +37,7 @@ crate::helpers! {
             return fail(EINVAL);
         }
         let mut count = 0;
-        for (key, place) in map.elements(machine.host().cpu()) {
+        for (key, place) in map.elements(machine.cpu()) {
             count += 1;
             let Some(key) = machine.memory.add_object(&key) else { return fail(EFAULT) };
             let value = address::map_value(number, place);

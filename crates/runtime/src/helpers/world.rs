@@ -38,7 +38,7 @@ crate::helpers! {
 
     /// The processor that the program runs on.
     8 fn get_smp_processor_id(machine) {
-        Ok(machine.host().cpu().into())
+        Ok(machine.cpu().into())
     }
 }
 

@@ -1,15 +1,58 @@
 //! Copies between guest memory and the host's, for helpers: all of the bytes, or none.
 
+use super::far::Piece;
 use super::{
-    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, REGION_SIZE, Region,
+    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_OBJECTS, REGION_OF_PACKET, REGION_OF_STACK,
+    REGION_SIZE, Region,
 };
 use crate::address::REGION_BITS;
 use crate::trap::Fault;
 
 impl Memory<'_> {
+    /// Guest bytes that lie in one piece, and that nobody changes meanwhile.
+    #[inline]
+    pub fn slice(&self, address: u64, len: u64) -> Option<&[u8]> {
+        let region: &[u8] = match address >> REGION_BITS {
+            REGION_OF_STACK => self.stack.0.get(..self.frames.bytes)?,
+            REGION_OF_CONTEXT => self.context.bytes()?,
+            REGION_OF_PACKET => self.packet.bytes()?,
+            REGION_OF_BUFFER => self.buffer.bytes()?,
+            _ => return None,
+        };
+        let at = (address & (REGION_SIZE - 1)) as usize;
+        region.get(at..)?.get(..usize::try_from(len).ok()?)
+    }
+
+    fn slice_mut(&mut self, address: u64, len: usize) -> Option<&mut [u8]> {
+        let region = match address >> REGION_BITS {
+            REGION_OF_STACK => self.stack.0.get_mut(..self.frames.bytes)?,
+            REGION_OF_CONTEXT => self.context.bytes_mut()?,
+            REGION_OF_PACKET => self.packet.bytes_mut()?,
+            REGION_OF_BUFFER => self.buffer.bytes_mut()?,
+            _ => return None,
+        };
+        region.get_mut((address & (REGION_SIZE - 1)) as usize..)?.get_mut(..len)
+    }
+
+    /// Shared bytes that lie in one piece.
+    fn far_piece(&self, address: u64, len: usize) -> Option<Piece<'_>> {
+        // The arena has rules of its own.
+        self.arena_place(address).is_none().then_some(())?;
+        self.far?.piece(address).filter(|piece| piece.holds(len))
+    }
+
     /// Copies guest bytes out, for helpers that take a pointer and a length.
     pub fn copy_out(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        if let Some(bytes) = self.slice(address, to.len() as u64) {
+            to.copy_from_slice(bytes);
+            return Ok(());
+        }
         let fault = Fault { address, size: to.len() as u32, write: false };
+        if address >> REGION_BITS > REGION_OF_OBJECTS
+            && let Some(piece) = self.far_piece(address, to.len()).filter(|piece| piece.readable)
+        {
+            return piece.bytes.read(piece.at, to).ok_or(fault);
+        }
         for (i, byte) in to.iter_mut().enumerate() {
             *byte = self.read::<1>(address.wrapping_add(i as u64)).map_err(|_| fault)? as u8;
         }
@@ -19,7 +62,16 @@ impl Memory<'_> {
     /// Copies bytes into guest memory, for helpers that fill a buffer. Either all bytes are written
     /// or none.
     pub fn copy_in(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        if let Some(bytes) = self.slice_mut(address, from.len()) {
+            bytes.copy_from_slice(from);
+            return Ok(());
+        }
         let fault = Fault { address, size: from.len() as u32, write: true };
+        if address >> REGION_BITS > REGION_OF_OBJECTS
+            && let Some(piece) = self.far_piece(address, from.len()).filter(|piece| piece.writable)
+        {
+            return piece.bytes.write(piece.at, from).ok_or(fault);
+        }
         if !self.may_write(address, from.len()) {
             return Err(fault);
         }

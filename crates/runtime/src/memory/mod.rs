@@ -56,6 +56,26 @@ impl Region<'_> {
         self.len() == 0
     }
 
+    /// Its bytes, if they are the run's alone.
+    #[inline(always)]
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Region::Read(bytes) => Some(bytes),
+            Region::Write(bytes) => Some(bytes),
+            Region::Frame(frame) => Some(frame.visible()),
+            Region::Absent | Region::Shared(_) => None,
+        }
+    }
+
+    /// Its bytes, if they are the run's alone and may be written.
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Region::Write(bytes) => Some(bytes),
+            Region::Frame(frame) => Some(frame.visible_mut()),
+            Region::Absent | Region::Read(_) | Region::Shared(_) => None,
+        }
+    }
+
     #[inline(always)]
     fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         // One path for all that is a slice: what differs is where the slice comes from.

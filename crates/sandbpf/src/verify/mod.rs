@@ -233,6 +233,36 @@ impl Verifier {
         &self.shapes
     }
 
+    /// For each of the verifier's maps, which of these it is: of those that the program names, and that are what the verifier
+    /// takes them to be.
+    pub(crate) fn known_maps(&self, program: &isa::Program, maps: &Maps) -> Vec<Option<u32>> {
+        let mut known: Vec<Option<u32>> = vec![None; self.shapes.len()];
+        // A map inside of another is one of many.
+        let mut mixed = vec![false; self.shapes.len()];
+        self.shapes.iter().filter_map(|shape| shape.inner).for_each(|inner| mixed[inner] = true);
+        for insn in program.insns() {
+            let isa::Insn::LoadImm { value: isa::Imm64::Map(map) | isa::Imm64::MapValue(map, _), .. } = *insn
+            else {
+                continue;
+            };
+            let Some(at) = self.place_of(map) else { continue };
+            let number = maps.number_of(map);
+            let is_same =
+                |number| maps.at(number).is_some_and(|map| shapes::is_of(&self.shapes[at], map.spec()));
+            let number = number.filter(|&number| is_same(number));
+            mixed[at] |= number.is_none() || known[at].is_some() && known[at] != number;
+            known[at] = number;
+        }
+        known.into_iter().zip(mixed).map(|(known, mixed)| known.filter(|_| !mixed)).collect()
+    }
+
+    /// Where the shape is of a map that a program names.
+    fn place_of(&self, map: MapRef) -> Option<usize> {
+        let (MapRef::Fd(number) | MapRef::Index(number)) = map;
+        let number = usize::try_from(number).ok()?;
+        self.numbers.get(number).copied().flatten()
+    }
+
     /// Verifies a program.
     ///
     /// # Errors
@@ -255,11 +285,7 @@ impl Verifier {
                 })
             })
             .collect();
-        let map_of = |map: MapRef| {
-            let (MapRef::Fd(number) | MapRef::Index(number)) = map;
-            let number = usize::try_from(number).ok()?;
-            self.numbers.get(number).copied().flatten()
-        };
+        let map_of = |map: MapRef| self.place_of(map);
         let target = self.target.clone().or_else(|| self.found_target());
         let described = self.described();
         let described = match &target {

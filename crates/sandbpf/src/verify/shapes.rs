@@ -38,6 +38,14 @@ fn of_spec(spec: &MapSpec, shapes: &mut Vec<MapShape>) -> usize {
     shapes.len() - 1
 }
 
+/// Whether maps of this specification are of this shape, as far as accesses go.
+pub(super) fn is_of(shape: &MapShape, spec: &MapSpec) -> bool {
+    let sizes = |key: u32, value: u32, entries: u32, flags: u32| [key, value, entries, flags];
+    shape.map_type == spec.map_type as u32
+        && sizes(shape.key_size, shape.value_size, shape.max_entries, shape.flags)
+            == sizes(spec.key_size, spec.value_size, spec.max_entries, spec.map_flags)
+}
+
 /// A field of a map that was made without type information: what it points to is not known.
 fn field(field: &sandbpf_maps::SpecialField) -> SpecialField {
     use sandbpf_maps::FieldKind as Known;

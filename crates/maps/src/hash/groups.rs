@@ -1,0 +1,523 @@
+//! Where the elements of a hash table are: groups of places that readers look through without a lock.
+//!
+//! A place has a number, and that is the *slot* of the element there: the record with its key and its value. So the way from a
+//! hash to a value is as short as it can be: a line with tags, which are few bytes for each element and mostly in the cache, and
+//! the record. An element never moves, as programs have pointers to it; a new value of a key takes another place.
+//!
+//! Eight buckets, or more where memory is short, share a *home*, a [group](super::group). Elements that find no place there
+//! are in groups that go on from it, which few homes have. What belongs to a home is changed by who holds its lock: the lowest
+//! bit of its version. A reader looks at the version first and last, and again if somebody changed something meanwhile. All
+//! words are atomic, so what it reads in between may be old or new, and is nothing worse.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use zerocopy::FromZeros;
+
+use super::group::{Group, PLACES, Words};
+use crate::errno::Errno;
+
+/// Buckets that share a home, as a power of two.
+const BUCKETS: u32 = 3;
+/// Bits of a hash that are in its tag.
+const TAG_BITS: u32 = 7;
+/// Somebody changes what belongs to the home.
+pub(crate) const LOCKED: u64 = 1;
+/// The group goes on in another one.
+pub(crate) const LINKED: u64 = 2;
+/// What a version goes on by.
+const STEP: u32 = 4;
+/// How often somebody looks at a lock before it lets others run.
+const SPINS: u32 = 64;
+/// So many elements find a place whatever hashes they have. Of more, hashes would have to be chosen with care for them not to.
+const CERTAIN: u64 = 4096;
+
+/// Groups of places.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Homes, and behind them groups that go on, two words each.
+    words: Box<[AtomicU64]>,
+    homes: u32,
+    /// Buckets of a home, as a power of two.
+    home_bits: u32,
+    buckets: u32,
+    /// How many groups there can be.
+    count: u32,
+    /// For each group, which one goes on from it, counted from 1.
+    links: Box<[AtomicU32]>,
+    /// For each group that goes on, from which home.
+    owners: Box<[AtomicU32]>,
+    /// How many groups go on or did, and those that do not any more.
+    more: AtomicU32,
+    unused: Mutex<Vec<u32>>,
+}
+
+/// What is looked for: who knows keys says whether a slot has the right one. It may be asked about any slots.
+pub(super) trait Sought {
+    fn is_in(&self, slot: u32) -> bool;
+}
+
+/// What one look tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Glance {
+    /// Where it is.
+    Slot(u32),
+    /// That there is none.
+    Nothing,
+    /// Nothing yet.
+    Unsure,
+}
+
+/// An element: its tag and its slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Element {
+    tag: u8,
+    pub(super) slot: u32,
+}
+
+/// What belongs to a home, to be changed by one.
+pub(super) struct Home<'g> {
+    groups: &'g Groups,
+    number: u32,
+    words: &'g Words,
+    /// The home itself, as it will be.
+    group: Group,
+}
+
+impl Drop for Home<'_> {
+    fn drop(&mut self) {
+        self.words[0].store(self.group.first, Ordering::Release);
+    }
+}
+
+/// The tag of a hash: its highest bits.
+#[inline(always)]
+fn tag(hash: u32) -> u8 {
+    0x80 | (hash >> 25) as u8
+}
+
+impl Groups {
+    /// Places for `most` elements, and some more, if so many slots have memory.
+    pub(super) fn new(most: u32, slots: u64) -> Result<Self, Errno> {
+        let buckets = most.next_power_of_two();
+        let room = (slots / u64::from(PLACES)).clamp(1, u64::from(u32::MAX / PLACES));
+        // Where there is not memory for all, a third is for groups that go on.
+        let homes = (buckets >> BUCKETS).clamp(1, 1 << (room * 2 / 3).max(1).ilog2());
+        let spread = u64::from(homes / 2 + most / PLACES) + CERTAIN / u64::from(PLACES);
+        let more = spread.max(CERTAIN).min(most.into());
+        let count = (u64::from(homes) + more).min(room) as u32;
+        let zeros =
+            |len: u32| <[AtomicU32]>::new_box_zeroed_with_elems(len as usize).map_err(|_| Errno::ENOMEM);
+        let words =
+            <[AtomicU64]>::new_box_zeroed_with_elems(2 * count as usize).map_err(|_| Errno::ENOMEM)?;
+        Ok(Groups {
+            words,
+            homes,
+            home_bits: (buckets / homes).ilog2(),
+            buckets,
+            count,
+            links: zeros(count)?,
+            owners: zeros(count - homes)?,
+            more: AtomicU32::new(0),
+            unused: Mutex::default(),
+        })
+    }
+
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> u32 {
+        self.count * PLACES
+    }
+
+    /// Where the groups are, and how many homes.
+    pub(super) fn homes(&self) -> (u64, u32) {
+        (self.words.as_ptr() as u64, self.homes)
+    }
+
+    /// How many buckets there are.
+    pub(super) fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// What a table hashes by whose buckets the lowest bits of `number` tell: hashes tell the home by their lowest bits,
+    /// and by their highest which of its buckets it is.
+    #[inline(always)]
+    pub(super) fn hash_of(&self, number: u32) -> u32 {
+        number.rotate_right(self.home_bits)
+    }
+
+    /// The bucket of a hash.
+    pub(super) fn bucket(&self, hash: u32) -> u32 {
+        self.home(hash) << self.home_bits | self.inside(hash)
+    }
+
+    /// Which bucket of its home a hash is in.
+    fn inside(&self, hash: u32) -> u32 {
+        (u64::from(hash) << self.home_bits >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn home(&self, hash: u32) -> u32 {
+        hash & (self.homes - 1)
+    }
+
+    #[inline(always)]
+    fn words(&self, group: u32) -> Option<&Words> {
+        self.words.get(2 * group as usize..)?.first_chunk()
+    }
+
+    /// The group that goes on from this one.
+    fn next(&self, group: u32) -> Option<u32> {
+        self.links.get(group as usize)?.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// The slot of the element with this hash that is sought, as far as one look tells.
+    #[inline(always)]
+    pub(super) fn glance(&self, hash: u32, is_in: impl Fn(u32) -> Option<bool>) -> Glance {
+        let number = self.home(hash);
+        let Some(home) = self.words(number) else { return Glance::Unsure };
+        let version = home[0].load(Ordering::Acquire);
+        let mut found = Glance::Nothing;
+        for at in Group::with(version, home).places(tag(hash)) {
+            let slot = number * PLACES + at;
+            match is_in(slot) {
+                Some(true) => {
+                    found = Glance::Slot(slot);
+                    break;
+                }
+                Some(false) => {}
+                None => return Glance::Unsure,
+            }
+        }
+        let linked = if let Glance::Nothing = found { LINKED } else { 0 };
+        match version & (LOCKED | linked) == 0 && home[0].load(Ordering::Relaxed) == version {
+            true => found,
+            false => Glance::Unsure,
+        }
+    }
+
+    /// The same, as long as it takes: somebody may change something, and elements need not be at home.
+    pub(super) fn find(&self, hash: u32, sought: &impl Sought) -> Option<u32> {
+        let number = self.home(hash);
+        let home = self.words(number)?;
+        let mut looks = 0;
+        loop {
+            let version = home[0].load(Ordering::Acquire);
+            if version & LOCKED == 0 {
+                let found = self.find_in(number, Group::with(version, home), tag(hash), sought);
+                if home[0].load(Ordering::Relaxed) == version {
+                    return found;
+                }
+            }
+            wait(&mut looks);
+        }
+    }
+
+    #[inline(always)]
+    fn find_in(&self, number: u32, group: Group, tag: u8, sought: &impl Sought) -> Option<u32> {
+        for at in group.places(tag) {
+            let slot = number * PLACES + at;
+            if sought.is_in(slot) {
+                return Some(slot);
+            }
+        }
+        if group.first & LINKED == 0 { None } else { self.find_behind(number, tag, sought) }
+    }
+
+    /// The same in groups that go on. If they are changed meanwhile, links may lead anywhere, but not for long: then the version
+    /// of the home is another.
+    #[cold]
+    fn find_behind(&self, home: u32, tag: u8, sought: &impl Sought) -> Option<u32> {
+        let mut number = home;
+        for _ in 0..=self.more.load(Ordering::Relaxed) {
+            number = self.next(number)?;
+            let group = Group::load(self.words(number)?);
+            let mut slots = group.places(tag).map(|at| number * PLACES + at);
+            if let Some(slot) = slots.find(|&slot| sought.is_in(slot)) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Lets `look` see the elements of a home, until it has seen them while nobody changed any.
+    pub(super) fn look<R>(&self, home: u32, mut look: impl FnMut(&[Element]) -> R) -> Option<R> {
+        let words = self.words(home)?;
+        let mut elements = Vec::with_capacity(PLACES as usize);
+        let mut looks = 0;
+        loop {
+            let version = words[0].load(Ordering::Acquire);
+            if version & LOCKED == 0 {
+                elements.clear();
+                let (mut number, mut group) = (home, Group::with(version, words));
+                for _ in 0..=self.more.load(Ordering::Relaxed) {
+                    let tags = (number * PLACES..).zip(group.tags()).filter(|&(_, tag)| tag != 0);
+                    elements.extend(tags.map(|(slot, tag)| Element { tag, slot }));
+                    let Some(next) = self.next(number) else { break };
+                    let Some(words) = self.words(next) else { break };
+                    (number, group) = (next, Group::load(words));
+                }
+                let result = look(&elements);
+                if words[0].load(Ordering::Relaxed) == version {
+                    return Some(result);
+                }
+            }
+            wait(&mut looks);
+        }
+    }
+
+    /// The home of a bucket, and which of its buckets it is.
+    pub(super) fn home_of(&self, bucket: u32) -> (u32, u32) {
+        (bucket >> self.home_bits, bucket & ((1 << self.home_bits) - 1))
+    }
+
+    /// Which bucket of its home an element is in; `hash` is asked for its hash, if its tag does not say it.
+    pub(super) fn bucket_of(&self, element: Element, hash: impl Fn(u32) -> u32) -> u32 {
+        match self.home_bits <= TAG_BITS {
+            true => self.inside(u32::from(element.tag) << (32 - TAG_BITS)),
+            false => self.inside(hash(element.slot)),
+        }
+    }
+
+    /// The first bucket at or after this one that has elements; `hash` is asked for their hashes.
+    pub(super) fn next_bucket(&self, bucket: u64, hash: impl Fn(u32) -> u32) -> Option<u32> {
+        if bucket >= u64::from(self.buckets) {
+            return None;
+        }
+        let (first, mut least) = self.home_of(bucket as u32);
+        for home in first..self.homes {
+            let group = self.words(home).map(Group::load).unwrap_or_default();
+            if !group.is_empty() || group.first & LINKED != 0 {
+                let next = |elements: &[Element]| {
+                    let buckets = elements.iter().map(|&element| self.bucket_of(element, &hash));
+                    buckets.filter(|&bucket| bucket >= least).min()
+                };
+                if let Some(bucket) = self.look(home, next).flatten() {
+                    return Some((home << self.home_bits) + bucket);
+                }
+            }
+            least = 0;
+        }
+        None
+    }
+
+    /// Waits until what belongs to a hash is this caller's to change.
+    pub(super) fn lock(&self, hash: u32) -> Result<Home<'_>, Errno> {
+        self.lock_home(self.home(hash))
+    }
+
+    /// The same for what belongs to the home of a slot; nothing if the slot is nobody's.
+    pub(super) fn lock_slot(&self, slot: u32) -> Option<Home<'_>> {
+        let group = slot / PLACES;
+        if group < self.homes {
+            return self.lock_home(group).ok();
+        }
+        let owner = self.owners.get((group - self.homes) as usize)?.load(Ordering::Acquire);
+        // It may be another's by now.
+        self.lock_home(owner).ok().filter(|home| home.numbers().any(|number| number == group))
+    }
+
+    fn lock_home(&self, number: u32) -> Result<Home<'_>, Errno> {
+        let words = self.words(number).ok_or(Errno::ENOMEM)?;
+        let mut looks = 0;
+        loop {
+            let first = words[0].load(Ordering::Relaxed) & !LOCKED;
+            let locked =
+                words[0].compare_exchange_weak(first, first | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+            if locked.is_ok() {
+                let mut group = Group::with(first, words);
+                // Whoever looks at what changes now sees another version afterwards.
+                group.first = first >> 32 << 32 | u64::from((first as u32).wrapping_add(STEP));
+                return Ok(Home { groups: self, number, words, group });
+            }
+            wait(&mut looks);
+        }
+    }
+}
+
+impl Home<'_> {
+    /// The groups that belong to it.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        std::iter::successors(Some(self.number), |&number| self.groups.next(number))
+    }
+
+    fn group(&self, number: u32) -> Group {
+        match number == self.number {
+            true => self.group,
+            false => self.groups.words(number).map(Group::load).unwrap_or_default(),
+        }
+    }
+
+    fn set_group(&mut self, number: u32, group: Group) {
+        if number == self.number {
+            group.store_second(self.words);
+            self.group = group;
+        } else if let Some(words) = self.groups.words(number) {
+            group.store(words);
+        }
+    }
+
+    /// The slot of the element with this hash that is sought.
+    #[inline(always)]
+    pub(super) fn find(&self, hash: u32, sought: &impl Sought) -> Option<u32> {
+        self.groups.find_in(self.number, self.group, tag(hash), sought)
+    }
+
+    /// Whether there is an element in a slot.
+    pub(super) fn has(&self, slot: u32) -> bool {
+        self.group(slot / PLACES).tag(slot % PLACES) != 0
+    }
+
+    /// A free slot; `ENOMEM` if there is none.
+    pub(super) fn free(&mut self) -> Result<u32, Errno> {
+        if let Some(at) = self.group.places(0).next() {
+            return Ok(self.number * PLACES + at);
+        }
+        let mut last = self.number;
+        while let Some(number) = self.groups.next(last) {
+            if let Some(at) = self.group(number).places(0).next() {
+                return Ok(number * PLACES + at);
+            }
+            last = number;
+        }
+        let number = self.another()?;
+        self.set_link(last, number + 1);
+        Ok(number * PLACES)
+    }
+
+    /// A group that goes on from here, but nothing leads to it yet.
+    #[cold]
+    fn another(&self) -> Result<u32, Errno> {
+        let groups = self.groups;
+        let more = groups.count - groups.homes;
+        let fresh = |more_used: u32| (more_used < more).then_some(more_used + 1);
+        let unused = groups.unused.lock().pop();
+        let at = match unused {
+            Some(at) => at,
+            None => groups
+                .more
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fresh)
+                .map_err(|_| Errno::ENOMEM)?,
+        };
+        groups.owners[at as usize].store(self.number, Ordering::Release);
+        Ok(groups.homes + at)
+    }
+
+    fn set_link(&mut self, from: u32, link: u32) {
+        if let Some(to) = self.groups.links.get(from as usize) {
+            to.store(link, Ordering::Release);
+        }
+        let mut group = self.group(from);
+        group.first = group.first & !LINKED | if link == 0 { 0 } else { LINKED };
+        self.set_group(from, group);
+    }
+
+    /// Puts an element with this hash into a slot that is free.
+    pub(super) fn add(&mut self, hash: u32, slot: u32) {
+        let mut group = self.group(slot / PLACES);
+        group.set_tag(slot % PLACES, tag(hash));
+        self.set_group(slot / PLACES, group);
+    }
+
+    /// Frees a slot.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let number = slot / PLACES;
+        let mut group = self.group(number);
+        group.set_tag(slot % PLACES, 0);
+        self.set_group(number, group);
+        if number != self.number && group.is_empty() {
+            self.unlink(number);
+        }
+    }
+
+    /// Lets a group that has no elements any more go on somewhere else.
+    #[cold]
+    fn unlink(&mut self, number: u32) {
+        let before = self.numbers().find(|&before| self.groups.next(before) == Some(number));
+        let Some(before) = before else { return };
+        let after = self.groups.next(number).map_or(0, |after| after + 1);
+        self.set_link(before, after);
+        self.set_link(number, 0);
+        self.groups.unused.lock().push(number - self.groups.homes);
+    }
+}
+
+/// Lets some time pass.
+#[cold]
+fn wait(looks: &mut u32) {
+    *looks += 1;
+    match *looks % SPINS {
+        0 => std::thread::yield_now(),
+        _ => spin_loop(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    impl Sought for u32 {
+        fn is_in(&self, slot: u32) -> bool {
+            *self == slot
+        }
+    }
+
+    proptest! {
+        /// Few hashes, so that many elements are in a home, and more than it holds.
+        #[test]
+        fn agrees_with_a_list(
+            most in prop_oneof![1u32..5, Just(16), Just(100)],
+            slots in prop_oneof![Just(u64::MAX), Just(40)],
+            steps in prop::collection::vec((any::<bool>(), 0usize..200, 0u32..40), 0..300),
+        ) {
+            let groups = Groups::new(most, slots).unwrap();
+            let mut list = Vec::<(u32, u32)>::new();
+            for (adds, at, number) in steps {
+                let number = number & 0xf | number >> 4 << 28;
+                let hash = groups.hash_of(number);
+                prop_assert_eq!(groups.bucket(hash), number & (groups.buckets() - 1));
+                if adds && list.len() < most as usize {
+                    let mut home = groups.lock(hash).unwrap();
+                    match home.free() {
+                        Ok(slot) => {
+                            prop_assert!(!home.has(slot) && slot < groups.slots());
+                            home.add(hash, slot);
+                            list.push((hash, slot));
+                        }
+                        Err(errno) => prop_assert!(errno == Errno::ENOMEM && slots < u64::from(most)),
+                    }
+                } else if !adds && !list.is_empty() {
+                    let (hash, slot) = list.swap_remove(at % list.len());
+                    let mut home = groups.lock_slot(slot).expect("somebody has it");
+                    prop_assert_eq!(home.find(hash, &slot), Some(slot));
+                    home.remove(slot);
+                }
+                for &(hash, slot) in &list {
+                    prop_assert_eq!(groups.find(hash, &slot), Some(slot));
+                    let glance = groups.glance(hash, |other| Some(other == slot));
+                    prop_assert!(glance == Glance::Slot(slot) || glance == Glance::Unsure && slots < 100 || most > 12);
+                }
+                prop_assert_eq!(groups.find(hash, &u32::MAX), None);
+                let hash_of = |slot| list.iter().find(|pair| pair.1 == slot).map_or(0, |pair| pair.0);
+                let (mut walked, mut bucket) = (Vec::new(), 0);
+                while let Some(found) = groups.next_bucket(bucket, hash_of) {
+                    let (home, inside) = groups.home_of(found);
+                    let mine = |elements: &[Element]| {
+                        let mine = elements.iter().filter(|&&element| groups.bucket_of(element, hash_of) == inside);
+                        mine.map(|element| element.slot).collect::<Vec<u32>>()
+                    };
+                    let slots = groups.look(home, mine).unwrap();
+                    prop_assert!(!slots.is_empty());
+                    prop_assert!(slots.iter().all(|&slot| groups.bucket(hash_of(slot)) == found));
+                    walked.extend(slots);
+                    bucket = u64::from(found) + 1;
+                }
+                walked.sort_unstable();
+                let mut slots: Vec<u32> = list.iter().map(|pair| pair.1).collect();
+                slots.sort_unstable();
+                prop_assert_eq!(walked, slots);
+            }
+        }
+    }
+}
