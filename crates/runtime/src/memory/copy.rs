@@ -1,7 +1,7 @@
 //! Copies between guest memory and the host's, for helpers: all of the bytes, or none.
 
 use super::{
-    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, REGION_SIZE, Region,
+    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, Region, offset,
 };
 use crate::address::REGION_BITS;
 use crate::trap::Fault;
@@ -31,13 +31,11 @@ impl Memory<'_> {
 
     /// Whether so many bytes from an address on may be written.
     fn may_write(&self, address: u64, len: usize) -> bool {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        let region = match address >> REGION_BITS {
+        let at = offset(address);
+        let region = match (address >> REGION_BITS) as usize {
             _ if len == 0 => return true,
             REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.frames.bytes),
-            REGION_OF_CONTEXT => &self.context,
-            REGION_OF_PACKET => &self.packet,
-            REGION_OF_BUFFER => &self.buffer,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region],
             _ => {
                 // A record may wrap around the end of its ring: every part is looked at.
                 let mut done = 0;

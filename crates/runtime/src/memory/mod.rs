@@ -21,6 +21,7 @@ use crate::trap::Fault;
 use far::{Far, Piece};
 use frame::Frame;
 use shared::SharedBytes;
+use view::REGIONS;
 
 /// The bytes of one region.
 #[derive(Debug, Default)]
@@ -99,31 +100,45 @@ fn shared_store<const N: usize>(bytes: &SharedBytes, at: usize, value: [u8; N]) 
 
 #[inline(always)]
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+    bytes.get(at..at.checked_add(N)?)?.first_chunk().copied()
 }
 
 #[inline(always)]
 fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
-    bytes.get_mut(at..)?.first_chunk_mut()
+    bytes.get_mut(at..at.checked_add(N)?)?.first_chunk_mut()
 }
 
-/// The bytes of all frames a run can have, aligned as programs expect.
+/// The frames that a run can have: their bytes, aligned as programs expect, and what their functions find again.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-pub struct Stack([u8; FRAME_SIZE * MAX_FRAMES]);
+pub struct Stack {
+    bytes: [u8; FRAME_SIZE * MAX_FRAMES],
+    /// By number of the frame; of those that wait for a callee.
+    waiting: [Waiting; MAX_FRAMES],
+}
+
+/// What a caller finds again when its callee returns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// Where to go on.
+    pub return_to: u32,
+    /// `r6`…`r9`.
+    pub preserved: [u64; 4],
+    /// How many `may_goto`s the caller has left.
+    pub may_goto: u64,
+}
 
 impl Default for Stack {
     fn default() -> Self {
-        Stack([0; FRAME_SIZE * MAX_FRAMES])
+        Stack { bytes: [0; FRAME_SIZE * MAX_FRAMES], waiting: [Waiting::default(); MAX_FRAMES] }
     }
 }
 
 /// What a program can address.
 #[derive(Debug)]
 pub struct Memory<'run> {
-    context: Region<'run>,
-    packet: Region<'run>,
-    buffer: Region<'run>,
+    /// The regions by number: context, packet and buffer; that of the stack is not among them.
+    near: [Region<'run>; REGIONS],
     /// Structures that helpers handed out in this run, where they may.
     objects: Option<&'run mut Vec<u8>>,
     stack: &'run mut Stack,
@@ -164,8 +179,8 @@ impl KernelMemory<'_> {
 pub(crate) struct ActiveFrames {
     /// How many bytes of the stack belong to them.
     bytes: usize,
-    /// Whether the program that runs has a stack.
-    used: bool,
+    /// How many bytes of a frame the program that runs can see; none if it has no stack.
+    seen: usize,
 }
 
 /// A region has more bytes than [`REGION_SIZE`].
@@ -178,9 +193,7 @@ impl<'run> Memory<'run> {
     #[inline]
     pub fn new(stack: &'run mut Stack) -> Self {
         Memory {
-            context: Region::Absent,
-            packet: Region::Absent,
-            buffer: Region::Absent,
+            near: [const { Region::Absent }; REGIONS],
             objects: None,
             stack,
             frames: ActiveFrames::default(),
@@ -195,21 +208,21 @@ impl<'run> Memory<'run> {
     /// Puts `region` at [`address::CONTEXT`].
     #[inline(always)]
     pub fn set_context(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.context = checked(region)?;
+        self.near[REGION_OF_CONTEXT] = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::PACKET`].
     #[inline(always)]
     pub fn set_packet(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.packet = checked(region)?;
+        self.near[REGION_OF_PACKET] = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::BUFFER`].
     #[inline(always)]
     pub fn set_buffer(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.buffer = checked(region)?;
+        self.near[REGION_OF_BUFFER] = checked(region)?;
         Ok(())
     }
 
@@ -227,35 +240,38 @@ impl<'run> Memory<'run> {
     /// Makes frame `frame` active, the lowest of a program, all zero as far as a program with this use of its
     /// stack can see. The frames below belong to whoever called the program.
     pub(crate) fn enter_lowest(&mut self, frame: usize, stack_use: StackUse) {
-        let below = FRAME_SIZE * frame;
-        let clear = match stack_use {
-            StackUse::None => {
-                self.frames = ActiveFrames { bytes: below, used: false };
-                return;
-            }
+        let seen = match stack_use {
+            StackUse::None => 0,
             StackUse::Top(bytes) => usize::from(bytes).min(FRAME_SIZE),
             StackUse::Whole => FRAME_SIZE,
         };
-        let end = below + FRAME_SIZE;
-        self.frames = ActiveFrames { bytes: end, used: true };
-        self.stack.0[end - clear..end].fill(0);
+        self.frames = ActiveFrames { bytes: FRAME_SIZE * frame, seen };
+        self.enter();
     }
 
-    /// Makes one more frame active, all zero. A program without a stack gets none.
+    /// Makes one more frame active, all zero as far as the program can see. A program without a stack gets none.
+    #[inline]
     pub fn enter(&mut self) {
-        if !self.frames.used {
-            return;
+        let ActiveFrames { bytes, seen } = self.frames;
+        if seen > 0 {
+            let end = bytes + FRAME_SIZE;
+            self.stack.bytes[end - seen..end].fill(0);
+            self.frames.bytes = end;
         }
-        let end = self.frames.bytes + FRAME_SIZE;
-        self.stack.0[self.frames.bytes..end].fill(0);
-        self.frames.bytes = end;
     }
 
     /// Makes the last frame inactive.
+    #[inline]
     pub fn leave(&mut self) {
-        if self.frames.used {
+        if self.frames.seen > 0 {
             self.frames.bytes = self.frames.bytes.saturating_sub(FRAME_SIZE);
         }
+    }
+
+    /// What the function of a frame finds again.
+    #[inline(always)]
+    pub(crate) fn waiting(&mut self, frame: usize) -> Option<&mut Waiting> {
+        self.stack.waiting.get_mut(frame)
     }
 
     /// Which frames are active, to come back to.
@@ -276,7 +292,7 @@ impl<'run> Memory<'run> {
     /// Declares the first `bytes` of the stack active: machine code keeps count itself and says so
     /// here before anything else looks at memory.
     pub fn set_active_stack(&mut self, bytes: usize) {
-        self.frames.bytes = bytes.min(self.stack.0.len());
+        self.frames.bytes = bytes.min(self.stack.bytes.len());
     }
 
     /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
@@ -287,51 +303,89 @@ impl<'run> Memory<'run> {
     /// Reads `N` bytes, little-endian.
     #[inline(always)]
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        // The three regions share one path: what differs is where the region is.
-        let region = address >> REGION_BITS;
-        let bytes: Option<[u8; N]> = if region == REGION_OF_STACK {
-            chunk(self.stack.0.get(..self.frames.bytes).unwrap_or_default(), at)
-        } else {
-            let region = if region == REGION_OF_BUFFER {
-                &self.buffer
-            } else if region == REGION_OF_PACKET {
-                &self.packet
-            } else if region == REGION_OF_CONTEXT {
-                &self.context
-            } else {
-                return self.read_far(address, N);
-            };
-            region.load(at)
-        };
-        match bytes {
-            Some(bytes) => Ok(widen(bytes)),
-            None => Err(Fault { address, size: N as u32, write: false }),
+        match self.read_near::<N>(address) {
+            Some(value) => Ok(value),
+            None => self.read_elsewhere::<N>(address),
         }
     }
 
     /// Writes the low `N` bytes of `value`, little-endian.
     #[inline(always)]
     pub fn write<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        let word = value;
-        let value = narrow(value);
-        let region = address >> REGION_BITS;
-        let done = if region == REGION_OF_STACK {
-            let stack = self.stack.0.get_mut(..self.frames.bytes).unwrap_or_default();
-            chunk_mut::<N>(stack, at).map(|bytes| *bytes = value)
-        } else {
-            let region = if region == REGION_OF_BUFFER {
-                &mut self.buffer
-            } else if region == REGION_OF_PACKET {
-                &mut self.packet
-            } else if region == REGION_OF_CONTEXT {
-                &mut self.context
-            } else {
-                return self.write_far(address, N, word);
-            };
-            region.store(at, value)
+        match self.write_near::<N>(address, value) {
+            Some(()) => Ok(()),
+            None => self.write_elsewhere::<N>(address, value),
+        }
+    }
+
+    /// [`Memory::read`] where that is an index into a slice: `None` says nothing about other places, nor whether the
+    /// access is allowed.
+    #[inline(always)]
+    pub fn read_near<const N: usize>(&self, address: u64) -> Option<u64> {
+        // They share one path: what differs is where the bytes are.
+        let bytes: &[u8] = match self.near.get((address >> REGION_BITS) as usize)? {
+            Region::Read(bytes) => bytes,
+            Region::Write(bytes) => bytes,
+            // That of the stack is absent here.
+            Region::Absent => return self.read_stack::<N>(address),
+            Region::Frame(_) | Region::Shared(_) => return None,
         };
+        chunk(bytes, offset(address)).map(widen::<N>)
+    }
+
+    /// [`Memory::write`] where that is an index into a slice: `None` says nothing about other places, nor whether the
+    /// access is allowed.
+    #[inline(always)]
+    pub fn write_near<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
+        let bytes: &mut [u8] = match self.near.get_mut((address >> REGION_BITS) as usize)? {
+            Region::Write(bytes) => bytes,
+            Region::Absent => return self.write_stack::<N>(address, value),
+            Region::Read(_) | Region::Frame(_) | Region::Shared(_) => return None,
+        };
+        *chunk_mut(bytes, offset(address))? = narrow::<N>(value);
+        Some(())
+    }
+
+    /// [`Memory::read`] of an active frame.
+    #[inline(always)]
+    pub fn read_stack<const N: usize>(&self, address: u64) -> Option<u64> {
+        let at = stack_offset(address)?;
+        chunk(self.stack.bytes.get(..self.frames.bytes)?, at).map(widen::<N>)
+    }
+
+    /// [`Memory::write`] to an active frame.
+    #[inline(always)]
+    pub fn write_stack<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
+        let at = stack_offset(address)?;
+        *chunk_mut(self.stack.bytes.get_mut(..self.frames.bytes)?, at)? = narrow::<N>(value);
+        Some(())
+    }
+
+    #[inline(never)]
+    fn read_elsewhere<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
+        if let Some(value) = self.read_stack::<N>(address) {
+            return Ok(value);
+        }
+        let region = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => None,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => Some(&self.near[region]),
+            _ => return self.read_far(address, N),
+        };
+        let bytes = region.and_then(|region| region.load(offset(address)));
+        bytes.map(widen::<N>).ok_or(Fault { address, size: N as u32, write: false })
+    }
+
+    #[inline(never)]
+    fn write_elsewhere<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
+        if let Some(()) = self.write_stack::<N>(address, value) {
+            return Ok(());
+        }
+        let region = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => None,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => Some(&mut self.near[region]),
+            _ => return self.write_far(address, N, value),
+        };
+        let done = region.and_then(|region| region.store(offset(address), narrow::<N>(value)));
         done.ok_or(Fault { address, size: N as u32, write: true })
     }
 
@@ -386,16 +440,14 @@ impl<'run> Memory<'run> {
 
     /// Shared bytes that a program may write.
     fn shared(&self, address: u64, size: usize) -> Option<Piece<'_>> {
-        let region = match address >> REGION_BITS {
-            REGION_OF_CONTEXT => &self.context,
-            REGION_OF_PACKET => &self.packet,
-            REGION_OF_BUFFER => &self.buffer,
+        let region = match (address >> REGION_BITS) as usize {
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region],
             REGION_OF_STACK | REGION_OF_OBJECTS => return None,
             _ => return self.far?.piece(address).filter(|piece| piece.writable && piece.holds(size)),
         };
         match region {
             Region::Shared(bytes) => {
-                let at = (address & (REGION_SIZE - 1)) as usize;
+                let at = offset(address);
                 Some(Piece { bytes, at, end: bytes.len(), readable: true, writable: true })
             }
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Frame(_) => None,
@@ -404,7 +456,7 @@ impl<'run> Memory<'run> {
 
     /// The packet's bytes, if they are not shared.
     pub fn packet_bytes(&self) -> &[u8] {
-        match &self.packet {
+        match &self.near[REGION_OF_PACKET] {
             Region::Read(bytes) => bytes,
             Region::Write(bytes) => bytes,
             Region::Frame(frame) => frame.visible(),
@@ -414,7 +466,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, if its ends may move.
     pub fn frame(&self) -> Option<&Frame> {
-        match &self.packet {
+        match &self.near[REGION_OF_PACKET] {
             Region::Frame(frame) => Some(frame),
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
         }
@@ -422,7 +474,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, to move its ends.
     pub fn frame_mut(&mut self) -> Option<&mut Frame> {
-        match &mut self.packet {
+        match &mut self.near[REGION_OF_PACKET] {
             Region::Frame(frame) => {
                 self.moved = true;
                 Some(frame)
@@ -471,11 +523,23 @@ impl<'run> Memory<'run> {
     }
 }
 
-const REGION_OF_CONTEXT: u64 = address::CONTEXT >> REGION_BITS;
-const REGION_OF_STACK: u64 = address::STACK >> REGION_BITS;
-const REGION_OF_PACKET: u64 = address::PACKET >> REGION_BITS;
-const REGION_OF_BUFFER: u64 = address::BUFFER >> REGION_BITS;
-const REGION_OF_OBJECTS: u64 = address::OBJECTS >> REGION_BITS;
+const REGION_OF_CONTEXT: usize = (address::CONTEXT >> REGION_BITS) as usize;
+const REGION_OF_STACK: usize = (address::STACK >> REGION_BITS) as usize;
+const REGION_OF_PACKET: usize = (address::PACKET >> REGION_BITS) as usize;
+const REGION_OF_BUFFER: usize = (address::BUFFER >> REGION_BITS) as usize;
+const REGION_OF_OBJECTS: usize = (address::OBJECTS >> REGION_BITS) as usize;
+
+/// Where in its region an address is.
+#[inline(always)]
+fn offset(address: u64) -> usize {
+    (address & (REGION_SIZE - 1)) as usize
+}
+
+/// Where on the stack an address is, if it is there.
+#[inline(always)]
+fn stack_offset(address: u64) -> Option<usize> {
+    (address >> REGION_BITS == REGION_OF_STACK as u64).then(|| offset(address))
+}
 
 #[inline(always)]
 fn checked(region: Region<'_>) -> Result<Region<'_>, TooLarge> {

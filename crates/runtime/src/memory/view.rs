@@ -44,15 +44,16 @@ impl Memory<'_> {
     pub fn view_into(&mut self, view: &mut View) {
         let active = self.frames.bytes as u32;
         let mut put = |address: u64, region: RegionView| view[(address >> REGION_BITS) as usize] = region;
-        put(CONTEXT, self.context.view());
-        put(PACKET, self.packet.view());
-        put(BUFFER, self.buffer.view());
+        let [_, context, _, packet, buffer, ..] = &mut self.near;
+        put(CONTEXT, context.view());
+        put(PACKET, packet.view());
+        put(BUFFER, buffer.view());
         // Programs read what helpers hand out.
         if let Some(objects) = self.objects.as_deref_mut() {
             let readable = objects.len() as u32;
             put(OBJECTS, RegionView { start: objects.as_mut_ptr(), readable, writable: 0 });
         }
-        put(STACK, RegionView { start: self.stack.0.as_mut_ptr(), readable: active, writable: active });
+        put(STACK, RegionView { start: self.stack.bytes.as_mut_ptr(), readable: active, writable: active });
     }
 }
 

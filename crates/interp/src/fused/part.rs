@@ -1,0 +1,197 @@
+//! Operations as parts of sequences.
+
+use std::marker::PhantomData;
+
+use sandbpf_isa::{Cond, Insn, Operand, Width};
+use sandbpf_runtime::Machine;
+
+use crate::handlers::memory::{load_elsewhere, store_elsewhere};
+use crate::meaning::{Binary, Test};
+use crate::op::{Handler, Next, Op, Run, go, jump, read, take, write};
+
+/// What one operation of a sequence does.
+pub(crate) trait Part {
+    /// Does it; `false`, and nothing has happened, if that takes more than a sequence has.
+    fn act(machine: &mut Machine<'_>, op: &Op) -> bool;
+
+    /// What does it then, and goes on behind it.
+    const ALONE: Handler;
+}
+
+/// How a branch of a sequence decides.
+pub(crate) trait Decide {
+    fn decide(machine: &Machine<'_>, op: &Op) -> bool;
+}
+
+/// `D = D op S`.
+pub(crate) struct Both<B, const D: usize, const S: usize>(PhantomData<B>);
+/// `dst = dst op imm`.
+pub(crate) struct Any<B>(PhantomData<B>);
+/// A load.
+pub(crate) struct Load<const N: usize>;
+/// A store.
+pub(crate) struct Store<const N: usize>;
+/// A branch on registers.
+pub(crate) struct OnRegisters<T>(PhantomData<T>);
+/// A branch on a register and an immediate.
+pub(crate) struct OnImmediate<T>(PhantomData<T>);
+
+/// Arithmetic is never left to others.
+fn never(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op]) -> Next {
+    Next::Fell
+}
+
+impl<B: Binary, const D: usize, const S: usize> Part for Both<B, D, S> {
+    #[inline(always)]
+    fn act(machine: &mut Machine<'_>, _: &Op) -> bool {
+        machine.registers[D] = B::eval(machine.registers[D], machine.registers[S]);
+        true
+    }
+
+    const ALONE: Handler = never;
+}
+
+impl<B: Binary> Part for Any<B> {
+    #[inline(always)]
+    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+        let value = B::eval(read(machine, op.dst), op.imm());
+        write(machine, op.dst, value);
+        true
+    }
+
+    const ALONE: Handler = never;
+}
+
+impl<const N: usize> Part for Load<N> {
+    #[inline(always)]
+    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+        let value = machine.memory.read_near::<N>(op.address(read(machine, op.src)));
+        value.is_some_and(|value| {
+            write(machine, op.dst, value);
+            true
+        })
+    }
+
+    const ALONE: Handler = load_elsewhere::<N>;
+}
+
+impl<const N: usize> Part for Store<N> {
+    #[inline(always)]
+    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+        let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
+        machine.memory.write_near::<N>(address, value).is_some()
+    }
+
+    const ALONE: Handler = store_elsewhere::<N>;
+}
+
+impl<T: Test> Decide for OnRegisters<T> {
+    #[inline(always)]
+    fn decide(machine: &Machine<'_>, op: &Op) -> bool {
+        T::holds(read(machine, op.dst), read(machine, op.src))
+    }
+}
+
+impl<T: Test> Decide for OnImmediate<T> {
+    #[inline(always)]
+    fn decide(machine: &Machine<'_>, op: &Op) -> bool {
+        T::holds(read(machine, op.dst), op.imm())
+    }
+}
+
+/// A test whether a register is equal to an immediate, or different, on 64 or 32 bits: said by the operation, where a function
+/// for each would be too many. The branch of a sequence has what it needs in its [`Op::src`].
+pub(crate) struct Equality;
+
+impl Equality {
+    /// Whether a branch is such a test.
+    pub(crate) fn is(branch: Insn) -> bool {
+        matches!(branch, Insn::Branch { cond: Cond::Eq | Cond::Ne, rhs: Operand::Imm(_), .. })
+    }
+
+    /// What the operation of such a branch has as `src`.
+    pub(crate) fn code(cond: Cond, width: Width) -> u8 {
+        u8::from(cond == Cond::Ne) | u8::from(width == Width::W32) << 1
+    }
+}
+
+impl Decide for Equality {
+    #[inline(always)]
+    fn decide(machine: &Machine<'_>, op: &Op) -> bool {
+        let upper = u64::from(op.src >> 1).wrapping_sub(1);
+        let difference = (read(machine, op.dst) ^ op.imm()) & (upper | u64::from(u32::MAX));
+        (difference != 0) == (op.src & 1 != 0)
+    }
+}
+
+/// Two parts.
+pub(crate) fn two<A: Part, B: Part>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+    let Some(([a, b], rest)) = take(ops) else { return Next::Fell };
+    if !A::act(machine, a) {
+        return A::ALONE(machine, run, ops);
+    }
+    if !B::act(machine, b) {
+        return B::ALONE(machine, run, &ops[1..]);
+    }
+    go(machine, run, rest)
+}
+
+/// A part and a branch.
+pub(crate) fn then_branch<A: Part, T: Decide>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+) -> Next {
+    let Some(([a, branch], rest)) = take(ops) else { return Next::Fell };
+    if !A::act(machine, a) {
+        return A::ALONE(machine, run, ops);
+    }
+    if T::decide(machine, branch) {
+        jump::<true>(machine, run, branch, &ops[1..])
+    } else {
+        go(machine, run, rest)
+    }
+}
+
+/// A part, a branch, and a jump if it is not taken: how a loop ends that clang writes.
+pub(crate) fn then_branch_jump<A: Part, T: Decide>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+) -> Next {
+    let Some(([a, branch, otherwise], _)) = take(ops) else { return Next::Fell };
+    if !A::act(machine, a) {
+        return A::ALONE(machine, run, ops);
+    }
+    if T::decide(machine, branch) {
+        jump::<true>(machine, run, branch, &ops[1..])
+    } else {
+        jump::<true>(machine, run, otherwise, &ops[2..])
+    }
+}
+
+/// A branch, and a jump if it is not taken.
+pub(crate) fn branch_jump<T: Decide>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+    let Some(([branch, otherwise], _)) = take(ops) else { return Next::Fell };
+    if T::decide(machine, branch) {
+        jump::<true>(machine, run, branch, ops)
+    } else {
+        jump::<true>(machine, run, otherwise, &ops[1..])
+    }
+}
+
+/// Two branches.
+pub(crate) fn two_branches<T: Decide, U: Decide>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+) -> Next {
+    let Some(([a, b], rest)) = take(ops) else { return Next::Fell };
+    if T::decide(machine, a) {
+        jump::<true>(machine, run, a, ops)
+    } else if U::decide(machine, b) {
+        jump::<true>(machine, run, b, &ops[1..])
+    } else {
+        go(machine, run, rest)
+    }
+}
