@@ -66,8 +66,8 @@ impl Code {
             machine.budget -= u64::from(window);
             run.window = window;
             let next = match self.ops.get(at as usize..) {
-                Some(ops) if rested => self.rests.behind(at)(machine, run, ops),
-                Some(ops) => go(machine, run, ops),
+                Some(ops) if rested => self.rests.behind(at)(machine, run, ops, 0),
+                Some(ops) => go(machine, run, ops, 0),
                 None => Next::Fell,
             };
             machine.budget += u64::from(run.window);

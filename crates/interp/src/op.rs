@@ -42,7 +42,7 @@ impl Op {
 }
 
 /// Does the first of these operations and those after it.
-pub(crate) type Handler = fn(&mut Machine<'_>, &mut Run<'_>, &[Op]) -> Next;
+pub(crate) type Handler = fn(&mut Machine<'_>, &mut Run<'_>, &[Op], u64) -> Next;
 
 /// How much of the budget a run may use before it comes back to [`Code`](crate::Code), which has the rest.
 pub(crate) const WINDOW: u32 = 512;
@@ -56,6 +56,9 @@ pub(crate) struct Run<'p> {
     pub(crate) ops: &'p [Op],
     /// What is left of the window.
     pub(crate) window: u32,
+    /// How many operations there are from the jump back on that was taken last, and those it led to.
+    pub(crate) from: usize,
+    pub(crate) again: &'p [Op],
     /// The operation that came back.
     pub(crate) at: u32,
     /// The frame that was entered first.
@@ -93,7 +96,7 @@ impl<'p> Run<'p> {
     /// A run of these operations that has just entered frame `lowest`.
     #[inline]
     pub(crate) fn new(ops: &'p [Op], lowest: usize) -> Self {
-        Run { ops, window: 0, at: 0, lowest, may_goto: MAY_GOTO_LIMIT, trap: None }
+        Run { ops, window: 0, from: 0, again: &[], at: 0, lowest, may_goto: MAY_GOTO_LIMIT, trap: None }
     }
 
     /// Where the first of these operations stands.
@@ -142,29 +145,41 @@ pub(crate) fn write(machine: &mut Machine<'_>, register: u8, value: u64) {
 
 /// Does these operations.
 #[inline(always)]
-pub(crate) fn go(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn go(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     match ops {
-        [op, ..] => (op.run)(machine, run, ops),
+        [op, ..] => (op.run)(machine, run, ops, last),
         [] => Next::Fell,
     }
 }
 
-/// Takes the jump of `op`, one of the first of `ops`. One that goes back, or [far](BEYOND), is paid for.
+/// Takes the jump of `op`, which is the first of `ops`. One that goes back, or [far](BEYOND), is paid for.
 #[inline(always)]
 pub(crate) fn jump<const PAID: bool>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     op: &Op,
     ops: &[Op],
+    last: u64,
 ) -> Next {
-    if PAID {
+    let target = if PAID && op.cost > 0 {
         match run.window.checked_sub(op.cost) {
             Some(left) => run.window = left,
             None => return run.back(ops, Next::Spent),
         }
-    }
-    match run.ops.get(op.to as usize..) {
-        Some(ops) => go(machine, run, ops),
+        // Loops go back again and again. That this is the jump back which was taken last is soon guessed; where it leads would
+        // be known only when the operation is read, and the operation it leads to is waited for.
+        if run.from == ops.len() {
+            Some(run.again)
+        } else {
+            let target = run.ops.get(op.to as usize..);
+            (run.from, run.again) = (ops.len(), target.unwrap_or_default());
+            target
+        }
+    } else {
+        run.ops.get(op.to as usize..)
+    };
+    match target {
+        Some(ops) => go(machine, run, ops, last),
         None => Next::Fell,
     }
 }

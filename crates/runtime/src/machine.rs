@@ -19,7 +19,15 @@ pub type Registers = [u64; Reg::COUNT];
 ///
 /// A machine borrows all it shows to the program, so making one costs next to nothing; the stack is
 /// the only thing worth keeping between runs.
+///
+/// The registers come first: an interpreter names them all the time, and what is near is named in fewer bytes.
+#[repr(C)]
 pub struct Machine<'run> {
+    /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
+    /// was asked to export them) what it ended with.
+    ///
+    /// [`Execute::execute`]: crate::Execute::execute
+    pub registers: Registers,
     /// What the program can address.
     pub memory: Memory<'run>,
     /// Where things are in the packet.
@@ -28,11 +36,6 @@ pub struct Machine<'run> {
     pub packet_state: Option<&'run mut PacketState>,
     /// What is left of the run's instructions.
     pub budget: u64,
-    /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
-    /// was asked to export them) what it ended with.
-    ///
-    /// [`Execute::execute`]: crate::Execute::execute
-    pub registers: Registers,
     /// How many tail calls the run has made.
     pub tail_calls: u32,
     /// What the hooked system call returns, for helpers that read and set it.

@@ -12,10 +12,11 @@ fn registers<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([_, op], rest)) = take(ops) else { return Next::Fell };
     machine.registers[D] = B::eval(machine.registers[S], read(machine, op.src));
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `D = S; D = D op imm`.
@@ -23,10 +24,11 @@ fn immediate<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([_, op], rest)) = take(ops) else { return Next::Fell };
     machine.registers[D] = B::eval(machine.registers[S], op.imm());
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 struct Functions<B>(std::marker::PhantomData<B>);

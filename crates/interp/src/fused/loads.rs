@@ -9,15 +9,15 @@ use crate::meaning::{Binary, Narrow, Wide, alu};
 use crate::op::{ByRegister, Handler, Next, Op, Run, each_register, go, read, take, write};
 
 /// `a = b; a += c; d = *(a + off)`.
-fn at_sum<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn at_sum<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([copy, add, load], rest)) = take(ops) else { return Next::Fell };
     let sum = read(machine, copy.src).wrapping_add(read(machine, add.src));
     write(machine, copy.dst, sum);
     match machine.memory.read_near::<N>(load.address(sum)) {
         Some(value) => write(machine, load.dst, value),
-        None => return Load::<N>::ALONE(machine, run, &ops[2..]),
+        None => return Load::<N>::ALONE(machine, run, &ops[2..], last),
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `a = b; a += c; d = *(a + off); E = E op d`.
@@ -25,16 +25,17 @@ fn at_sum_into<B: Binary, const N: usize, const E: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([copy, add, load, _], rest)) = take(ops) else { return Next::Fell };
     let sum = read(machine, copy.src).wrapping_add(read(machine, add.src));
     write(machine, copy.dst, sum);
     let Some(value) = machine.memory.read_near::<N>(load.address(sum)) else {
-        return Load::<N>::ALONE(machine, run, &ops[2..]);
+        return Load::<N>::ALONE(machine, run, &ops[2..], last);
     };
     write(machine, load.dst, value);
     machine.registers[E] = B::eval(machine.registers[E], value);
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `d = *(b + off); E = E op d`.
@@ -42,14 +43,15 @@ fn into<B: Binary, const N: usize, const E: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([load, _], rest)) = take(ops) else { return Next::Fell };
     let Some(value) = machine.memory.read_near::<N>(load.address(read(machine, load.src))) else {
-        return Load::<N>::ALONE(machine, run, ops);
+        return Load::<N>::ALONE(machine, run, ops, last);
     };
     write(machine, load.dst, value);
     machine.registers[E] = B::eval(machine.registers[E], value);
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 struct Functions<B>(std::marker::PhantomData<B>);

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use sandbpf_isa::{Cond, Insn, Operand, Width};
 use sandbpf_runtime::Machine;
 
-use crate::handlers::memory::{load_elsewhere, store_elsewhere};
+use crate::handlers::memory::{load_other, store_other};
 use crate::meaning::{Binary, Test};
 use crate::op::{Handler, Next, Op, Run, go, jump, read, take, write};
 
 /// What one operation of a sequence does.
 pub(crate) trait Part {
     /// Does it; `false`, and nothing has happened, if that takes more than a sequence has.
-    fn act(machine: &mut Machine<'_>, op: &Op) -> bool;
+    fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64>;
 
     /// What does it then, and goes on behind it.
     const ALONE: Handler;
@@ -37,15 +37,16 @@ pub(crate) struct OnRegisters<T>(PhantomData<T>);
 pub(crate) struct OnImmediate<T>(PhantomData<T>);
 
 /// Arithmetic is never left to others.
-fn never(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op]) -> Next {
+fn never(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op], last: u64) -> Next {
     Next::Fell
 }
 
 impl<B: Binary, const D: usize, const S: usize> Part for Both<B, D, S> {
     #[inline(always)]
-    fn act(machine: &mut Machine<'_>, _: &Op) -> bool {
-        machine.registers[D] = B::eval(machine.registers[D], machine.registers[S]);
-        true
+    fn act(machine: &mut Machine<'_>, _: &Op) -> Option<u64> {
+        let value = B::eval(machine.registers[D], machine.registers[S]);
+        machine.registers[D] = value;
+        Some(value)
     }
 
     const ALONE: Handler = never;
@@ -53,10 +54,10 @@ impl<B: Binary, const D: usize, const S: usize> Part for Both<B, D, S> {
 
 impl<B: Binary> Part for Any<B> {
     #[inline(always)]
-    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+    fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64> {
         let value = B::eval(read(machine, op.dst), op.imm());
         write(machine, op.dst, value);
-        true
+        Some(value)
     }
 
     const ALONE: Handler = never;
@@ -64,25 +65,23 @@ impl<B: Binary> Part for Any<B> {
 
 impl<const N: usize> Part for Load<N> {
     #[inline(always)]
-    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+    fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64> {
         let value = machine.memory.read_near::<N>(op.address(read(machine, op.src)));
-        value.is_some_and(|value| {
-            write(machine, op.dst, value);
-            true
-        })
+        write(machine, op.dst, value?);
+        value
     }
 
-    const ALONE: Handler = load_elsewhere::<N>;
+    const ALONE: Handler = load_other::<N>;
 }
 
 impl<const N: usize> Part for Store<N> {
     #[inline(always)]
-    fn act(machine: &mut Machine<'_>, op: &Op) -> bool {
+    fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64> {
         let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
-        machine.memory.write_near::<N>(address, value).is_some()
+        machine.memory.write_near::<N>(address, value).map(|()| value)
     }
 
-    const ALONE: Handler = store_elsewhere::<N>;
+    const ALONE: Handler = store_other::<N>;
 }
 
 impl<T: Test> Decide for OnRegisters<T> {
@@ -125,15 +124,16 @@ impl Decide for Equality {
 }
 
 /// Two parts.
-pub(crate) fn two<A: Part, B: Part>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn two<A: Part, B: Part>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([a, b], rest)) = take(ops) else { return Next::Fell };
-    if !A::act(machine, a) {
-        return A::ALONE(machine, run, ops);
-    }
-    if !B::act(machine, b) {
-        return B::ALONE(machine, run, &ops[1..]);
-    }
-    go(machine, run, rest)
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
+    let Some(other) = B::act(machine, b) else { return B::ALONE(machine, run, &ops[1..], last) };
+    go(machine, run, rest, last.wrapping_add(other))
 }
 
 /// A part and a branch.
@@ -141,15 +141,14 @@ pub(crate) fn then_branch<A: Part, T: Decide>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([a, branch], rest)) = take(ops) else { return Next::Fell };
-    if !A::act(machine, a) {
-        return A::ALONE(machine, run, ops);
-    }
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
     if T::decide(machine, branch) {
-        jump::<true>(machine, run, branch, &ops[1..])
+        jump::<true>(machine, run, branch, &ops[1..], last)
     } else {
-        go(machine, run, rest)
+        go(machine, run, rest, last)
     }
 }
 
@@ -158,25 +157,29 @@ pub(crate) fn then_branch_jump<A: Part, T: Decide>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([a, branch, otherwise], _)) = take(ops) else { return Next::Fell };
-    if !A::act(machine, a) {
-        return A::ALONE(machine, run, ops);
-    }
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
     if T::decide(machine, branch) {
-        jump::<true>(machine, run, branch, &ops[1..])
+        jump::<true>(machine, run, branch, &ops[1..], last)
     } else {
-        jump::<true>(machine, run, otherwise, &ops[2..])
+        jump::<true>(machine, run, otherwise, &ops[2..], last)
     }
 }
 
 /// A branch, and a jump if it is not taken.
-pub(crate) fn branch_jump<T: Decide>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn branch_jump<T: Decide>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([branch, otherwise], _)) = take(ops) else { return Next::Fell };
     if T::decide(machine, branch) {
-        jump::<true>(machine, run, branch, ops)
+        jump::<true>(machine, run, branch, ops, last)
     } else {
-        jump::<true>(machine, run, otherwise, &ops[1..])
+        jump::<true>(machine, run, otherwise, &ops[1..], last)
     }
 }
 
@@ -185,13 +188,14 @@ pub(crate) fn two_branches<T: Decide, U: Decide>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([a, b], rest)) = take(ops) else { return Next::Fell };
     if T::decide(machine, a) {
-        jump::<true>(machine, run, a, ops)
+        jump::<true>(machine, run, a, ops, last)
     } else if U::decide(machine, b) {
-        jump::<true>(machine, run, b, &ops[1..])
+        jump::<true>(machine, run, b, &ops[1..], last)
     } else {
-        go(machine, run, rest)
+        go(machine, run, rest, last)
     }
 }

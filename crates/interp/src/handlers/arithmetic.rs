@@ -11,11 +11,13 @@ pub(crate) fn registers<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let r = &mut machine.registers;
-    r[D] = B::eval(r[D], r[S]);
-    go(machine, run, rest)
+    let value = B::eval(r[D], r[S]);
+    r[D] = value;
+    go(machine, run, rest, value)
 }
 
 /// `D = D op imm`.
@@ -23,59 +25,77 @@ pub(crate) fn immediate<B: Binary, const D: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let r = &mut machine.registers;
-    r[D] = B::eval(r[D], op.imm());
-    go(machine, run, rest)
+    let value = B::eval(r[D], op.imm());
+    r[D] = value;
+    go(machine, run, rest, value)
 }
 
 /// `D = D op src`, of any register.
-fn any<B: Binary, const D: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn any<B: Binary, const D: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    machine.registers[D] = B::eval(machine.registers[D], read(machine, op.src));
-    go(machine, run, rest)
+    let value = B::eval(machine.registers[D], read(machine, op.src));
+    machine.registers[D] = value;
+    go(machine, run, rest, value)
 }
 
 /// `D = op D`.
-fn one<U: Unary, const D: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn one<U: Unary, const D: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let r = &mut machine.registers;
     r[D] = U::eval(r[D]);
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `D` gets the wide immediate.
-pub(crate) fn constant<const D: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn constant<const D: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     machine.registers[D] = u64::from(op.imm as u32) | u64::from(op.to) << 32;
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `dst` gets the low half of `src`.
-pub(crate) fn low_half(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn low_half(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     write(machine, op.dst, low.into());
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// A pointer into the arena becomes one that the program can use.
-pub(crate) fn to_kernel(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn to_kernel(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     let alias = if arena::is_taken(low) { arena::ALIAS } else { 0 };
     write(machine, op.dst, alias + u64::from(low));
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// A pointer into the arena becomes one that its user can use; the upper half is in `to`.
-pub(crate) fn to_user(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn to_user(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     let upper = if low == 0 { 0 } else { u64::from(op.to) << 32 };
     write(machine, op.dst, upper | u64::from(low));
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// The functions of one operation.

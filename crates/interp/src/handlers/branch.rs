@@ -7,22 +7,32 @@ use crate::meaning::{Narrow, Test, Wide, cond};
 use crate::op::{Handler, Next, Op, Run, go, jump, read, take};
 
 /// Goes to `to` if `dst` and `src` are in order.
-fn registers<T: Test, const PAID: bool>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn registers<T: Test, const PAID: bool>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     if T::holds(read(machine, op.dst), read(machine, op.src)) {
-        jump::<PAID>(machine, run, op, ops)
+        jump::<PAID>(machine, run, op, ops, last)
     } else {
-        go(machine, run, rest)
+        go(machine, run, rest, last)
     }
 }
 
 /// Goes to `to` if `dst` and the immediate are in order.
-fn immediate<T: Test, const PAID: bool>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn immediate<T: Test, const PAID: bool>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     if T::holds(read(machine, op.dst), op.imm()) {
-        jump::<PAID>(machine, run, op, ops)
+        jump::<PAID>(machine, run, op, ops, last)
     } else {
-        go(machine, run, rest)
+        go(machine, run, rest, last)
     }
 }
 

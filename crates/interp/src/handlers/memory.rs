@@ -17,15 +17,16 @@ fn load<const N: usize, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(machine.registers[S]);
     match machine.memory.read_near::<N>(address) {
         Some(value) => {
             machine.registers[D] = value;
-            go(machine, run, rest)
+            go(machine, run, rest, last)
         }
-        None => load_elsewhere::<N>(machine, run, ops),
+        None => load_other::<N>(machine, run, ops, last),
     }
 }
 
@@ -34,24 +35,45 @@ fn load_stack<const N: usize, const D: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(machine.registers[R10]);
     match machine.memory.read_stack::<N>(address) {
         Some(value) => {
             machine.registers[D] = value;
-            go(machine, run, rest)
+            go(machine, run, rest, last)
         }
-        None => load_elsewhere::<N>(machine, run, ops),
+        None => load_other::<N>(machine, run, ops, last),
+    }
+}
+
+/// `dst = *(src + off)`, zero-extended, where that is no slice: on the stack, or elsewhere.
+#[inline(never)]
+pub(crate) fn load_other<const N: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
+    let Some(([op], rest)) = take(ops) else { return Next::Fell };
+    let address = op.address(read(machine, op.src));
+    match machine.memory.read_stack::<N>(address) {
+        Some(value) => {
+            write(machine, op.dst, value);
+            go(machine, run, rest, last)
+        }
+        None => load_elsewhere::<N>(machine, run, ops, last),
     }
 }
 
 /// `dst = *(src + off)`, zero-extended, wherever that is.
 #[inline(never)]
-pub(crate) fn load_elsewhere<const N: usize>(
+fn load_elsewhere<const N: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.src));
@@ -59,11 +81,11 @@ pub(crate) fn load_elsewhere<const N: usize>(
         Ok(value) => write(machine, op.dst, value),
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `dst = *(src + off)`, sign-extended.
-fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.src));
     match machine.memory.read::<N>(address) {
@@ -73,56 +95,83 @@ fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops
         }
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
-/// `*(dst + off) = src`.
-fn store<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+/// `*(B + off) = src`.
+fn store<const N: usize, const B: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
+    let (address, value) = (op.address(machine.registers[B]), read(machine, op.src));
     match machine.memory.write_near::<N>(address, value) {
-        Some(()) => go(machine, run, rest),
-        None => store_elsewhere::<N>(machine, run, ops),
+        Some(()) => go(machine, run, rest, last),
+        None => store_other::<N>(machine, run, ops, last),
     }
 }
 
 /// `*(r10 + off) = src`.
-fn store_stack<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn store_stack<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let (address, value) = (op.address(machine.registers[R10]), read(machine, op.src));
     match machine.memory.write_stack::<N>(address, value) {
-        Some(()) => go(machine, run, rest),
-        None => store_elsewhere::<N>(machine, run, ops),
+        Some(()) => go(machine, run, rest, last),
+        None => store_other::<N>(machine, run, ops, last),
+    }
+}
+
+/// `*(dst + off) = src`, where that is no slice: on the stack, or elsewhere.
+#[inline(never)]
+pub(crate) fn store_other<const N: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
+    let Some(([op], rest)) = take(ops) else { return Next::Fell };
+    let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
+    match machine.memory.write_stack::<N>(address, value) {
+        Some(()) => go(machine, run, rest, last),
+        None => store_elsewhere::<N>(machine, run, ops, last),
     }
 }
 
 /// `*(dst + off) = src`, wherever that is.
 #[inline(never)]
-pub(crate) fn store_elsewhere<const N: usize>(
+fn store_elsewhere<const N: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
     if let Err(fault) = machine.memory.write::<N>(address, value) {
         return run.stop(ops, |pc| fault.at(pc));
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `*(dst + off) = imm`.
-fn store_immediate<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+fn store_immediate<const N: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.dst));
     if let Err(fault) = machine.memory.write::<N>(address, op.imm()) {
         return run.stop(ops, |pc| fault.at(pc));
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// Which atomic operation it is, and on how many bytes, is in the immediate.
-pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     // Whoever made the operation wrote both; a program has no others.
     let (Some(atomic), Some(size)) =
@@ -140,20 +189,30 @@ pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -
         }
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest)
+    go(machine, run, rest, last)
 }
 
 /// `r0 = *packet[imm]`, or the function ends with 0.
-pub(crate) fn packet<const SIZE: u8>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn packet<const SIZE: u8>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
-    load_packet::<SIZE>(machine, run, op.imm, ops)
+    load_packet::<SIZE>(machine, run, op.imm, ops, last)
 }
 
 /// `r0 = *packet[src + imm]`, or the function ends with 0.
-pub(crate) fn packet_index<const SIZE: u8>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op]) -> Next {
+pub(crate) fn packet_index<const SIZE: u8>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    last: u64,
+) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
     let index = read(machine, op.src) as i32;
-    load_packet::<SIZE>(machine, run, op.imm.wrapping_add(index), ops)
+    load_packet::<SIZE>(machine, run, op.imm.wrapping_add(index), ops, last)
 }
 
 #[inline(always)]
@@ -162,6 +221,7 @@ fn load_packet<const SIZE: u8>(
     run: &mut Run<'_>,
     offset: i32,
     ops: &[Op],
+    last: u64,
 ) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let size = match SIZE {
@@ -172,11 +232,11 @@ fn load_packet<const SIZE: u8>(
     match machine.load_packet(size, offset) {
         Some(value) => {
             machine.registers[R0] = value;
-            go(machine, run, rest)
+            go(machine, run, rest, last)
         }
         None => {
             machine.registers[R0] = 0;
-            control::exit(machine, run, ops)
+            control::exit(machine, run, ops, last)
         }
     }
 }
@@ -192,8 +252,10 @@ impl<const N: usize> Sized<N> {
         Self::LOAD[dst].get(base).copied().unwrap_or(Self::LOAD_STACK[dst])
     }
 
+    const STORE: ByRegister = each_register!(B => store::<N, B> as Handler);
+
     fn store(base: usize) -> Handler {
-        if base == R10 { store_stack::<N> } else { store::<N> }
+        Self::STORE.get(base).copied().unwrap_or(store_stack::<N>)
     }
 }
 

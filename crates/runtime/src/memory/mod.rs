@@ -327,8 +327,7 @@ impl<'run> Memory<'run> {
             Region::Read(bytes) => bytes,
             Region::Write(bytes) => bytes,
             // That of the stack is absent here.
-            Region::Absent => return self.read_stack::<N>(address),
-            Region::Frame(_) | Region::Shared(_) => return None,
+            Region::Absent | Region::Frame(_) | Region::Shared(_) => return None,
         };
         chunk(bytes, offset(address)).map(widen::<N>)
     }
@@ -339,8 +338,7 @@ impl<'run> Memory<'run> {
     pub fn write_near<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
         let bytes: &mut [u8] = match self.near.get_mut((address >> REGION_BITS) as usize)? {
             Region::Write(bytes) => bytes,
-            Region::Absent => return self.write_stack::<N>(address, value),
-            Region::Read(_) | Region::Frame(_) | Region::Shared(_) => return None,
+            Region::Absent | Region::Read(_) | Region::Frame(_) | Region::Shared(_) => return None,
         };
         *chunk_mut(bytes, offset(address))? = narrow::<N>(value);
         Some(())
