@@ -16,7 +16,7 @@ pub(crate) fn flatten(program: &Program, rests: &[u32]) -> Box<[Op]> {
 }
 
 fn plain(run: Handler) -> Op {
-    Op { run, imm: 0, to: 0, cost: 0, dst: 0, src: 0 }
+    Op { run, imm: 0, to: 0, cost: 0, dst: 0, src: 0, test: 0 }
 }
 
 fn flat(program: &Program, rests: &[u32], at: u32, insn: &Insn) -> Op {
@@ -87,9 +87,7 @@ fn flat(program: &Program, rests: &[u32], at: u32, insn: &Insn) -> Op {
         Insn::Branch { cond, width, lhs, rhs, to } => {
             let cost = cost(to.0);
             let run = branch::handler(cond, width, rhs.reg().is_some(), cost > 0);
-            let branch = Op { to: to.0, cost, ..op(run, lhs, rhs) };
-            // Sequences tell these apart by a number.
-            if Equality::is(*insn) { Op { src: Equality::code(cond, width), ..branch } } else { branch }
+            Op { to: to.0, cost, test: Equality::code(cond, width), ..op(run, lhs, rhs) }
         }
         Insn::Call { callee } => match callee {
             Callee::Helper(id) => Op { imm: id, ..plain(control::helper) },

@@ -25,6 +25,8 @@ pub(crate) struct Op {
     pub(crate) cost: u32,
     pub(crate) dst: u8,
     pub(crate) src: u8,
+    /// How a branch compares, for sequences that look.
+    pub(crate) test: u8,
 }
 
 impl Op {
@@ -232,6 +234,16 @@ macro_rules! each_register {
     };
 }
 pub(crate) use each_register;
+
+/// The same with one for the frame pointer, which can only be read.
+macro_rules! each_base {
+    ($S:ident => $element:expr) => {{
+        let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9] = crate::op::each_register!($S => $element);
+        let r10 = { const $S: usize = 10; $element };
+        [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10]
+    }};
+}
+pub(crate) use each_base;
 
 /// Functions by the register that they write.
 pub(crate) type ByRegister = [Handler; 10];

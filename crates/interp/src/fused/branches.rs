@@ -4,11 +4,11 @@ use sandbpf_isa::{AluOp, Cond, Extend, Insn, Operand, Size, Width, for_each_cond
 
 use super::Found;
 use super::part::{
-    Any, Both, Decide, Equality, Load, OnImmediate, OnRegisters, Part, branch_jump, then_branch,
-    then_branch_jump, two_branches,
+    Both, Decide, EqualRegisters, Equality, Fixed, Load, OnImmediate, OnRegisters, Part, Set, branch_jump,
+    then_branch, then_branch_jump, two_branches,
 };
 use crate::meaning::{Binary, Narrow, Wide, alu, cond};
-use crate::op::{ByPair, Handler, each_register};
+use crate::op::{ByPair, ByRegister, Handler, each_register};
 
 /// What ends in a branch that decides like this.
 struct Ending<T>(std::marker::PhantomData<T>);
@@ -16,12 +16,13 @@ struct Ending<T>(std::marker::PhantomData<T>);
 impl<T: Decide> Ending<T> {
     const ALL: Endings = Endings {
         jump: branch_jump::<T>,
-        add: of::<Any<Wide<alu::Add>>, T>(),
-        add_narrow: of::<Any<Narrow<alu::Add>>, T>(),
-        set: of::<Any<Wide<alu::Mov>>, T>(),
-        and: of::<Any<Wide<alu::And>>, T>(),
-        and_narrow: of::<Any<Narrow<alu::And>>, T>(),
-        load: [of::<Load<1>, T>(), of::<Load<2>, T>(), of::<Load<4>, T>(), of::<Load<8>, T>()],
+        set: of::<Set, T>(),
+        load: [
+            then_branch::<Load<1>, T>,
+            then_branch::<Load<2>, T>,
+            then_branch::<Load<4>, T>,
+            then_branch::<Load<8>, T>,
+        ],
     };
 }
 
@@ -34,12 +35,8 @@ const fn of<P: Part, T: Decide>() -> Two {
 
 struct Endings {
     jump: Handler,
-    add: Two,
-    add_narrow: Two,
     set: Two,
-    and: Two,
-    and_narrow: Two,
-    load: [Two; 4],
+    load: [Handler; 4],
 }
 
 fn endings(cond: Cond, width: Width, register: bool) -> &'static Endings {
@@ -66,15 +63,48 @@ impl<B: Binary> Copying<B> {
         each_register!(D => each_register!(S => then_branch::<Both<B, D, S>, Equality> as Handler));
     const JUMP: ByPair =
         each_register!(D => each_register!(S => then_branch_jump::<Both<B, D, S>, Equality> as Handler));
+
+    fn before(dst: usize, src: usize) -> Option<Two> {
+        Some([*Self::ALONE[dst].get(src)?, *Self::JUMP[dst].get(src)?])
+    }
 }
 
-fn copying(width: Width, dst: usize, src: usize) -> Option<Two> {
-    let tables = match width {
-        Width::W64 => [&Copying::<Wide<alu::Mov>>::ALONE, &Copying::<Wide<alu::Mov>>::JUMP],
-        Width::W32 => [&Copying::<Narrow<alu::Mov>>::ALONE, &Copying::<Narrow<alu::Mov>>::JUMP],
-    };
-    let [alone, jump] = tables.map(|table| table[dst].get(src).copied());
-    Some([alone?, jump?])
+/// Arithmetic with a constant before a test for equality, with a constant or a register, and before one with a jump behind.
+struct Constant<B>(std::marker::PhantomData<B>);
+
+impl<B: Binary> Constant<B> {
+    const ALONE: ByRegister = each_register!(D => then_branch::<Fixed<B, D>, Equality> as Handler);
+    const JUMP: ByRegister = each_register!(D => then_branch_jump::<Fixed<B, D>, Equality> as Handler);
+    const ALONE_REGISTERS: ByRegister =
+        each_register!(D => then_branch::<Fixed<B, D>, EqualRegisters> as Handler);
+    const JUMP_REGISTERS: ByRegister =
+        each_register!(D => then_branch_jump::<Fixed<B, D>, EqualRegisters> as Handler);
+
+    fn before(dst: usize, registers: bool) -> Two {
+        match registers {
+            false => [Self::ALONE[dst], Self::JUMP[dst]],
+            true => [Self::ALONE_REGISTERS[dst], Self::JUMP_REGISTERS[dst]],
+        }
+    }
+}
+
+/// What does arithmetic before a test for equality.
+fn before_equality(insn: Insn, registers: bool) -> Option<Two> {
+    let Insn::Alu { op, width, dst, src } = insn else { return None };
+    let dst = dst.index();
+    Some(match (op, width, src) {
+        (AluOp::Mov, Width::W64, Operand::Reg(src)) if !registers => {
+            return Copying::<Wide<alu::Mov>>::before(dst, src.index());
+        }
+        (AluOp::Mov, Width::W32, Operand::Reg(src)) if !registers => {
+            return Copying::<Narrow<alu::Mov>>::before(dst, src.index());
+        }
+        (AluOp::Add, Width::W64, Operand::Imm(_)) => Constant::<Wide<alu::Add>>::before(dst, registers),
+        (AluOp::Add, Width::W32, Operand::Imm(_)) => Constant::<Narrow<alu::Add>>::before(dst, registers),
+        (AluOp::And, Width::W64, Operand::Imm(_)) => Constant::<Wide<alu::And>>::before(dst, registers),
+        (AluOp::And, Width::W32, Operand::Imm(_)) => Constant::<Narrow<alu::And>>::before(dst, registers),
+        _ => return None,
+    })
 }
 
 pub(super) fn find(insns: &[Insn], found: &mut Found) {
@@ -91,7 +121,7 @@ pub(super) fn find(insns: &[Insn], found: &mut Found) {
         }
         return;
     }
-    let [second @ Insn::Branch { cond, width, rhs, .. }, ref rest @ ..] = *rest else { return };
+    let [Insn::Branch { cond, width, rhs, .. }, ref rest @ ..] = *rest else { return };
     let has_jump = matches!(rest, [Insn::Jump { .. }, ..]);
     let mut add = |[alone, jump]: Two| {
         found.add(2, alone);
@@ -99,22 +129,15 @@ pub(super) fn find(insns: &[Insn], found: &mut Found) {
             found.add(3, jump);
         }
     };
+    if matches!(cond, Cond::Eq | Cond::Ne)
+        && let Some(both) = before_equality(first, rhs.reg().is_some())
+    {
+        return add(both);
+    }
     let endings = endings(cond, width, rhs.reg().is_some());
     match first {
-        Insn::Alu { op, width, src: Operand::Imm(_), .. } => match (op, width) {
-            (AluOp::Add, Width::W64) => add(endings.add),
-            (AluOp::Add, Width::W32) => add(endings.add_narrow),
-            (AluOp::And, Width::W64) => add(endings.and),
-            (AluOp::And, Width::W32) => add(endings.and_narrow),
-            (AluOp::Mov, Width::W64) => add(endings.set),
-            _ => {}
-        },
-        Insn::Alu { op: AluOp::Mov, width: copy, dst, src: Operand::Reg(src) } if Equality::is(second) => {
-            if let Some(both) = copying(copy, dst.index(), src.index()) {
-                add(both);
-            }
-        }
-        Insn::Load { size, extend: Extend::Zero, .. } => add(endings.load[size as usize]),
+        Insn::Alu { op: AluOp::Mov, width: Width::W64, src: Operand::Imm(_), .. } => add(endings.set),
+        Insn::Load { size, extend: Extend::Zero, .. } => found.add(2, endings.load[size as usize]),
         _ => {}
     }
 }

@@ -5,18 +5,19 @@ use sandbpf_runtime::Machine;
 
 use super::Found;
 use crate::meaning::{Binary, Narrow, Wide, alu};
-use crate::op::{ByPair, Handler, Next, Op, Run, each_register, go, read, take};
+use crate::op::{ByPair, ByRegister, Handler, Next, Op, Run, each_register, go, read, take};
 
 /// `D = S; D = D op src`, where `src` is not `D`.
 fn registers<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([_, op], rest)) = take(ops) else { return Next::Fell };
-    machine.registers[D] = B::eval(machine.registers[S], read(machine, op.src));
-    go(machine, run, rest, last)
+    let value = B::eval(machine.registers[S], read(machine, op.src));
+    machine.registers[D] = value;
+    go(machine, run, rest, value)
 }
 
 /// `D = S; D = D op imm`.
@@ -24,11 +25,38 @@ fn immediate<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([_, op], rest)) = take(ops) else { return Next::Fell };
-    machine.registers[D] = B::eval(machine.registers[S], op.imm());
-    go(machine, run, rest, last)
+    let value = B::eval(machine.registers[S], op.imm());
+    machine.registers[D] = value;
+    go(machine, run, rest, value)
+}
+
+/// `D = src; D = D op src`, where the second `src` is not `D`.
+fn any_registers<B: Binary, const D: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    _: u64,
+) -> Next {
+    let Some(([copy, op], rest)) = take(ops) else { return Next::Fell };
+    let value = B::eval(read(machine, copy.src), read(machine, op.src));
+    machine.registers[D] = value;
+    go(machine, run, rest, value)
+}
+
+/// `D = src; D = D op imm`.
+fn any_immediate<B: Binary, const D: usize>(
+    machine: &mut Machine<'_>,
+    run: &mut Run<'_>,
+    ops: &[Op],
+    _: u64,
+) -> Next {
+    let Some(([copy, op], rest)) = take(ops) else { return Next::Fell };
+    let value = B::eval(read(machine, copy.src), op.imm());
+    machine.registers[D] = value;
+    go(machine, run, rest, value)
 }
 
 struct Functions<B>(std::marker::PhantomData<B>);
@@ -36,6 +64,8 @@ struct Functions<B>(std::marker::PhantomData<B>);
 impl<B: Binary> Functions<B> {
     const REGISTERS: ByPair = each_register!(D => each_register!(S => registers::<B, D, S> as Handler));
     const IMMEDIATE: ByPair = each_register!(D => each_register!(S => immediate::<B, D, S> as Handler));
+    const ANY_REGISTERS: ByRegister = each_register!(D => any_registers::<B, D> as Handler);
+    const ANY_IMMEDIATE: ByRegister = each_register!(D => any_immediate::<B, D> as Handler);
 }
 
 pub(super) fn find(insns: &[Insn], found: &mut Found) {
@@ -50,21 +80,29 @@ pub(super) fn find(insns: &[Insn], found: &mut Found) {
     if to != dst || second != width {
         return;
     }
-    macro_rules! table {
-        ($TABLE:ident: $($Wide:ident)* ; $($Narrow:ident)*) => {
+    macro_rules! find {
+        ($BOTH:ident: $($Both:ident)* ; $ANY:ident: $($Wide:ident)* ; $($Narrow:ident)*) => {
             match (op, width) {
-                $( (AluOp::$Wide, Width::W64) => &Functions::<Wide<alu::$Wide>>::$TABLE, )*
-                $( (AluOp::$Narrow, Width::W32) => &Functions::<Narrow<alu::$Narrow>>::$TABLE, )*
-                _ => return,
+                $(
+                    (AluOp::$Both, Width::W64) =>
+                        Functions::<Wide<alu::$Both>>::$BOTH[dst.index()].get(from.index()).copied(),
+                    (AluOp::$Both, Width::W32) =>
+                        Functions::<Narrow<alu::$Both>>::$BOTH[dst.index()].get(from.index()).copied(),
+                )*
+                $( (AluOp::$Wide, Width::W64) => Some(Functions::<Wide<alu::$Wide>>::$ANY[dst.index()]), )*
+                $( (AluOp::$Narrow, Width::W32) => Some(Functions::<Narrow<alu::$Narrow>>::$ANY[dst.index()]), )*
+                _ => None,
             }
         };
     }
-    let table = match src {
-        Operand::Imm(_) => table!(IMMEDIATE: Add And Lsh Rsh; Add And Lsh Rsh),
-        Operand::Reg(src) if src != dst => table!(REGISTERS: Add Sub Mul Or And Xor; Add Sub Or And Xor),
-        Operand::Reg(_) => return,
+    let run = match src {
+        Operand::Imm(_) => find!(IMMEDIATE: Lsh Rsh; ANY_IMMEDIATE: Add And; Add And),
+        Operand::Reg(src) if src != dst => {
+            find!(REGISTERS: Add; ANY_REGISTERS: Sub Mul Or And Xor; Sub Or And Xor)
+        }
+        Operand::Reg(_) => None,
     };
-    if let Some(&run) = table[dst.index()].get(from.index()) {
+    if let Some(run) = run {
         found.add(2, run);
     }
 }

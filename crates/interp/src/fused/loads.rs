@@ -9,15 +9,27 @@ use crate::meaning::{Binary, Narrow, Wide, alu};
 use crate::op::{ByRegister, Handler, Next, Op, Run, each_register, go, read, take, write};
 
 /// `a = b; a += c; d = *(a + off)`.
-fn at_sum<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+fn at_sum<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([copy, add, load], rest)) = take(ops) else { return Next::Fell };
     let sum = read(machine, copy.src).wrapping_add(read(machine, add.src));
     write(machine, copy.dst, sum);
     match machine.memory.read_near::<N>(load.address(sum)) {
         Some(value) => write(machine, load.dst, value),
-        None => return Load::<N>::ALONE(machine, run, &ops[2..], last),
+        None => return Load::<N>::ALONE(machine, run, &ops[2..], sum),
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, sum)
+}
+
+/// `a += c; d = *(a + off)`.
+fn at_moved<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
+    let Some(([add, load], rest)) = take(ops) else { return Next::Fell };
+    let sum = read(machine, add.dst).wrapping_add(read(machine, add.src));
+    write(machine, add.dst, sum);
+    match machine.memory.read_near::<N>(load.address(sum)) {
+        Some(value) => write(machine, load.dst, value),
+        None => return Load::<N>::ALONE(machine, run, &ops[1..], sum),
+    }
+    go(machine, run, rest, sum)
 }
 
 /// `a = b; a += c; d = *(a + off); E = E op d`.
@@ -25,17 +37,18 @@ fn at_sum_into<B: Binary, const N: usize, const E: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([copy, add, load, _], rest)) = take(ops) else { return Next::Fell };
     let sum = read(machine, copy.src).wrapping_add(read(machine, add.src));
     write(machine, copy.dst, sum);
     let Some(value) = machine.memory.read_near::<N>(load.address(sum)) else {
-        return Load::<N>::ALONE(machine, run, &ops[2..], last);
+        return Load::<N>::ALONE(machine, run, &ops[2..], sum);
     };
     write(machine, load.dst, value);
-    machine.registers[E] = B::eval(machine.registers[E], value);
-    go(machine, run, rest, last)
+    let result = B::eval(machine.registers[E], value);
+    machine.registers[E] = result;
+    go(machine, run, rest, result)
 }
 
 /// `d = *(b + off); E = E op d`.
@@ -43,15 +56,16 @@ fn into<B: Binary, const N: usize, const E: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([load, _], rest)) = take(ops) else { return Next::Fell };
     let Some(value) = machine.memory.read_near::<N>(load.address(read(machine, load.src))) else {
-        return Load::<N>::ALONE(machine, run, ops, last);
+        return Load::<N>::ALONE(machine, run, ops, 0);
     };
     write(machine, load.dst, value);
-    machine.registers[E] = B::eval(machine.registers[E], value);
-    go(machine, run, rest, last)
+    let result = B::eval(machine.registers[E], value);
+    machine.registers[E] = result;
+    go(machine, run, rest, result)
 }
 
 struct Functions<B>(std::marker::PhantomData<B>);
@@ -72,6 +86,7 @@ impl<B: Binary> Functions<B> {
 }
 
 const AT_SUM: [Handler; 4] = [at_sum::<1>, at_sum::<2>, at_sum::<4>, at_sum::<8>];
+const AT_MOVED: [Handler; 4] = [at_moved::<1>, at_moved::<2>, at_moved::<4>, at_moved::<8>];
 
 pub(super) fn find(insns: &[Insn], found: &mut Found) {
     if let [Insn::Load { size, extend: Extend::Zero, dst, .. }, ref rest @ ..] = *insns
@@ -79,6 +94,15 @@ pub(super) fn find(insns: &[Insn], found: &mut Found) {
         && let Some(functions) = functions(op, width, false)
     {
         found.add(2, functions[size as usize][result]);
+    }
+    if let [
+        Insn::Alu { op: AluOp::Add, width: Width::W64, dst: sum, src: Operand::Reg(_) },
+        Insn::Load { size, extend: Extend::Zero, base, .. },
+        ..,
+    ] = *insns
+        && sum == base
+    {
+        found.add(2, AT_MOVED[size as usize]);
     }
     let [
         Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: copy, src: Operand::Reg(_) },

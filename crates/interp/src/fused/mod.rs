@@ -65,20 +65,9 @@ pub(crate) fn fuse(program: &Program, ops: &mut [Op], rests: &[u32]) {
 
 /// Finds the sequences at the start of these instructions.
 fn find(insns: &[Insn], found: &mut Found) {
-    let skip = std::env::var("SKIP").unwrap_or_default();
-    if !skip.contains('c') {
-        copies::find(insns, found);
-    }
-    if !skip.contains('r') {
-        rotates::find(insns, found);
-    }
-    if !skip.contains('l') {
-        loads::find(insns, found);
-    }
-    if !skip.contains('p') {
-        pairs::find(insns, found);
-    }
-    if !skip.contains('b') {
-        branches::find(insns, found);
-    }
+    copies::find(insns, found);
+    rotates::find(insns, found);
+    loads::find(insns, found);
+    pairs::find(insns, found);
+    branches::find(insns, found);
 }

@@ -3,9 +3,9 @@
 use sandbpf_isa::{AluOp, Extend, Insn, Operand, Size, Width};
 
 use super::Found;
-use super::part::{Any, Both, Load, Part, Store, two};
-use crate::meaning::{Narrow, Wide, alu};
-use crate::op::{ByPair, Handler, each_register};
+use super::part::{Fixed, Load, Set, Store, two};
+use crate::meaning::{Wide, alu};
+use crate::op::{ByPair, ByRegister, Handler, each_register};
 
 /// A pair that begins with a load.
 struct AfterLoad<const N: usize>;
@@ -21,18 +21,15 @@ struct AfterStore<const N: usize>;
 
 impl<const N: usize> AfterStore<N> {
     const STORE: Handler = two::<Store<N>, Store<N>>;
-    const ADD: Handler = two::<Store<N>, Any<Wide<alu::Add>>>;
+    const ADD: ByRegister = each_register!(D => two::<Store<N>, Fixed<Wide<alu::Add>, D>> as Handler);
 }
 
-/// A pair that ends with this part.
-struct Before<P>(std::marker::PhantomData<P>);
+/// Two additions of constants.
+const ADDITIONS: ByPair = each_register!(D => each_register!(E =>
+    two::<Fixed<Wide<alu::Add>, D>, Fixed<Wide<alu::Add>, E>> as Handler));
 
-impl<P: Part> Before<P> {
-    const ADD: ByPair =
-        each_register!(D => each_register!(S => two::<Both<Wide<alu::Add>, D, S>, P> as Handler));
-    const ADD_IMMEDIATE: Handler = two::<Any<Wide<alu::Add>>, P>;
-    const SET: Handler = two::<Any<Wide<alu::Mov>>, P>;
-}
+/// A constant, and an addition of one.
+const SET_AND_ADD: ByRegister = each_register!(D => two::<Set, Fixed<Wide<alu::Add>, D>> as Handler);
 
 macro_rules! by_size {
     ($size:expr, $Of:ident::$WHAT:ident) => {
@@ -45,19 +42,16 @@ macro_rules! by_size {
     };
 }
 
-/// `dst = dst op imm` or `dst = imm`, of the operations that are common in pairs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Simple {
-    Add(Width),
-    Set,
-}
-
-fn simple(insn: Insn) -> Option<Simple> {
+/// The register to which a constant is added.
+fn adds(insn: Insn) -> Option<usize> {
     match insn {
-        Insn::Alu { op: AluOp::Add, width, src: Operand::Imm(_), .. } => Some(Simple::Add(width)),
-        Insn::Alu { op: AluOp::Mov, width: Width::W64, src: Operand::Imm(_), .. } => Some(Simple::Set),
+        Insn::Alu { op: AluOp::Add, width: Width::W64, dst, src: Operand::Imm(_) } => Some(dst.index()),
         _ => None,
     }
+}
+
+fn sets(insn: Insn) -> bool {
+    matches!(insn, Insn::Alu { op: AluOp::Mov, width: Width::W64, src: Operand::Imm(_), .. })
 }
 
 pub(super) fn find(insns: &[Insn], found: &mut Found) {
@@ -75,35 +69,14 @@ pub(super) fn find(insns: &[Insn], found: &mut Found) {
             Insn::Store { size, src: Operand::Reg(_), .. },
             Insn::Store { size: then, src: Operand::Reg(_), .. },
         ) if then == size => by_size!(size, AfterStore::STORE),
-        (Insn::Store { size, src: Operand::Reg(_), .. }, then)
-            if simple(then) == Some(Simple::Add(Width::W64)) =>
-        {
-            by_size!(size, AfterStore::ADD)
-        }
-        (Insn::Alu { op: AluOp::Add, width: Width::W64, dst, src: Operand::Reg(src) }, then) => {
-            let table = match simple(then) {
-                Some(Simple::Add(Width::W64)) => &Before::<Any<Wide<alu::Add>>>::ADD,
-                Some(Simple::Add(Width::W32)) => &Before::<Any<Narrow<alu::Add>>>::ADD,
-                Some(Simple::Set) => &Before::<Any<Wide<alu::Mov>>>::ADD,
-                None => match then {
-                    Insn::Load { size, extend: Extend::Zero, .. } => match size {
-                        Size::B => &Before::<Load<1>>::ADD,
-                        Size::H => &Before::<Load<2>>::ADD,
-                        Size::W => &Before::<Load<4>>::ADD,
-                        Size::DW => &Before::<Load<8>>::ADD,
-                    },
-                    _ => return,
-                },
-            };
-            let Some(&run) = table[dst.index()].get(src.index()) else { return };
-            run
-        }
-        (first, then) => match (simple(first), simple(then)) {
-            (Some(Simple::Add(Width::W64)), Some(Simple::Add(Width::W64))) => {
-                Before::<Any<Wide<alu::Add>>>::ADD_IMMEDIATE
-            }
-            (Some(Simple::Set), Some(Simple::Set)) => Before::<Any<Wide<alu::Mov>>>::SET,
-            (Some(Simple::Set), Some(Simple::Add(Width::W64))) => Before::<Any<Wide<alu::Add>>>::SET,
+        (Insn::Store { size, src: Operand::Reg(_), .. }, then) => match adds(then) {
+            Some(to) => by_size!(size, AfterStore::ADD)[to],
+            None => return,
+        },
+        (first, then) => match (adds(first), adds(then)) {
+            (Some(first), Some(then)) => ADDITIONS[first][then],
+            (None, Some(then)) if sets(first) => SET_AND_ADD[then],
+            (None, None) if sets(first) && sets(then) => two::<Set, Set>,
             _ => return,
         },
     };

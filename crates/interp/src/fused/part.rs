@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use sandbpf_isa::{Cond, Insn, Operand, Width};
+use sandbpf_isa::{Cond, Width};
 use sandbpf_runtime::Machine;
 
-use crate::handlers::memory::{load_other, store_other};
+use crate::handlers::memory::{load_elsewhere, store_elsewhere};
 use crate::meaning::{Binary, Test};
 use crate::op::{Handler, Next, Op, Run, go, jump, read, take, write};
 
@@ -25,8 +25,10 @@ pub(crate) trait Decide {
 
 /// `D = D op S`.
 pub(crate) struct Both<B, const D: usize, const S: usize>(PhantomData<B>);
-/// `dst = dst op imm`.
-pub(crate) struct Any<B>(PhantomData<B>);
+/// `D = D op imm`.
+pub(crate) struct Fixed<B, const D: usize>(PhantomData<B>);
+/// `dst = imm`.
+pub(crate) struct Set;
 /// A load.
 pub(crate) struct Load<const N: usize>;
 /// A store.
@@ -37,7 +39,7 @@ pub(crate) struct OnRegisters<T>(PhantomData<T>);
 pub(crate) struct OnImmediate<T>(PhantomData<T>);
 
 /// Arithmetic is never left to others.
-fn never(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op], last: u64) -> Next {
+fn never(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op], _: u64) -> Next {
     Next::Fell
 }
 
@@ -52,12 +54,22 @@ impl<B: Binary, const D: usize, const S: usize> Part for Both<B, D, S> {
     const ALONE: Handler = never;
 }
 
-impl<B: Binary> Part for Any<B> {
+impl<B: Binary, const D: usize> Part for Fixed<B, D> {
     #[inline(always)]
     fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64> {
-        let value = B::eval(read(machine, op.dst), op.imm());
-        write(machine, op.dst, value);
+        let value = B::eval(machine.registers[D], op.imm());
+        machine.registers[D] = value;
         Some(value)
+    }
+
+    const ALONE: Handler = never;
+}
+
+impl Part for Set {
+    #[inline(always)]
+    fn act(machine: &mut Machine<'_>, op: &Op) -> Option<u64> {
+        write(machine, op.dst, op.imm());
+        Some(op.imm())
     }
 
     const ALONE: Handler = never;
@@ -71,7 +83,7 @@ impl<const N: usize> Part for Load<N> {
         value
     }
 
-    const ALONE: Handler = load_other::<N>;
+    const ALONE: Handler = load_elsewhere::<N>;
 }
 
 impl<const N: usize> Part for Store<N> {
@@ -81,7 +93,7 @@ impl<const N: usize> Part for Store<N> {
         machine.memory.write_near::<N>(address, value).map(|()| value)
     }
 
-    const ALONE: Handler = store_other::<N>;
+    const ALONE: Handler = store_elsewhere::<N>;
 }
 
 impl<T: Test> Decide for OnRegisters<T> {
@@ -98,28 +110,37 @@ impl<T: Test> Decide for OnImmediate<T> {
     }
 }
 
-/// A test whether a register is equal to an immediate, or different, on 64 or 32 bits: said by the operation, where a function
-/// for each would be too many. The branch of a sequence has what it needs in its [`Op::src`].
+/// A test whether a register and an immediate are equal, or different, on 64 or 32 bits: [`Op::test`] says which, where a
+/// function for each would be too many.
 pub(crate) struct Equality;
+/// The same of two registers.
+pub(crate) struct EqualRegisters;
 
 impl Equality {
-    /// Whether a branch is such a test.
-    pub(crate) fn is(branch: Insn) -> bool {
-        matches!(branch, Insn::Branch { cond: Cond::Eq | Cond::Ne, rhs: Operand::Imm(_), .. })
-    }
-
-    /// What the operation of such a branch has as `src`.
+    /// What the operation of a branch has as `test`.
     pub(crate) fn code(cond: Cond, width: Width) -> u8 {
         u8::from(cond == Cond::Ne) | u8::from(width == Width::W32) << 1
+    }
+
+    #[inline(always)]
+    fn holds(test: u8, a: u64, b: u64) -> bool {
+        let upper = u64::from(test >> 1).wrapping_sub(1);
+        let difference = (a ^ b) & (upper | u64::from(u32::MAX));
+        (difference != 0) == (test & 1 != 0)
     }
 }
 
 impl Decide for Equality {
     #[inline(always)]
     fn decide(machine: &Machine<'_>, op: &Op) -> bool {
-        let upper = u64::from(op.src >> 1).wrapping_sub(1);
-        let difference = (read(machine, op.dst) ^ op.imm()) & (upper | u64::from(u32::MAX));
-        (difference != 0) == (op.src & 1 != 0)
+        Equality::holds(op.test, read(machine, op.dst), op.imm())
+    }
+}
+
+impl Decide for EqualRegisters {
+    #[inline(always)]
+    fn decide(machine: &Machine<'_>, op: &Op) -> bool {
+        Equality::holds(op.test, read(machine, op.dst), read(machine, op.src))
     }
 }
 
@@ -128,10 +149,10 @@ pub(crate) fn two<A: Part, B: Part>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([a, b], rest)) = take(ops) else { return Next::Fell };
-    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, 0) };
     let Some(other) = B::act(machine, b) else { return B::ALONE(machine, run, &ops[1..], last) };
     go(machine, run, rest, last.wrapping_add(other))
 }
@@ -141,10 +162,10 @@ pub(crate) fn then_branch<A: Part, T: Decide>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([a, branch], rest)) = take(ops) else { return Next::Fell };
-    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, 0) };
     if T::decide(machine, branch) {
         jump::<true>(machine, run, branch, &ops[1..], last)
     } else {
@@ -157,10 +178,10 @@ pub(crate) fn then_branch_jump<A: Part, T: Decide>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([a, branch, otherwise], _)) = take(ops) else { return Next::Fell };
-    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, last) };
+    let Some(last) = A::act(machine, a) else { return A::ALONE(machine, run, ops, 0) };
     if T::decide(machine, branch) {
         jump::<true>(machine, run, branch, &ops[1..], last)
     } else {

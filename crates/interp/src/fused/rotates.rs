@@ -12,14 +12,15 @@ fn in_place<F: Binary, S: Binary, O: Binary, const X: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([copy, first, second, _], rest)) = take(ops) else { return Next::Fell };
     let whole = machine.registers[X];
     let half = F::eval(whole, first.imm());
     write(machine, copy.dst, half);
-    machine.registers[X] = O::eval(S::eval(whole, second.imm()), half);
-    go(machine, run, rest, last)
+    let value = O::eval(S::eval(whole, second.imm()), half);
+    machine.registers[X] = value;
+    go(machine, run, rest, value)
 }
 
 /// `t = X; t = t first imm; Y = X; Y = Y second imm; Y = Y | t`: both halves are.
@@ -27,14 +28,15 @@ fn apart<F: Binary, S: Binary, O: Binary, const Y: usize, const X: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([copy, first, _, second, _], rest)) = take(ops) else { return Next::Fell };
     let whole = machine.registers[X];
     let half = F::eval(whole, first.imm());
     write(machine, copy.dst, half);
-    machine.registers[Y] = O::eval(S::eval(whole, second.imm()), half);
-    go(machine, run, rest, last)
+    let value = O::eval(S::eval(whole, second.imm()), half);
+    machine.registers[Y] = value;
+    go(machine, run, rest, value)
 }
 
 struct Functions<F, S, O>(std::marker::PhantomData<(F, S, O)>);

@@ -11,7 +11,7 @@ pub(crate) fn registers<B: Binary, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let r = &mut machine.registers;
@@ -25,7 +25,7 @@ pub(crate) fn immediate<B: Binary, const D: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let r = &mut machine.registers;
@@ -35,12 +35,7 @@ pub(crate) fn immediate<B: Binary, const D: usize>(
 }
 
 /// `D = D op src`, of any register.
-fn any<B: Binary, const D: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
+fn any<B: Binary, const D: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let value = B::eval(machine.registers[D], read(machine, op.src));
     machine.registers[D] = value;
@@ -48,16 +43,11 @@ fn any<B: Binary, const D: usize>(
 }
 
 /// `D = op D`.
-fn one<U: Unary, const D: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
+fn one<U: Unary, const D: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let r = &mut machine.registers;
     r[D] = U::eval(r[D]);
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `D` gets the wide immediate.
@@ -65,37 +55,53 @@ pub(crate) fn constant<const D: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     machine.registers[D] = u64::from(op.imm as u32) | u64::from(op.to) << 32;
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `dst` gets the low half of `src`.
-pub(crate) fn low_half(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn low_half(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     write(machine, op.dst, low.into());
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// A pointer into the arena becomes one that the program can use.
-pub(crate) fn to_kernel(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn to_kernel(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     let alias = if arena::is_taken(low) { arena::ALIAS } else { 0 };
     write(machine, op.dst, alias + u64::from(low));
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// A pointer into the arena becomes one that its user can use; the upper half is in `to`.
-pub(crate) fn to_user(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn to_user(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let low = read(machine, op.src) as u32;
     let upper = if low == 0 { 0 } else { u64::from(op.to) << 32 };
     write(machine, op.dst, upper | u64::from(low));
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
+}
+
+/// `dst = dst op src`, of any registers.
+fn anything<B: Binary>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
+    let Some(([op], rest)) = take(ops) else { return Next::Fell };
+    let value = B::eval(read(machine, op.dst), read(machine, op.src));
+    write(machine, op.dst, value);
+    go(machine, run, rest, value)
+}
+
+/// `dst = dst op imm`, of any register.
+fn any_immediate<B: Binary>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
+    let Some(([op], rest)) = take(ops) else { return Next::Fell };
+    let value = B::eval(read(machine, op.dst), op.imm());
+    write(machine, op.dst, value);
+    go(machine, run, rest, value)
 }
 
 /// The functions of one operation.
@@ -106,7 +112,8 @@ impl<B: Binary> Functions<B> {
     const ANY: ByRegister = each_register!(D => any::<B, D> as Handler);
     const IMMEDIATE: ByRegister = each_register!(D => immediate::<B, D> as Handler);
 
-    fn common(dst: usize, src: Option<usize>) -> Handler {
+    /// One for every pair of registers.
+    fn pairs(dst: usize, src: Option<usize>) -> Handler {
         match src {
             // No column for the frame pointer.
             Some(src) => Self::REGISTERS[dst].get(src).copied().unwrap_or(Self::ANY[dst]),
@@ -114,8 +121,14 @@ impl<B: Binary> Functions<B> {
         }
     }
 
-    fn rare(dst: usize, src: Option<usize>) -> Handler {
+    /// One for every register that is written.
+    fn written(dst: usize, src: Option<usize>) -> Handler {
         if src.is_some() { Self::ANY[dst] } else { Self::IMMEDIATE[dst] }
+    }
+
+    /// One for all.
+    fn rare(src: Option<usize>) -> Handler {
+        if src.is_some() { anything::<B> } else { any_immediate::<B> }
     }
 }
 
@@ -127,22 +140,26 @@ impl<U: Unary> UnaryFunctions<U> {
 
 /// What does an operation of the table on `dst` and `src`, an immediate where there is no `src`.
 pub(crate) fn handler(op: AluOp, width: Width, dst: usize, src: Option<usize>) -> Handler {
-    /// Operations that programs do all the time have a function for every pair of registers.
+    /// What programs do all the time has more functions than what they seldom do.
     macro_rules! find {
-        ($($Common:ident)* ; $($Rare:ident)*) => {
+        ($($Pairs:ident)* ; $($Written:ident)*; $($Rare:ident)*) => {
             match (op, width) {
                 $(
-                    (AluOp::$Common, Width::W64) => Functions::<Wide<alu::$Common>>::common(dst, src),
-                    (AluOp::$Common, Width::W32) => Functions::<Narrow<alu::$Common>>::common(dst, src),
+                    (AluOp::$Pairs, Width::W64) => Functions::<Wide<alu::$Pairs>>::pairs(dst, src),
+                    (AluOp::$Pairs, Width::W32) => Functions::<Narrow<alu::$Pairs>>::pairs(dst, src),
                 )*
                 $(
-                    (AluOp::$Rare, Width::W64) => Functions::<Wide<alu::$Rare>>::rare(dst, src),
-                    (AluOp::$Rare, Width::W32) => Functions::<Narrow<alu::$Rare>>::rare(dst, src),
+                    (AluOp::$Written, Width::W64) => Functions::<Wide<alu::$Written>>::written(dst, src),
+                    (AluOp::$Written, Width::W32) => Functions::<Narrow<alu::$Written>>::written(dst, src),
+                )*
+                $(
+                    (AluOp::$Rare, Width::W64) => Functions::<Wide<alu::$Rare>>::rare(src),
+                    (AluOp::$Rare, Width::W32) => Functions::<Narrow<alu::$Rare>>::rare(src),
                 )*
             }
         };
     }
-    find!(Add Sub Mul Or And Xor Mov; Lsh Rsh Arsh Div Sdiv Mod Smod Movs8 Movs16 Movs32)
+    find!(Add Sub Or And Xor Mov; Mul Lsh Rsh Arsh Div Mod; Sdiv Smod Movs8 Movs16 Movs32)
 }
 
 /// What does a one-operand operation.

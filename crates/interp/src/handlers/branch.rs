@@ -11,13 +11,14 @@ fn registers<T: Test, const PAID: bool>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    if T::holds(read(machine, op.dst), read(machine, op.src)) {
-        jump::<PAID>(machine, run, op, ops, last)
+    let value = read(machine, op.dst);
+    if T::holds(value, read(machine, op.src)) {
+        jump::<PAID>(machine, run, op, ops, value)
     } else {
-        go(machine, run, rest, last)
+        go(machine, run, rest, value)
     }
 }
 
@@ -26,13 +27,14 @@ fn immediate<T: Test, const PAID: bool>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    if T::holds(read(machine, op.dst), op.imm()) {
-        jump::<PAID>(machine, run, op, ops, last)
+    let value = read(machine, op.dst);
+    if T::holds(value, op.imm()) {
+        jump::<PAID>(machine, run, op, ops, value)
     } else {
-        go(machine, run, rest, last)
+        go(machine, run, rest, value)
     }
 }
 

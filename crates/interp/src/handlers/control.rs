@@ -13,26 +13,26 @@ pub(crate) fn jump<const PAID: bool>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
-    op::jump::<PAID>(machine, run, op, ops, last)
+    op::jump::<PAID>(machine, run, op, ops, 0)
 }
 
 /// Goes to `to` if the frame has been here often enough.
-pub(crate) fn may_goto(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn may_goto(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     match run.may_goto.checked_sub(1) {
         Some(left) => {
             run.may_goto = left;
-            go(machine, run, rest, last)
+            go(machine, run, rest, 0)
         }
-        None => op::jump::<true>(machine, run, op, ops, last),
+        None => op::jump::<true>(machine, run, op, ops, 0),
     }
 }
 
 /// Calls the function at `to`.
-pub(crate) fn call(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn call(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
     let Some(left) = run.window.checked_sub(op.cost) else { return run.back(ops, Next::Call) };
     let pc = Pc(run.index(ops));
@@ -42,7 +42,7 @@ pub(crate) fn call(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], las
     run.window = left;
     enter(machine, run);
     match run.ops.get(op.to as usize..) {
-        Some(ops) => go(machine, run, ops, last),
+        Some(ops) => go(machine, run, ops, 0),
         None => Next::Fell,
     }
 }
@@ -67,49 +67,50 @@ pub(crate) fn enter(machine: &mut Machine<'_>, run: &mut Run<'_>) {
 #[inline(always)]
 pub(crate) fn leave(machine: &mut Machine<'_>, run: &mut Run<'_>) -> Option<u32> {
     let &waiting = machine.pop_frame(run.lowest)?;
-    machine.registers[6..10].copy_from_slice(&waiting.preserved);
-    machine.registers[R10] -= FRAME_SIZE as u64;
+    let [.., r6, r7, r8, r9, r10] = &mut machine.registers;
+    [*r6, *r7, *r8, *r9] = waiting.preserved;
+    *r10 -= FRAME_SIZE as u64;
     machine.memory.leave();
     run.may_goto = waiting.may_goto;
     Some(waiting.return_to)
 }
 
-pub(crate) fn call_register(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn call_register(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.back(ops, Next::CallRegister)
 }
 
-pub(crate) fn helper(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn helper(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.back(ops, Next::Helper)
 }
 
-pub(crate) fn kfunc(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn kfunc(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.back(ops, Next::Kfunc)
 }
 
 /// Ends the function.
-pub(crate) fn exit(machine: &mut Machine<'_>, run: &mut Run<'_>, _: &[Op], last: u64) -> Next {
+pub(crate) fn exit(machine: &mut Machine<'_>, run: &mut Run<'_>, _: &[Op], _: u64) -> Next {
     match leave(machine, run).and_then(|to| run.ops.get(to as usize..)) {
-        Some(ops) => go(machine, run, ops, last),
+        Some(ops) => go(machine, run, ops, 0),
         None => Next::Exit,
     }
 }
 
 /// Stands behind the last operation.
-pub(crate) fn fell(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op], last: u64) -> Next {
+pub(crate) fn fell(_: &mut Machine<'_>, _: &mut Run<'_>, _: &[Op], _: u64) -> Next {
     Next::Fell
 }
 
 /// Stands in for an operation that is done after a [rest](crate::rest).
-pub(crate) fn rest(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn rest(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.back(ops, Next::Rest)
 }
 
 /// Would write the frame pointer.
-pub(crate) fn frame_pointer(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn frame_pointer(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.stop(ops, |pc| Trap::FramePointer { pc })
 }
 
 /// Names what nothing stands for.
-pub(crate) fn unresolved(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn unresolved(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     run.stop(ops, |pc| Trap::Unresolved { pc })
 }

@@ -7,73 +7,35 @@ use sandbpf_isa::{AtomicOp, Extend, Reg, Size};
 use sandbpf_runtime::{Machine, Trap};
 
 use super::control;
-use crate::op::{ByPair, ByRegister, Handler, Next, Op, Run, each_register, go, read, take, write};
+use crate::op::{Handler, Next, Op, Run, each_base, each_register, go, read, take, write};
 
 const R0: usize = 0;
-const R10: usize = Reg::R10.index();
 
 /// `D = *(S + off)`, zero-extended.
 fn load<const N: usize, const D: usize, const S: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(machine.registers[S]);
     match machine.memory.read_near::<N>(address) {
         Some(value) => {
             machine.registers[D] = value;
-            go(machine, run, rest, last)
+            go(machine, run, rest, value)
         }
-        None => load_other::<N>(machine, run, ops, last),
-    }
-}
-
-/// `D = *(r10 + off)`, zero-extended.
-fn load_stack<const N: usize, const D: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
-    let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    let address = op.address(machine.registers[R10]);
-    match machine.memory.read_stack::<N>(address) {
-        Some(value) => {
-            machine.registers[D] = value;
-            go(machine, run, rest, last)
-        }
-        None => load_other::<N>(machine, run, ops, last),
-    }
-}
-
-/// `dst = *(src + off)`, zero-extended, where that is no slice: on the stack, or elsewhere.
-#[inline(never)]
-pub(crate) fn load_other<const N: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
-    let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    let address = op.address(read(machine, op.src));
-    match machine.memory.read_stack::<N>(address) {
-        Some(value) => {
-            write(machine, op.dst, value);
-            go(machine, run, rest, last)
-        }
-        None => load_elsewhere::<N>(machine, run, ops, last),
+        None => load_elsewhere::<N>(machine, run, ops, address),
     }
 }
 
 /// `dst = *(src + off)`, zero-extended, wherever that is.
 #[inline(never)]
-fn load_elsewhere<const N: usize>(
+pub(crate) fn load_elsewhere<const N: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.src));
@@ -81,11 +43,11 @@ fn load_elsewhere<const N: usize>(
         Ok(value) => write(machine, op.dst, value),
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `dst = *(src + off)`, sign-extended.
-fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.src));
     match machine.memory.read::<N>(address) {
@@ -95,7 +57,7 @@ fn load_signed<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops
         }
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `*(B + off) = src`.
@@ -103,75 +65,44 @@ fn store<const N: usize, const B: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let (address, value) = (op.address(machine.registers[B]), read(machine, op.src));
     match machine.memory.write_near::<N>(address, value) {
-        Some(()) => go(machine, run, rest, last),
-        None => store_other::<N>(machine, run, ops, last),
-    }
-}
-
-/// `*(r10 + off) = src`.
-fn store_stack<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
-    let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    let (address, value) = (op.address(machine.registers[R10]), read(machine, op.src));
-    match machine.memory.write_stack::<N>(address, value) {
-        Some(()) => go(machine, run, rest, last),
-        None => store_other::<N>(machine, run, ops, last),
-    }
-}
-
-/// `*(dst + off) = src`, where that is no slice: on the stack, or elsewhere.
-#[inline(never)]
-pub(crate) fn store_other<const N: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
-    let Some(([op], rest)) = take(ops) else { return Next::Fell };
-    let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
-    match machine.memory.write_stack::<N>(address, value) {
-        Some(()) => go(machine, run, rest, last),
-        None => store_elsewhere::<N>(machine, run, ops, last),
+        Some(()) => go(machine, run, rest, value),
+        None => store_elsewhere::<N>(machine, run, ops, address),
     }
 }
 
 /// `*(dst + off) = src`, wherever that is.
 #[inline(never)]
-fn store_elsewhere<const N: usize>(
+pub(crate) fn store_elsewhere<const N: usize>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let (address, value) = (op.address(read(machine, op.dst)), read(machine, op.src));
     if let Err(fault) = machine.memory.write::<N>(address, value) {
         return run.stop(ops, |pc| fault.at(pc));
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `*(dst + off) = imm`.
-fn store_immediate<const N: usize>(
-    machine: &mut Machine<'_>,
-    run: &mut Run<'_>,
-    ops: &[Op],
-    last: u64,
-) -> Next {
+fn store_immediate<const N: usize>(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     let address = op.address(read(machine, op.dst));
     if let Err(fault) = machine.memory.write::<N>(address, op.imm()) {
         return run.stop(ops, |pc| fault.at(pc));
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// Which atomic operation it is, and on how many bytes, is in the immediate.
-pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], last: u64) -> Next {
+pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {
     let Some(([op], rest)) = take(ops) else { return Next::Fell };
     // Whoever made the operation wrote both; a program has no others.
     let (Some(atomic), Some(size)) =
@@ -189,7 +120,7 @@ pub(crate) fn atomic(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], l
         }
         Err(fault) => return run.stop(ops, |pc| fault.at(pc)),
     }
-    go(machine, run, rest, last)
+    go(machine, run, rest, 0)
 }
 
 /// `r0 = *packet[imm]`, or the function ends with 0.
@@ -197,10 +128,10 @@ pub(crate) fn packet<const SIZE: u8>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
-    load_packet::<SIZE>(machine, run, op.imm, ops, last)
+    load_packet::<SIZE>(machine, run, op.imm, ops, 0)
 }
 
 /// `r0 = *packet[src + imm]`, or the function ends with 0.
@@ -208,11 +139,11 @@ pub(crate) fn packet_index<const SIZE: u8>(
     machine: &mut Machine<'_>,
     run: &mut Run<'_>,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some(([op], _)) = take(ops) else { return Next::Fell };
     let index = read(machine, op.src) as i32;
-    load_packet::<SIZE>(machine, run, op.imm.wrapping_add(index), ops, last)
+    load_packet::<SIZE>(machine, run, op.imm.wrapping_add(index), ops, 0)
 }
 
 #[inline(always)]
@@ -221,7 +152,7 @@ fn load_packet<const SIZE: u8>(
     run: &mut Run<'_>,
     offset: i32,
     ops: &[Op],
-    last: u64,
+    _: u64,
 ) -> Next {
     let Some((_, rest)) = take::<1>(ops) else { return Next::Fell };
     let size = match SIZE {
@@ -232,11 +163,11 @@ fn load_packet<const SIZE: u8>(
     match machine.load_packet(size, offset) {
         Some(value) => {
             machine.registers[R0] = value;
-            go(machine, run, rest, last)
+            go(machine, run, rest, value)
         }
         None => {
             machine.registers[R0] = 0;
-            control::exit(machine, run, ops, last)
+            control::exit(machine, run, ops, 0)
         }
     }
 }
@@ -244,18 +175,15 @@ fn load_packet<const SIZE: u8>(
 struct Sized<const N: usize>;
 
 impl<const N: usize> Sized<N> {
-    const LOAD: ByPair = each_register!(D => each_register!(S => load::<N, D, S> as Handler));
-    const LOAD_STACK: ByRegister = each_register!(D => load_stack::<N, D> as Handler);
+    const LOAD: [[Handler; 11]; 10] = each_register!(D => each_base!(S => load::<N, D, S> as Handler));
+    const STORE: [Handler; 11] = each_base!(B => store::<N, B> as Handler);
 
     fn load(dst: usize, base: usize) -> Handler {
-        // No column for the frame pointer: it stays in its frame.
-        Self::LOAD[dst].get(base).copied().unwrap_or(Self::LOAD_STACK[dst])
+        Self::LOAD[dst][base]
     }
 
-    const STORE: ByRegister = each_register!(B => store::<N, B> as Handler);
-
     fn store(base: usize) -> Handler {
-        Self::STORE.get(base).copied().unwrap_or(store_stack::<N>)
+        Self::STORE[base]
     }
 }
 

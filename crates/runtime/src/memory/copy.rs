@@ -1,8 +1,6 @@
 //! Copies between guest memory and the host's, for helpers: all of the bytes, or none.
 
-use super::{
-    Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, Region, offset,
-};
+use super::{Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_PACKET, REGION_OF_STACK, Region, offset};
 use crate::address::REGION_BITS;
 use crate::trap::Fault;
 
@@ -34,8 +32,8 @@ impl Memory<'_> {
         let at = offset(address);
         let region = match (address >> REGION_BITS) as usize {
             _ if len == 0 => return true,
-            REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.frames.bytes),
-            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region],
+            REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.active_stack()),
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region].region,
             _ => {
                 // A record may wrap around the end of its ring: every part is looked at.
                 let mut done = 0;

@@ -56,35 +56,6 @@ impl Region<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    #[inline(always)]
-    fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        // One path for all that is a slice: what differs is where the slice comes from.
-        let bytes: &[u8] = match self {
-            Region::Read(bytes) => bytes,
-            Region::Write(bytes) => bytes,
-            Region::Absent => &[],
-            Region::Frame(frame) => frame.visible(),
-            Region::Shared(bytes) => return shared_load(bytes, at),
-        };
-        chunk(bytes, at)
-    }
-
-    #[inline(always)]
-    fn store<const N: usize>(&mut self, at: usize, value: [u8; N]) -> Option<()> {
-        match self {
-            Region::Absent | Region::Read(_) => None,
-            Region::Write(bytes) => {
-                *chunk_mut(bytes, at)? = value;
-                Some(())
-            }
-            Region::Shared(bytes) => shared_store(bytes, at, value),
-            Region::Frame(frame) => {
-                *chunk_mut(frame.visible_mut(), at)? = value;
-                Some(())
-            }
-        }
-    }
 }
 
 /// Out of line: an access to bytes that threads share is long, and rare.
@@ -137,12 +108,14 @@ impl Default for Stack {
 /// What a program can address.
 #[derive(Debug)]
 pub struct Memory<'run> {
-    /// The regions by number: context, packet and buffer; that of the stack is not among them.
-    near: [Region<'run>; REGIONS],
+    /// The regions by number.
+    near: [Near<'run>; REGIONS],
     /// Structures that helpers handed out in this run, where they may.
     objects: Option<&'run mut Vec<u8>>,
-    stack: &'run mut Stack,
-    frames: ActiveFrames,
+    /// What functions that wait find again, by number of their frame.
+    waiting: &'run mut [Waiting; MAX_FRAMES],
+    /// How many bytes of a frame the program that runs can see; none if it has no stack.
+    seen: usize,
     far: Option<&'run dyn Far>,
     /// Who describes the kernel's memory, to programs that follow its pointers.
     kernel: Option<KernelMemory<'run>>,
@@ -151,6 +124,47 @@ pub struct Memory<'run> {
     copies: arena::Copies,
     /// Whether a region moved since somebody asked.
     moved: bool,
+}
+
+/// A region, and what of it can be had without asking any further.
+#[derive(Debug)]
+struct Near<'run> {
+    /// Where the bytes end that are the program's now: no more than a slice has, and of the stack what belongs to active
+    /// frames. 0 of what is no slice.
+    end: usize,
+    region: Region<'run>,
+}
+
+impl Near<'_> {
+    const ABSENT: Near<'static> = Near { end: 0, region: Region::Absent };
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: usize) -> Option<u64> {
+        if at + N > self.end {
+            return None;
+        }
+        // They share one path: what differs is where the bytes are.
+        let bytes: &[u8] = match &self.region {
+            Region::Read(bytes) => bytes,
+            Region::Write(bytes) => bytes,
+            Region::Absent | Region::Frame(_) | Region::Shared(_) => return None,
+        };
+        chunk(bytes, at).map(widen::<N>)
+    }
+
+    #[inline(always)]
+    fn store<const N: usize>(&mut self, at: usize, value: u64) -> Option<()> {
+        if at + N > self.end {
+            return None;
+        }
+        match &mut self.region {
+            Region::Write(bytes) => {
+                *chunk_mut(bytes, at)? = narrow::<N>(value);
+                Some(())
+            }
+            Region::Absent | Region::Read(_) | Region::Frame(_) | Region::Shared(_) => None,
+        }
+    }
 }
 
 /// The kernel's memory, as a host describes it.
@@ -192,11 +206,14 @@ impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
     #[inline]
     pub fn new(stack: &'run mut Stack) -> Self {
+        let Stack { bytes, waiting } = stack;
+        let mut near = [const { Near::ABSENT }; REGIONS];
+        near[REGION_OF_STACK].region = Region::Write(bytes);
         Memory {
-            near: [const { Region::Absent }; REGIONS],
+            near,
             objects: None,
-            stack,
-            frames: ActiveFrames::default(),
+            waiting,
+            seen: 0,
             far: None,
             kernel: None,
             arena: None,
@@ -245,54 +262,57 @@ impl<'run> Memory<'run> {
             StackUse::Top(bytes) => usize::from(bytes).min(FRAME_SIZE),
             StackUse::Whole => FRAME_SIZE,
         };
-        self.frames = ActiveFrames { bytes: FRAME_SIZE * frame, seen };
+        self.near[REGION_OF_STACK].end = FRAME_SIZE * frame;
+        self.seen = seen;
         self.enter();
     }
 
     /// Makes one more frame active, all zero as far as the program can see. A program without a stack gets none.
     #[inline]
     pub fn enter(&mut self) {
-        let ActiveFrames { bytes, seen } = self.frames;
-        if seen > 0 {
-            let end = bytes + FRAME_SIZE;
-            self.stack.bytes[end - seen..end].fill(0);
-            self.frames.bytes = end;
+        if self.seen == 0 {
+            return;
         }
+        let Near { end, region: Region::Write(bytes) } = &mut self.near[REGION_OF_STACK] else { return };
+        *end += FRAME_SIZE;
+        bytes[*end - self.seen..*end].fill(0);
     }
 
     /// Makes the last frame inactive.
     #[inline]
     pub fn leave(&mut self) {
-        if self.frames.seen > 0 {
-            self.frames.bytes = self.frames.bytes.saturating_sub(FRAME_SIZE);
+        if self.seen > 0 {
+            let end = &mut self.near[REGION_OF_STACK].end;
+            *end = end.saturating_sub(FRAME_SIZE);
         }
     }
 
     /// What the function of a frame finds again.
     #[inline(always)]
     pub(crate) fn waiting(&mut self, frame: usize) -> Option<&mut Waiting> {
-        self.stack.waiting.get_mut(frame)
+        self.waiting.get_mut(frame)
     }
 
     /// Which frames are active, to come back to.
     pub(crate) fn frames(&self) -> ActiveFrames {
-        self.frames
+        ActiveFrames { bytes: self.active_stack(), seen: self.seen }
     }
 
     /// Makes the frames active that were so.
     pub(crate) fn set_frames(&mut self, frames: ActiveFrames) {
-        self.frames = frames;
+        self.near[REGION_OF_STACK].end = frames.bytes;
+        self.seen = frames.seen;
     }
 
     /// How many bytes of the stack belong to active frames.
     pub fn active_stack(&self) -> usize {
-        self.frames.bytes
+        self.near[REGION_OF_STACK].end
     }
 
     /// Declares the first `bytes` of the stack active: machine code keeps count itself and says so
     /// here before anything else looks at memory.
     pub fn set_active_stack(&mut self, bytes: usize) {
-        self.frames.bytes = bytes.min(self.stack.bytes.len());
+        self.near[REGION_OF_STACK].end = bytes.min(FRAME_SIZE * MAX_FRAMES);
     }
 
     /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
@@ -322,68 +342,50 @@ impl<'run> Memory<'run> {
     /// access is allowed.
     #[inline(always)]
     pub fn read_near<const N: usize>(&self, address: u64) -> Option<u64> {
-        // They share one path: what differs is where the bytes are.
-        let bytes: &[u8] = match self.near.get((address >> REGION_BITS) as usize)? {
-            Region::Read(bytes) => bytes,
-            Region::Write(bytes) => bytes,
-            // That of the stack is absent here.
-            Region::Absent | Region::Frame(_) | Region::Shared(_) => return None,
-        };
-        chunk(bytes, offset(address)).map(widen::<N>)
+        self.near.get((address >> REGION_BITS) as usize)?.load::<N>(offset(address))
     }
 
     /// [`Memory::write`] where that is an index into a slice: `None` says nothing about other places, nor whether the
     /// access is allowed.
     #[inline(always)]
     pub fn write_near<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
-        let bytes: &mut [u8] = match self.near.get_mut((address >> REGION_BITS) as usize)? {
-            Region::Write(bytes) => bytes,
-            Region::Absent | Region::Read(_) | Region::Frame(_) | Region::Shared(_) => return None,
-        };
-        *chunk_mut(bytes, offset(address))? = narrow::<N>(value);
-        Some(())
-    }
-
-    /// [`Memory::read`] of an active frame.
-    #[inline(always)]
-    pub fn read_stack<const N: usize>(&self, address: u64) -> Option<u64> {
-        let at = stack_offset(address)?;
-        chunk(self.stack.bytes.get(..self.frames.bytes)?, at).map(widen::<N>)
-    }
-
-    /// [`Memory::write`] to an active frame.
-    #[inline(always)]
-    pub fn write_stack<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
-        let at = stack_offset(address)?;
-        *chunk_mut(self.stack.bytes.get_mut(..self.frames.bytes)?, at)? = narrow::<N>(value);
-        Some(())
+        self.near.get_mut((address >> REGION_BITS) as usize)?.store::<N>(offset(address), value)
     }
 
     #[inline(never)]
     fn read_elsewhere<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
-        if let Some(value) = self.read_stack::<N>(address) {
-            return Ok(value);
-        }
-        let region = match (address >> REGION_BITS) as usize {
+        let fault = Fault { address, size: N as u32, write: false };
+        let at = offset(address);
+        let bytes: Option<[u8; N]> = match (address >> REGION_BITS) as usize {
             REGION_OF_STACK => None,
-            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => Some(&self.near[region]),
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                match &self.near[region].region {
+                    Region::Absent | Region::Read(_) | Region::Write(_) => None,
+                    Region::Frame(frame) => chunk(frame.visible(), at),
+                    Region::Shared(bytes) => shared_load(bytes, at),
+                }
+            }
             _ => return self.read_far(address, N),
         };
-        let bytes = region.and_then(|region| region.load(offset(address)));
-        bytes.map(widen::<N>).ok_or(Fault { address, size: N as u32, write: false })
+        bytes.map(widen::<N>).ok_or(fault)
     }
 
     #[inline(never)]
     fn write_elsewhere<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
-        if let Some(()) = self.write_stack::<N>(address, value) {
-            return Ok(());
-        }
-        let region = match (address >> REGION_BITS) as usize {
+        let at = offset(address);
+        let done = match (address >> REGION_BITS) as usize {
             REGION_OF_STACK => None,
-            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => Some(&mut self.near[region]),
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                match &mut self.near[region].region {
+                    Region::Absent | Region::Read(_) | Region::Write(_) => None,
+                    Region::Frame(frame) => {
+                        chunk_mut(frame.visible_mut(), at).map(|bytes| *bytes = narrow::<N>(value))
+                    }
+                    Region::Shared(bytes) => shared_store(bytes, at, narrow::<N>(value)),
+                }
+            }
             _ => return self.write_far(address, N, value),
         };
-        let done = region.and_then(|region| region.store(offset(address), narrow::<N>(value)));
         done.ok_or(Fault { address, size: N as u32, write: true })
     }
 
@@ -439,7 +441,7 @@ impl<'run> Memory<'run> {
     /// Shared bytes that a program may write.
     fn shared(&self, address: u64, size: usize) -> Option<Piece<'_>> {
         let region = match (address >> REGION_BITS) as usize {
-            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region],
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region].region,
             REGION_OF_STACK | REGION_OF_OBJECTS => return None,
             _ => return self.far?.piece(address).filter(|piece| piece.writable && piece.holds(size)),
         };
@@ -454,7 +456,7 @@ impl<'run> Memory<'run> {
 
     /// The packet's bytes, if they are not shared.
     pub fn packet_bytes(&self) -> &[u8] {
-        match &self.near[REGION_OF_PACKET] {
+        match &self.near[REGION_OF_PACKET].region {
             Region::Read(bytes) => bytes,
             Region::Write(bytes) => bytes,
             Region::Frame(frame) => frame.visible(),
@@ -464,7 +466,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, if its ends may move.
     pub fn frame(&self) -> Option<&Frame> {
-        match &self.near[REGION_OF_PACKET] {
+        match &self.near[REGION_OF_PACKET].region {
             Region::Frame(frame) => Some(frame),
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
         }
@@ -472,7 +474,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, to move its ends.
     pub fn frame_mut(&mut self) -> Option<&mut Frame> {
-        match &mut self.near[REGION_OF_PACKET] {
+        match &mut self.near[REGION_OF_PACKET].region {
             Region::Frame(frame) => {
                 self.moved = true;
                 Some(frame)
@@ -533,27 +535,29 @@ fn offset(address: u64) -> usize {
     (address & (REGION_SIZE - 1)) as usize
 }
 
-/// Where on the stack an address is, if it is there.
 #[inline(always)]
-fn stack_offset(address: u64) -> Option<usize> {
-    (address >> REGION_BITS == REGION_OF_STACK as u64).then(|| offset(address))
+fn checked(region: Region<'_>) -> Result<Near<'_>, TooLarge> {
+    let len = region.len();
+    if len as u64 > REGION_SIZE {
+        return Err(TooLarge(len));
+    }
+    let is_slice = matches!(region, Region::Read(_) | Region::Write(_));
+    Ok(Near { end: if is_slice { len } else { 0 }, region })
 }
 
-#[inline(always)]
-fn checked(region: Region<'_>) -> Result<Region<'_>, TooLarge> {
-    if region.len() as u64 > REGION_SIZE { Err(TooLarge(region.len())) } else { Ok(region) }
-}
-
+// Both are spelled out: the library's ways to copy a slice are calls where a program is not optimised as a whole.
 #[inline(always)]
 fn widen<const N: usize>(bytes: [u8; N]) -> u64 {
-    let mut wide = [0; 8];
-    wide[..N].copy_from_slice(&bytes);
-    u64::from_le_bytes(wide)
+    match *bytes.as_slice() {
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
 }
 
 #[inline(always)]
 fn narrow<const N: usize>(value: u64) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&value.to_le_bytes()[..N]);
-    bytes
+    value.to_le_bytes().first_chunk().copied().unwrap_or([0; N])
 }
