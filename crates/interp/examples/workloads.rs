@@ -16,7 +16,7 @@ use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, FrozenHost, Machine, Registers, address};
 
 /// Batches of each program: the fastest counts.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 400;
 /// About how many instructions a batch executes.
 const BATCH: u64 = 300_000;
 

@@ -16,11 +16,15 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod flatten;
 mod fused;
+mod handlers;
+mod meaning;
 mod observe;
-mod run;
+mod op;
+mod rest;
 mod step;
 
+pub use code::Code;
 pub use observe::{Observer, Unobserved};
-pub use run::Code;
 pub use step::Step;

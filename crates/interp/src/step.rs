@@ -5,7 +5,8 @@
 
 use sandbpf_isa::{Callee, FRAME_SIZE, Imm64, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg};
 use sandbpf_runtime::TAIL_CALL;
-use sandbpf_runtime::{Execute, Frame, Frames, Machine, Trap, address, arena};
+use sandbpf_runtime::memory::Waiting;
+use sandbpf_runtime::{Execute, Machine, Trap, address, arena};
 
 use crate::{Observer, Unobserved};
 
@@ -37,21 +38,11 @@ impl Step {
         entry: Pc,
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<u64, Trap> {
-        let frames = Frames::above(machine);
-        let mut walk = Walk { program: &self.program, machine, frames, may_goto: MAY_GOTO_LIMIT };
-        let mut pc = entry;
-        loop {
-            let Some(insn) = self.program.get(pc) else { return Err(Trap::FellOff { pc: Pc(pc.0 - 1) }) };
-            observer.step(pc, &walk.machine.registers);
-            match walk.step(pc, insn)? {
-                Next::Following => pc.0 += 1,
-                Next::Branch(to) => {
-                    observer.branch(pc, to);
-                    pc = to;
-                }
-                Next::End => return Ok(walk.machine.registers[0]),
-            }
-        }
+        let lowest = machine.frame;
+        let mut walk = Walk { program: &self.program, machine, lowest, may_goto: MAY_GOTO_LIMIT };
+        let result = walk.from(entry, observer);
+        machine.frame = lowest;
+        result
     }
 }
 
@@ -77,12 +68,28 @@ enum Next {
 struct Walk<'w, 'run> {
     program: &'w Program,
     machine: &'w mut Machine<'run>,
-    frames: Frames,
+    /// The frame that was entered first.
+    lowest: usize,
     /// How many `may_goto`s the frame has left.
     may_goto: u64,
 }
 
 impl Walk<'_, '_> {
+    fn from(&mut self, mut pc: Pc, observer: &mut (impl Observer + ?Sized)) -> Result<u64, Trap> {
+        loop {
+            let Some(insn) = self.program.get(pc) else { return Err(Trap::FellOff { pc: Pc(pc.0 - 1) }) };
+            observer.step(pc, &self.machine.registers);
+            match self.step(pc, insn)? {
+                Next::Following => pc.0 += 1,
+                Next::Branch(to) => {
+                    observer.branch(pc, to);
+                    pc = to;
+                }
+                Next::End => return Ok(self.machine.registers[0]),
+            }
+        }
+    }
+
     fn step(&mut self, pc: Pc, insn: &Insn) -> Result<Next, Trap> {
         if insn.writes().contains(Reg::R10) {
             return Err(Trap::FramePointer { pc });
@@ -150,7 +157,6 @@ impl Walk<'_, '_> {
             }
             Insn::Call { callee: Callee::Helper(id) } => {
                 let [_, r1, r2, r3, r4, r5, ..] = self.machine.registers;
-                self.machine.frame = self.frames.current();
                 let result = self.machine.call_helper(id, [r1, r2, r3, r4, r5], pc)?;
                 self.set(Reg::R0, result);
                 if id == TAIL_CALL && self.machine.take_ended() {
@@ -167,7 +173,6 @@ impl Walk<'_, '_> {
             }
             Insn::Call { callee: Callee::Kfunc { id, module: 0 } } => {
                 let [_, r1, r2, r3, r4, r5, ..] = self.machine.registers;
-                self.machine.frame = self.frames.current();
                 let result = self.machine.call_kfunc(id, [r1, r2, r3, r4, r5], pc)?;
                 self.set(Reg::R0, result);
             }
@@ -187,8 +192,8 @@ impl Walk<'_, '_> {
 
     fn call(&mut self, pc: Pc, entry: Pc) -> Result<Next, Trap> {
         let [.., r6, r7, r8, r9, _r10] = self.machine.registers;
-        let frame = Frame { return_to: pc.0 + 1, preserved: [r6, r7, r8, r9], may_goto: self.may_goto };
-        self.frames.push(frame, pc)?;
+        let waiting = Waiting { return_to: pc.0 + 1, preserved: [r6, r7, r8, r9], may_goto: self.may_goto };
+        self.machine.push_frame(waiting, pc)?;
         self.machine.charge(self.program.function_of(entry).cost, pc)?;
         self.machine.memory.enter();
         self.may_goto = MAY_GOTO_LIMIT;
@@ -197,12 +202,12 @@ impl Walk<'_, '_> {
     }
 
     fn leave(&mut self) -> Next {
-        let Some(frame) = self.frames.pop() else { return Next::End };
-        self.machine.registers[6..10].copy_from_slice(&frame.preserved);
+        let Some(&waiting) = self.machine.pop_frame(self.lowest) else { return Next::End };
+        self.machine.registers[6..10].copy_from_slice(&waiting.preserved);
         self.machine.registers[Reg::R10.index()] -= FRAME_SIZE as u64;
-        self.may_goto = frame.may_goto;
+        self.may_goto = waiting.may_goto;
         self.machine.memory.leave();
-        Next::Branch(Pc(frame.return_to))
+        Next::Branch(Pc(waiting.return_to))
     }
 
     fn get(&self, reg: Reg) -> u64 {

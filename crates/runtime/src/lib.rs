@@ -31,9 +31,7 @@ pub use described::DescribedHost;
 pub use execute::Execute;
 pub use heap::Heap;
 pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
-pub use machine::{
-    Frame, Frames, HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop,
-};
+pub use machine::{HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop};
 pub use trap::{Fault, Trap};
 pub use world::{TooManyMaps, World};
 

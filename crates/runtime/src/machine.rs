@@ -9,7 +9,7 @@ use crate::execute::Execute;
 use crate::helpers::{self, HelperSet};
 use crate::host::Host;
 use crate::kfuncs;
-use crate::memory::{Memory, Stack};
+use crate::memory::{Memory, Stack, Waiting};
 use crate::net::PacketState;
 use crate::trap::{Fault, Trap};
 use crate::world::World;
@@ -21,7 +21,15 @@ pub type Registers = [u64; Reg::COUNT];
 ///
 /// A machine borrows all it shows to the program, so making one costs next to nothing; the stack is
 /// the only thing worth keeping between runs.
+///
+/// The registers come first: an interpreter names them all the time, and what is near is named in fewer bytes.
+#[repr(C)]
 pub struct Machine<'run> {
+    /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
+    /// was asked to export them) what it ended with.
+    ///
+    /// [`Execute::execute`]: crate::Execute::execute
+    pub registers: Registers,
     /// What the program can address.
     pub memory: Memory<'run>,
     /// Where things are in the packet.
@@ -30,16 +38,11 @@ pub struct Machine<'run> {
     pub packet_state: Option<&'run mut PacketState>,
     /// What is left of the run's instructions.
     pub budget: u64,
-    /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
-    /// was asked to export them) what it ended with.
-    ///
-    /// [`Execute::execute`]: crate::Execute::execute
-    pub registers: Registers,
     /// How many tail calls the run has made.
     pub tail_calls: u32,
     /// What the hooked system call returns, for helpers that read and set it.
     pub retval: i64,
-    /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers.
+    /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers at least.
     pub frame: usize,
     helpers: &'run HelperSet,
     host: &'run dyn Host,
@@ -223,6 +226,30 @@ impl<'run> Machine<'run> {
         result
     }
 
+    /// Enters the next frame, for the call at `pc`; the function that calls will find `waiting` again. Engines that keep
+    /// frames in memory call it.
+    #[inline(always)]
+    pub fn push_frame(&mut self, waiting: Waiting, pc: Pc) -> Result<(), Trap> {
+        if self.frame + 1 >= MAX_FRAMES {
+            return Err(Trap::CallDepth { pc });
+        }
+        if let Some(place) = self.memory.waiting(self.frame) {
+            *place = waiting;
+        }
+        self.frame += 1;
+        Ok(())
+    }
+
+    /// Goes back to the frame before; `None` from the `lowest`, with which the run ends.
+    #[inline(always)]
+    pub fn pop_frame(&mut self, lowest: usize) -> Option<&Waiting> {
+        if self.frame <= lowest {
+            return None;
+        }
+        self.frame -= 1;
+        self.memory.waiting(self.frame).map(|waiting| &*waiting)
+    }
+
     /// Takes `cost` from the budget, for the jump or call at `pc`.
     #[inline(always)]
     pub fn charge(&mut self, cost: u32, pc: Pc) -> Result<(), Trap> {
@@ -309,55 +336,6 @@ impl std::fmt::Debug for Machine<'_> {
             .field("budget", &self.budget)
             .field("registers", &self.registers)
             .finish_non_exhaustive()
-    }
-}
-
-/// Frames that wait for their callee, for engines that keep them in memory.
-#[derive(Debug, Default)]
-pub struct Frames {
-    waiting: [Frame; MAX_FRAMES - 1],
-    depth: usize,
-    /// The frame that was entered first.
-    lowest: usize,
-}
-
-/// What a caller finds again when its callee returns.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Frame {
-    /// Where to go on.
-    pub return_to: u32,
-    /// `r6`…`r9`.
-    pub preserved: [u64; 4],
-    /// How many `may_goto`s the caller has left.
-    pub may_goto: u64,
-}
-
-impl Frames {
-    /// No frames waiting, with the machine as it is at entry.
-    pub fn above(machine: &Machine<'_>) -> Frames {
-        Frames { lowest: machine.frame, ..Frames::default() }
-    }
-
-    /// Puts a frame aside; `Err` when there are too many.
-    pub fn push(&mut self, frame: Frame, pc: Pc) -> Result<(), Trap> {
-        if self.lowest + self.depth + 1 >= MAX_FRAMES {
-            return Err(Trap::CallDepth { pc });
-        }
-        self.waiting[self.depth] = frame;
-        self.depth += 1;
-        Ok(())
-    }
-
-    /// The frame that runs, counted from 0.
-    #[inline(always)]
-    pub fn current(&self) -> usize {
-        self.lowest + self.depth
-    }
-
-    /// The frame to go back to; `None` when the program ends.
-    pub fn pop(&mut self) -> Option<Frame> {
-        self.depth = self.depth.checked_sub(1)?;
-        Some(self.waiting[self.depth])
     }
 }
 

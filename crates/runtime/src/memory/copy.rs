@@ -3,7 +3,7 @@
 use super::far::Piece;
 use super::{
     Memory, REGION_OF_BUFFER, REGION_OF_CONTEXT, REGION_OF_OBJECTS, REGION_OF_PACKET, REGION_OF_STACK,
-    REGION_SIZE, Region,
+    Region, offset,
 };
 use crate::address::REGION_BITS;
 use crate::trap::Fault;
@@ -12,26 +12,26 @@ impl Memory<'_> {
     /// Guest bytes that lie in one piece, and that nobody changes meanwhile.
     #[inline]
     pub fn slice(&self, address: u64, len: u64) -> Option<&[u8]> {
-        let region: &[u8] = match address >> REGION_BITS {
-            REGION_OF_STACK => self.stack.0.get(..self.frames.bytes)?,
-            REGION_OF_CONTEXT => self.context.bytes()?,
-            REGION_OF_PACKET => self.packet.bytes()?,
-            REGION_OF_BUFFER => self.buffer.bytes()?,
+        let region = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => self.near[REGION_OF_STACK].region.bytes()?.get(..self.active_stack())?,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                self.near[region].region.bytes()?
+            }
             _ => return None,
         };
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        region.get(at..)?.get(..usize::try_from(len).ok()?)
+        region.get(offset(address)..)?.get(..usize::try_from(len).ok()?)
     }
 
     fn slice_mut(&mut self, address: u64, len: usize) -> Option<&mut [u8]> {
-        let region = match address >> REGION_BITS {
-            REGION_OF_STACK => self.stack.0.get_mut(..self.frames.bytes)?,
-            REGION_OF_CONTEXT => self.context.bytes_mut()?,
-            REGION_OF_PACKET => self.packet.bytes_mut()?,
-            REGION_OF_BUFFER => self.buffer.bytes_mut()?,
+        let active = self.active_stack();
+        let region = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => self.near[REGION_OF_STACK].region.bytes_mut()?.get_mut(..active)?,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                self.near[region].region.bytes_mut()?
+            }
             _ => return None,
         };
-        region.get_mut((address & (REGION_SIZE - 1)) as usize..)?.get_mut(..len)
+        region.get_mut(offset(address)..)?.get_mut(..len)
     }
 
     /// Shared bytes that lie in one piece.
@@ -48,7 +48,7 @@ impl Memory<'_> {
             return Ok(());
         }
         let fault = Fault { address, size: to.len() as u32, write: false };
-        if address >> REGION_BITS > REGION_OF_OBJECTS
+        if (address >> REGION_BITS) as usize > REGION_OF_OBJECTS
             && let Some(piece) = self.far_piece(address, to.len()).filter(|piece| piece.readable)
         {
             return piece.bytes.read(piece.at, to).ok_or(fault);
@@ -67,7 +67,7 @@ impl Memory<'_> {
             return Ok(());
         }
         let fault = Fault { address, size: from.len() as u32, write: true };
-        if address >> REGION_BITS > REGION_OF_OBJECTS
+        if (address >> REGION_BITS) as usize > REGION_OF_OBJECTS
             && let Some(piece) = self.far_piece(address, from.len()).filter(|piece| piece.writable)
         {
             return piece.bytes.write(piece.at, from).ok_or(fault);
@@ -83,13 +83,11 @@ impl Memory<'_> {
 
     /// Whether so many bytes from an address on may be written.
     fn may_write(&self, address: u64, len: usize) -> bool {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        let region = match address >> REGION_BITS {
+        let at = offset(address);
+        let region = match (address >> REGION_BITS) as usize {
             _ if len == 0 => return true,
-            REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.frames.bytes),
-            REGION_OF_CONTEXT => &self.context,
-            REGION_OF_PACKET => &self.packet,
-            REGION_OF_BUFFER => &self.buffer,
+            REGION_OF_STACK => return at.checked_add(len).is_some_and(|end| end <= self.active_stack()),
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region].region,
             _ => {
                 // A record may wrap around the end of its ring: every part is looked at.
                 let mut done = 0;

@@ -54,7 +54,7 @@ impl Memory<'_> {
             return Ok(self.arena_load(place, size));
         }
         let fault = Fault { address, size: size as u32, write: false };
-        if address >> REGION_BITS == REGION_OF_OBJECTS {
+        if address >> REGION_BITS == REGION_OF_OBJECTS as u64 {
             let at = (address - address::OBJECTS) as usize;
             let bytes =
                 at.checked_add(size).and_then(|end| self.objects.as_deref()?.get(at..end)).ok_or(fault)?;

@@ -21,6 +21,7 @@ use crate::trap::Fault;
 use far::{Far, Piece};
 use frame::Frame;
 use shared::SharedBytes;
+use view::REGIONS;
 
 /// The bytes of one region.
 #[derive(Debug, Default)]
@@ -75,35 +76,6 @@ impl Region<'_> {
             Region::Absent | Region::Read(_) | Region::Shared(_) => None,
         }
     }
-
-    #[inline(always)]
-    fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        // One path for all that is a slice: what differs is where the slice comes from.
-        let bytes: &[u8] = match self {
-            Region::Read(bytes) => bytes,
-            Region::Write(bytes) => bytes,
-            Region::Absent => &[],
-            Region::Frame(frame) => frame.visible(),
-            Region::Shared(bytes) => return shared_load(bytes, at),
-        };
-        chunk(bytes, at)
-    }
-
-    #[inline(always)]
-    fn store<const N: usize>(&mut self, at: usize, value: [u8; N]) -> Option<()> {
-        match self {
-            Region::Absent | Region::Read(_) => None,
-            Region::Write(bytes) => {
-                *chunk_mut(bytes, at)? = value;
-                Some(())
-            }
-            Region::Shared(bytes) => shared_store(bytes, at, value),
-            Region::Frame(frame) => {
-                *chunk_mut(frame.visible_mut(), at)? = value;
-                Some(())
-            }
-        }
-    }
 }
 
 /// Out of line: an access to bytes that threads share is long, and rare.
@@ -119,35 +91,51 @@ fn shared_store<const N: usize>(bytes: &SharedBytes, at: usize, value: [u8; N]) 
 
 #[inline(always)]
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+    bytes.get(at..at.checked_add(N)?)?.first_chunk().copied()
 }
 
 #[inline(always)]
 fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
-    bytes.get_mut(at..)?.first_chunk_mut()
+    bytes.get_mut(at..at.checked_add(N)?)?.first_chunk_mut()
 }
 
-/// The bytes of all frames a run can have, aligned as programs expect.
+/// The frames that a run can have: their bytes, aligned as programs expect, and what their functions find again.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-pub struct Stack([u8; FRAME_SIZE * MAX_FRAMES]);
+pub struct Stack {
+    bytes: [u8; FRAME_SIZE * MAX_FRAMES],
+    /// By number of the frame; of those that wait for a callee.
+    waiting: [Waiting; MAX_FRAMES],
+}
+
+/// What a caller finds again when its callee returns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// Where to go on.
+    pub return_to: u32,
+    /// `r6`…`r9`.
+    pub preserved: [u64; 4],
+    /// How many `may_goto`s the caller has left.
+    pub may_goto: u64,
+}
 
 impl Default for Stack {
     fn default() -> Self {
-        Stack([0; FRAME_SIZE * MAX_FRAMES])
+        Stack { bytes: [0; FRAME_SIZE * MAX_FRAMES], waiting: [Waiting::default(); MAX_FRAMES] }
     }
 }
 
 /// What a program can address.
 #[derive(Debug)]
 pub struct Memory<'run> {
-    context: Region<'run>,
-    packet: Region<'run>,
-    buffer: Region<'run>,
+    /// The regions by number.
+    near: [Near<'run>; REGIONS],
     /// Structures that helpers handed out in this run, where they may.
     objects: Option<&'run mut Vec<u8>>,
-    stack: &'run mut Stack,
-    frames: ActiveFrames,
+    /// What functions that wait find again, by number of their frame.
+    waiting: &'run mut [Waiting; MAX_FRAMES],
+    /// How many bytes of a frame the program that runs can see; none if it has no stack.
+    seen: usize,
     far: Option<&'run dyn Far>,
     /// Who describes the kernel's memory, to programs that follow its pointers.
     kernel: Option<KernelMemory<'run>>,
@@ -156,6 +144,47 @@ pub struct Memory<'run> {
     copies: arena::Copies,
     /// Whether a region moved since somebody asked.
     moved: bool,
+}
+
+/// A region, and what of it can be had without asking any further.
+#[derive(Debug)]
+struct Near<'run> {
+    /// Where the bytes end that are the program's now: no more than a slice has, and of the stack what belongs to active
+    /// frames. 0 of what is no slice.
+    end: usize,
+    region: Region<'run>,
+}
+
+impl Near<'_> {
+    const ABSENT: Near<'static> = Near { end: 0, region: Region::Absent };
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: usize) -> Option<u64> {
+        if at + N > self.end {
+            return None;
+        }
+        // They share one path: what differs is where the bytes are.
+        let bytes: &[u8] = match &self.region {
+            Region::Read(bytes) => bytes,
+            Region::Write(bytes) => bytes,
+            Region::Absent | Region::Frame(_) | Region::Shared(_) => return None,
+        };
+        chunk(bytes, at).map(widen::<N>)
+    }
+
+    #[inline(always)]
+    fn store<const N: usize>(&mut self, at: usize, value: u64) -> Option<()> {
+        if at + N > self.end {
+            return None;
+        }
+        match &mut self.region {
+            Region::Write(bytes) => {
+                *chunk_mut(bytes, at)? = narrow::<N>(value);
+                Some(())
+            }
+            Region::Absent | Region::Read(_) | Region::Frame(_) | Region::Shared(_) => None,
+        }
+    }
 }
 
 /// The kernel's memory, as a host describes it.
@@ -184,8 +213,8 @@ impl KernelMemory<'_> {
 pub(crate) struct ActiveFrames {
     /// How many bytes of the stack belong to them.
     bytes: usize,
-    /// Whether the program that runs has a stack.
-    used: bool,
+    /// How many bytes of a frame the program that runs can see; none if it has no stack.
+    seen: usize,
 }
 
 /// A region has more bytes than [`REGION_SIZE`].
@@ -197,13 +226,14 @@ impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
     #[inline]
     pub fn new(stack: &'run mut Stack) -> Self {
+        let Stack { bytes, waiting } = stack;
+        let mut near = [const { Near::ABSENT }; REGIONS];
+        near[REGION_OF_STACK].region = Region::Write(bytes);
         Memory {
-            context: Region::Absent,
-            packet: Region::Absent,
-            buffer: Region::Absent,
+            near,
             objects: None,
-            stack,
-            frames: ActiveFrames::default(),
+            waiting,
+            seen: 0,
             far: None,
             kernel: None,
             arena: None,
@@ -215,21 +245,21 @@ impl<'run> Memory<'run> {
     /// Puts `region` at [`address::CONTEXT`].
     #[inline(always)]
     pub fn set_context(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.context = checked(region)?;
+        self.near[REGION_OF_CONTEXT] = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::PACKET`].
     #[inline(always)]
     pub fn set_packet(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.packet = checked(region)?;
+        self.near[REGION_OF_PACKET] = checked(region)?;
         Ok(())
     }
 
     /// Puts `region` at [`address::BUFFER`].
     #[inline(always)]
     pub fn set_buffer(&mut self, region: Region<'run>) -> Result<(), TooLarge> {
-        self.buffer = checked(region)?;
+        self.near[REGION_OF_BUFFER] = checked(region)?;
         Ok(())
     }
 
@@ -247,58 +277,64 @@ impl<'run> Memory<'run> {
     /// Makes frame `frame` active, the lowest of a program, all zero as far as a program with this use of its
     /// stack can see. The frames below belong to whoever called the program.
     pub(crate) fn enter_lowest(&mut self, frame: usize, stack_use: StackUse) {
-        let below = FRAME_SIZE * frame;
-        let clear = match stack_use {
-            StackUse::None => {
-                self.frames = ActiveFrames { bytes: below, used: false };
-                return;
-            }
+        let seen = match stack_use {
+            StackUse::None => 0,
             StackUse::Top(bytes) => usize::from(bytes).min(FRAME_SIZE),
             StackUse::Whole => FRAME_SIZE,
         };
-        let end = below + FRAME_SIZE;
-        self.frames = ActiveFrames { bytes: end, used: true };
-        self.stack.0[end - clear..end].fill(0);
+        self.near[REGION_OF_STACK].end = FRAME_SIZE * frame;
+        self.seen = seen;
+        self.enter();
     }
 
-    /// Makes one more frame active, all zero. A program without a stack gets none.
+    /// Makes one more frame active, all zero as far as the program can see. A program without a stack gets none.
+    #[inline]
     pub fn enter(&mut self) {
-        if !self.frames.used {
+        if self.seen == 0 {
             return;
         }
-        let end = self.frames.bytes + FRAME_SIZE;
-        self.stack.0[self.frames.bytes..end].fill(0);
-        self.frames.bytes = end;
+        let Near { end, region: Region::Write(bytes) } = &mut self.near[REGION_OF_STACK] else { return };
+        *end += FRAME_SIZE;
+        bytes[*end - self.seen..*end].fill(0);
     }
 
     /// Makes the last frame inactive.
+    #[inline]
     pub fn leave(&mut self) {
-        if self.frames.used {
-            self.frames.bytes = self.frames.bytes.saturating_sub(FRAME_SIZE);
+        if self.seen > 0 {
+            let end = &mut self.near[REGION_OF_STACK].end;
+            *end = end.saturating_sub(FRAME_SIZE);
         }
+    }
+
+    /// What the function of a frame finds again.
+    #[inline(always)]
+    pub(crate) fn waiting(&mut self, frame: usize) -> Option<&mut Waiting> {
+        self.waiting.get_mut(frame)
     }
 
     /// Which frames are active, to come back to.
     pub(crate) fn frames(&self) -> ActiveFrames {
-        self.frames
+        ActiveFrames { bytes: self.active_stack(), seen: self.seen }
     }
 
     /// Makes the frames active that were so.
     pub(crate) fn set_frames(&mut self, frames: ActiveFrames) {
-        self.frames = frames;
+        self.near[REGION_OF_STACK].end = frames.bytes;
+        self.seen = frames.seen;
     }
 
     /// How many bytes of the stack belong to active frames.
     #[inline]
     pub fn active_stack(&self) -> usize {
-        self.frames.bytes
+        self.near[REGION_OF_STACK].end
     }
 
     /// Declares the first `bytes` of the stack active: machine code keeps count itself and says so
     /// here before anything else looks at memory.
     #[inline]
     pub fn set_active_stack(&mut self, bytes: usize) {
-        self.frames.bytes = bytes.min(self.stack.0.len());
+        self.near[REGION_OF_STACK].end = bytes.min(FRAME_SIZE * MAX_FRAMES);
     }
 
     /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
@@ -316,50 +352,68 @@ impl<'run> Memory<'run> {
     /// Reads `N` bytes, little-endian.
     #[inline(always)]
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        // The three regions share one path: what differs is where the region is.
-        let region = address >> REGION_BITS;
-        let bytes: Option<[u8; N]> = if region == REGION_OF_STACK {
-            chunk(self.stack.0.get(..self.frames.bytes).unwrap_or_default(), at)
-        } else {
-            let region = if region == REGION_OF_BUFFER {
-                &self.buffer
-            } else if region == REGION_OF_PACKET {
-                &self.packet
-            } else if region == REGION_OF_CONTEXT {
-                &self.context
-            } else {
-                return self.read_far(address, N);
-            };
-            region.load(at)
-        };
-        match bytes {
-            Some(bytes) => Ok(widen(bytes)),
-            None => Err(Fault { address, size: N as u32, write: false }),
+        match self.read_near::<N>(address) {
+            Some(value) => Ok(value),
+            None => self.read_elsewhere::<N>(address),
         }
     }
 
     /// Writes the low `N` bytes of `value`, little-endian.
     #[inline(always)]
     pub fn write<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
-        let at = (address & (REGION_SIZE - 1)) as usize;
-        let word = value;
-        let value = narrow(value);
-        let region = address >> REGION_BITS;
-        let done = if region == REGION_OF_STACK {
-            let stack = self.stack.0.get_mut(..self.frames.bytes).unwrap_or_default();
-            chunk_mut::<N>(stack, at).map(|bytes| *bytes = value)
-        } else {
-            let region = if region == REGION_OF_BUFFER {
-                &mut self.buffer
-            } else if region == REGION_OF_PACKET {
-                &mut self.packet
-            } else if region == REGION_OF_CONTEXT {
-                &mut self.context
-            } else {
-                return self.write_far(address, N, word);
-            };
-            region.store(at, value)
+        match self.write_near::<N>(address, value) {
+            Some(()) => Ok(()),
+            None => self.write_elsewhere::<N>(address, value),
+        }
+    }
+
+    /// [`Memory::read`] where that is an index into a slice: `None` says nothing about other places, nor whether the
+    /// access is allowed.
+    #[inline(always)]
+    pub fn read_near<const N: usize>(&self, address: u64) -> Option<u64> {
+        self.near.get((address >> REGION_BITS) as usize)?.load::<N>(offset(address))
+    }
+
+    /// [`Memory::write`] where that is an index into a slice: `None` says nothing about other places, nor whether the
+    /// access is allowed.
+    #[inline(always)]
+    pub fn write_near<const N: usize>(&mut self, address: u64, value: u64) -> Option<()> {
+        self.near.get_mut((address >> REGION_BITS) as usize)?.store::<N>(offset(address), value)
+    }
+
+    #[inline(never)]
+    fn read_elsewhere<const N: usize>(&self, address: u64) -> Result<u64, Fault> {
+        let fault = Fault { address, size: N as u32, write: false };
+        let at = offset(address);
+        let bytes: Option<[u8; N]> = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => None,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                match &self.near[region].region {
+                    Region::Absent | Region::Read(_) | Region::Write(_) => None,
+                    Region::Frame(frame) => chunk(frame.visible(), at),
+                    Region::Shared(bytes) => shared_load(bytes, at),
+                }
+            }
+            _ => return self.read_far(address, N),
+        };
+        bytes.map(widen::<N>).ok_or(fault)
+    }
+
+    #[inline(never)]
+    fn write_elsewhere<const N: usize>(&mut self, address: u64, value: u64) -> Result<(), Fault> {
+        let at = offset(address);
+        let done = match (address >> REGION_BITS) as usize {
+            REGION_OF_STACK => None,
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => {
+                match &mut self.near[region].region {
+                    Region::Absent | Region::Read(_) | Region::Write(_) => None,
+                    Region::Frame(frame) => {
+                        chunk_mut(frame.visible_mut(), at).map(|bytes| *bytes = narrow::<N>(value))
+                    }
+                    Region::Shared(bytes) => shared_store(bytes, at, narrow::<N>(value)),
+                }
+            }
+            _ => return self.write_far(address, N, value),
         };
         done.ok_or(Fault { address, size: N as u32, write: true })
     }
@@ -415,16 +469,14 @@ impl<'run> Memory<'run> {
 
     /// Shared bytes that a program may write.
     fn shared(&self, address: u64, size: usize) -> Option<Piece<'_>> {
-        let region = match address >> REGION_BITS {
-            REGION_OF_CONTEXT => &self.context,
-            REGION_OF_PACKET => &self.packet,
-            REGION_OF_BUFFER => &self.buffer,
+        let region = match (address >> REGION_BITS) as usize {
+            region @ (REGION_OF_CONTEXT | REGION_OF_PACKET | REGION_OF_BUFFER) => &self.near[region].region,
             REGION_OF_STACK | REGION_OF_OBJECTS => return None,
             _ => return self.far?.piece(address).filter(|piece| piece.writable && piece.holds(size)),
         };
         match region {
             Region::Shared(bytes) => {
-                let at = (address & (REGION_SIZE - 1)) as usize;
+                let at = offset(address);
                 Some(Piece { bytes, at, end: bytes.len(), readable: true, writable: true })
             }
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Frame(_) => None,
@@ -433,7 +485,7 @@ impl<'run> Memory<'run> {
 
     /// The packet's bytes, if they are not shared.
     pub fn packet_bytes(&self) -> &[u8] {
-        match &self.packet {
+        match &self.near[REGION_OF_PACKET].region {
             Region::Read(bytes) => bytes,
             Region::Write(bytes) => bytes,
             Region::Frame(frame) => frame.visible(),
@@ -443,7 +495,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, if its ends may move.
     pub fn frame(&self) -> Option<&Frame> {
-        match &self.packet {
+        match &self.near[REGION_OF_PACKET].region {
             Region::Frame(frame) => Some(frame),
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
         }
@@ -451,7 +503,7 @@ impl<'run> Memory<'run> {
 
     /// The packet, to move its ends.
     pub fn frame_mut(&mut self) -> Option<&mut Frame> {
-        match &mut self.packet {
+        match &mut self.near[REGION_OF_PACKET].region {
             Region::Frame(frame) => {
                 self.moved = true;
                 Some(frame)
@@ -500,27 +552,41 @@ impl<'run> Memory<'run> {
     }
 }
 
-const REGION_OF_CONTEXT: u64 = address::CONTEXT >> REGION_BITS;
-const REGION_OF_STACK: u64 = address::STACK >> REGION_BITS;
-const REGION_OF_PACKET: u64 = address::PACKET >> REGION_BITS;
-const REGION_OF_BUFFER: u64 = address::BUFFER >> REGION_BITS;
-const REGION_OF_OBJECTS: u64 = address::OBJECTS >> REGION_BITS;
+const REGION_OF_CONTEXT: usize = (address::CONTEXT >> REGION_BITS) as usize;
+const REGION_OF_STACK: usize = (address::STACK >> REGION_BITS) as usize;
+const REGION_OF_PACKET: usize = (address::PACKET >> REGION_BITS) as usize;
+const REGION_OF_BUFFER: usize = (address::BUFFER >> REGION_BITS) as usize;
+const REGION_OF_OBJECTS: usize = (address::OBJECTS >> REGION_BITS) as usize;
 
+/// Where in its region an address is.
 #[inline(always)]
-fn checked(region: Region<'_>) -> Result<Region<'_>, TooLarge> {
-    if region.len() as u64 > REGION_SIZE { Err(TooLarge(region.len())) } else { Ok(region) }
+fn offset(address: u64) -> usize {
+    (address & (REGION_SIZE - 1)) as usize
 }
 
 #[inline(always)]
+fn checked(region: Region<'_>) -> Result<Near<'_>, TooLarge> {
+    let len = region.len();
+    if len as u64 > REGION_SIZE {
+        return Err(TooLarge(len));
+    }
+    let is_slice = matches!(region, Region::Read(_) | Region::Write(_));
+    Ok(Near { end: if is_slice { len } else { 0 }, region })
+}
+
+// Both are spelled out: the library's ways to copy a slice are calls where a program is not optimised as a whole.
+#[inline(always)]
 fn widen<const N: usize>(bytes: [u8; N]) -> u64 {
-    let mut wide = [0; 8];
-    wide[..N].copy_from_slice(&bytes);
-    u64::from_le_bytes(wide)
+    match *bytes.as_slice() {
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
 }
 
 #[inline(always)]
 fn narrow<const N: usize>(value: u64) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&value.to_le_bytes()[..N]);
-    bytes
+    value.to_le_bytes().first_chunk().copied().unwrap_or([0; N])
 }

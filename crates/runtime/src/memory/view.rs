@@ -42,17 +42,18 @@ impl Memory<'_> {
     /// The same, field by field into its place: a copy of a view that was just made would wait for its parts.
     #[inline(always)]
     pub fn view_into(&mut self, view: &mut View) {
-        let active = self.frames.bytes as u32;
+        let active = self.active_stack() as u32;
         let mut put = |address: u64, region: RegionView| view[(address >> REGION_BITS) as usize] = region;
-        put(CONTEXT, self.context.view());
-        put(PACKET, self.packet.view());
-        put(BUFFER, self.buffer.view());
+        let [_, context, stack, packet, buffer, ..] = &mut self.near;
+        put(CONTEXT, context.region.view());
+        put(PACKET, packet.region.view());
+        put(BUFFER, buffer.region.view());
         // Programs read what helpers hand out.
         if let Some(objects) = self.objects.as_deref_mut() {
             let readable = objects.len() as u32;
             put(OBJECTS, RegionView { start: objects.as_mut_ptr(), readable, writable: 0 });
         }
-        put(STACK, RegionView { start: self.stack.0.as_mut_ptr(), readable: active, writable: active });
+        put(STACK, RegionView { readable: active, writable: active, ..stack.region.view() });
     }
 }
 
