@@ -17,43 +17,52 @@ pub(crate) struct Dominators {
 impl Dominators {
     pub(crate) fn of(graph: &Graph) -> Dominators {
         let order = graph.order();
-        let mut number = vec![u32::MAX; graph.blocks.len()];
-        for (place, block) in order.iter().enumerate() {
-            number[block.index()] = place as u32;
-        }
         let incoming = Incoming::of(graph, &order);
-        let mut immediate: Vec<Option<Block>> = vec![None; graph.blocks.len()];
-        immediate[Block::ENTRY.index()] = Some(Block::ENTRY);
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for &block in order.iter().skip(1) {
-                let mut common: Option<Block> = None;
-                for from in incoming.to(block).iter().map(|way| way.from) {
-                    if immediate[from.index()].is_none() {
+        Dominators::new(order, &incoming)
+    }
+
+    /// The same, of these blocks in reverse postorder, and their edges.
+    pub(crate) fn new(order: Vec<Block>, incoming: &Incoming) -> Dominators {
+        // Blocks by their places in the order: what dominates stands before.
+        const NONE: u32 = u32::MAX;
+        let mut place = vec![NONE; incoming.blocks()];
+        for (at, block) in order.iter().enumerate() {
+            place[block.index()] = at as u32;
+        }
+        let mut above = vec![NONE; order.len()];
+        above[0] = 0;
+        loop {
+            let (mut changed, mut back) = (false, false);
+            for (at, &block) in order.iter().enumerate().skip(1) {
+                let mut common = NONE;
+                for way in incoming.to(block) {
+                    let mut from = place[way.from.index()];
+                    back |= from >= at as u32;
+                    if above[from as usize] == NONE {
                         continue;
                     }
-                    common = Some(match common {
-                        None => from,
-                        Some(mut a) => {
-                            let mut b = from;
-                            while a != b {
-                                while number[a.index()] > number[b.index()] {
-                                    a = immediate[a.index()].unwrap_or(Block::ENTRY);
-                                }
-                                while number[b.index()] > number[a.index()] {
-                                    b = immediate[b.index()].unwrap_or(Block::ENTRY);
-                                }
-                            }
-                            a
+                    if common == NONE {
+                        common = from;
+                    }
+                    while common != from {
+                        if common > from {
+                            common = above[common as usize];
+                        } else {
+                            from = above[from as usize];
                         }
-                    });
+                    }
                 }
-                if immediate[block.index()] != common {
-                    immediate[block.index()] = common;
-                    changed = true;
-                }
+                changed |= above[at] != common;
+                above[at] = common;
             }
+            // Without ways back, all that counts was there before.
+            if !changed || !back {
+                break;
+            }
+        }
+        let mut immediate = vec![None; incoming.blocks()];
+        for (&block, &above) in order.iter().zip(&above) {
+            immediate[block.index()] = Some(order[above as usize]);
         }
         let interval = intervals(&order, &immediate);
         Dominators { immediate, interval, order }

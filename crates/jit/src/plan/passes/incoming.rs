@@ -65,6 +65,11 @@ impl Incoming {
         Incoming { starts, ways }
     }
 
+    /// How many blocks there are.
+    pub(crate) fn blocks(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     /// The edges that lead to a block.
     pub(crate) fn to(&self, block: Block) -> &[Way] {
         &self.ways[self.starts[block.index()] as usize..self.starts[block.index() + 1] as usize]

@@ -1,24 +1,22 @@
 //! Passes: small steps from graph to graph. Each keeps what the graph means, down to traps and the budget, and each may be
 //! left out.
 
-mod address;
 mod bits;
 mod bounds;
 mod bulk;
 mod divide;
+mod forward;
 pub(crate) mod incoming;
 mod loops;
-mod memory;
 mod narrow;
 mod renames;
-mod share;
-mod simplify;
 mod slots;
 mod sweep;
 #[cfg(test)]
 mod trial;
 
 use super::graph::Graph;
+use forward::{Tasks, forward};
 
 macro_rules! passes {
     ($( $(#[doc = $doc:literal])* $Pass:ident = $bit:literal, $run:expr; )*) => {
@@ -42,17 +40,17 @@ passes! {
     /// Takes away what nobody uses, and blocks that nobody comes to.
     Sweep = 0, sweep::sweep;
     /// Folds constants, and says the same with less.
-    Simplify = 1, simplify::simplify;
+    Simplify = 1, |graph| forward(graph, Tasks { simplify: true, ..Tasks::default() });
     /// Computes once what is computed twice.
-    Share = 2, share::share;
+    Share = 2, |graph| forward(graph, Tasks { share: true, ..Tasks::default() });
     /// Removes checks that cannot fail and tests that can end in one way only, by what numbers can be.
     Bounds = 10, bounds::bounds;
     /// Multiplies where division by a constant is meant.
     Divide = 3, divide::divide;
     /// Lets addresses add up what programs add.
-    Address = 4, address::address;
+    Address = 4, |graph| forward(graph, Tasks { address: true, ..Tasks::default() });
     /// Loads what is known already from where it is known, and stores what is seen.
-    Memory = 5, memory::memory;
+    Memory = 5, |graph| forward(graph, Tasks { memory: true, ..Tasks::default() });
     /// Makes values of stack slots.
     Slots = 6, slots::slots;
     /// Does at once what loops do to ranges of memory.
@@ -76,22 +74,18 @@ impl Without {
     }
 }
 
-/// In which order passes run; some more than once.
-const SCHEDULE: &[Pass] = &[
-    Pass::Sweep,
-    Pass::Slots,
-    Pass::Simplify,
-    Pass::Share,
-    Pass::Bounds,
-    Pass::Bulk,
-    Pass::Address,
-    Pass::Memory,
-    Pass::Divide,
-    Pass::Narrow,
-    Pass::Simplify,
-    Pass::Share,
-    Pass::Address,
-    Pass::Sweep,
+/// In which order passes run, some more than once; those that stand together take one walk as far as they can.
+const SCHEDULE: &[&[Pass]] = &[
+    &[Pass::Sweep],
+    &[Pass::Slots],
+    &[Pass::Simplify, Pass::Share, Pass::Address],
+    &[Pass::Bounds],
+    &[Pass::Bulk],
+    &[Pass::Divide],
+    &[Pass::Simplify, Pass::Share, Pass::Address, Pass::Memory],
+    &[Pass::Narrow],
+    &[Pass::Simplify, Pass::Share, Pass::Address],
+    &[Pass::Sweep],
 ];
 
 /// Runs all passes but those.
@@ -99,12 +93,26 @@ pub(crate) fn run(graph: &mut Graph, without: Without) {
     each(graph, without, |_, _| {});
 }
 
-/// The same, showing the graph after every pass.
+/// The same, showing the graph after every step and the last pass of it.
 pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Graph, Pass)) {
-    for &pass in SCHEDULE {
-        if !without.has(pass) {
-            pass.run(graph);
-            look(graph, pass);
+    for step in SCHEDULE {
+        let mut tasks = Tasks::default();
+        let mut last = None;
+        for &pass in step.iter().filter(|&&pass| !without.has(pass)) {
+            match pass {
+                Pass::Simplify => tasks.simplify = true,
+                Pass::Share => tasks.share = true,
+                Pass::Address => tasks.address = true,
+                Pass::Memory => tasks.memory = true,
+                _ => pass.run(graph),
+            }
+            last = Some(pass);
+        }
+        if tasks.any() {
+            forward(graph, tasks);
+        }
+        if let Some(last) = last {
+            look(graph, last);
         }
     }
 }

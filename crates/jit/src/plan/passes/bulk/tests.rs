@@ -2,10 +2,7 @@
 
 use super::bulk;
 use crate::plan::graph::{Bulk, Graph, Lane, Op};
-use crate::plan::passes::bounds::bounds;
-use crate::plan::passes::share::share;
-use crate::plan::passes::simplify::simplify;
-use crate::plan::passes::sweep::sweep;
+use crate::plan::passes::Pass;
 use crate::plan::passes::trial::{Trial, built};
 
 /// What is done at once in a program that was looked at.
@@ -28,8 +25,10 @@ fn found(text: &str) -> Vec<Bulk> {
 }
 
 fn all(graph: &mut Graph) {
-    for pass in [sweep, simplify, share, bounds, bulk, simplify, sweep] {
-        pass(graph);
+    for pass in
+        [Pass::Sweep, Pass::Simplify, Pass::Share, Pass::Bounds, Pass::Bulk, Pass::Simplify, Pass::Sweep]
+    {
+        pass.run(graph);
     }
 }
 

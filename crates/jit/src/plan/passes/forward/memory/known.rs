@@ -4,12 +4,12 @@
 
 use sandbpf_isa::{Extend, Size, Width};
 
-use super::super::incoming::Incoming;
-use super::super::renames::Renames;
+use super::super::super::incoming::Way;
+use super::super::Walk;
 use super::pieces;
 use super::place::Place;
 use super::stores::Stores;
-use crate::plan::graph::{Address, BinOp, Block, Edge, End, Graph, Op, Region, UnOp, Value};
+use crate::plan::graph::{Address, BinOp, Block, Graph, Op, Region, UnOp, Value};
 
 /// How many facts are kept: what was learned last is asked for most.
 const FACTS: usize = 16;
@@ -30,58 +30,6 @@ struct Fact {
     loaded: Option<Extend>,
 }
 
-/// Loads what is known from where it is known.
-pub(super) fn forward(graph: &mut Graph) {
-    let touches = |op: &Op| matches!(op, Op::Load { .. } | Op::Store { .. });
-    if !graph.blocks.iter().flat_map(|code| &code.body).any(|&value| touches(graph.op(value))) {
-        return;
-    }
-    let order = graph.order();
-    let incoming = Incoming::of(graph, &order);
-    let mut uses = vec![0u8; graph.values.len()];
-    for &block in &order {
-        let mut count = |used: Value| uses[used.index()] = uses[used.index()].saturating_add(1);
-        graph.code(block).body.iter().for_each(|&value| graph.op(value).uses(&mut count));
-        graph.code(block).end.uses(&mut count);
-    }
-    let mut walk = Walk {
-        renames: Renames::new(graph),
-        loads: vec![None; graph.values.len()],
-        uses,
-        graph,
-        facts: Vec::new(),
-        stores: Stores::default(),
-        writes: Vec::new(),
-        written: 0,
-        block: Block::ENTRY,
-        number: 0,
-    };
-    // The facts at the ends of blocks, one behind the other.
-    let mut kept: Vec<Fact> = Vec::new();
-    let mut ends: Vec<Option<(u32, u32)>> = vec![None; walk.graph.blocks.len()];
-    let mut old = Vec::new();
-    for &block in &order {
-        walk.facts.clear();
-        let mut ways = incoming.to(block).iter();
-        if let Some((from, to)) = ways.next().and_then(|way| ends[way.from.index()]) {
-            walk.facts.extend_from_slice(&kept[from as usize..to as usize]);
-            for way in ways {
-                match ends[way.from.index()] {
-                    Some((from, to)) => agree(&mut walk.facts, &kept[from as usize..to as usize]),
-                    None => walk.facts.clear(),
-                }
-            }
-        }
-        walk.block(block, &mut old);
-        let needed = walk.graph.code(block).end.edges().any(|Edge { to, .. }| !ends[to.index()].is_some());
-        if needed {
-            ends[block.index()] = Some((kept.len() as u32, (kept.len() + walk.facts.len()) as u32));
-            kept.extend_from_slice(&walk.facts);
-        }
-    }
-    walk.renames.apply_to_edges(walk.graph);
-}
-
 /// Keeps what others know as well. Both are in the order of their numbers.
 fn agree(facts: &mut Vec<Fact>, others: &[Fact]) {
     let mut others = others.iter().peekable();
@@ -98,124 +46,160 @@ pub(super) struct Stood {
     written: u32,
 }
 
-pub(super) struct Walk<'g> {
-    pub(super) graph: &'g mut Graph,
-    renames: Renames,
+/// What is known of memory where the walk is.
+#[derive(Default)]
+pub(in super::super) struct Known {
+    /// For every load, where it stood.
     loads: Vec<Option<Stood>>,
-    uses: Vec<u8>,
     facts: Vec<Fact>,
     stores: Stores,
     /// The last writes of this block, and how many there were: no place if it may be anywhere.
     writes: Vec<Option<Place>>,
     written: u32,
-    block: Block,
+    /// How many facts there were.
     number: u32,
+    /// The facts at the ends of blocks, one behind the other, and where those of each are.
+    kept: Vec<Fact>,
+    ends: Vec<Option<(u32, u32)>>,
 }
 
-impl Walk<'_> {
-    fn block(&mut self, block: Block, old: &mut Vec<Value>) {
-        self.block = block;
+/// What is to become of an operation.
+pub(in super::super) enum Answer {
+    Keep,
+    /// Nobody needs it.
+    Drop,
+    /// That value is the same.
+    Is(Value),
+}
+
+use Answer::{Drop, Is, Keep};
+
+impl Known {
+    pub(in super::super) fn new(graph: &Graph, wanted: bool) -> Known {
+        let (values, blocks) = if wanted { (graph.values.len(), graph.blocks.len()) } else { (0, 0) };
+        Known { loads: vec![None; values], ends: vec![None; blocks], ..Known::default() }
+    }
+
+    /// Starts a block to which these edges lead; what is behind them is known if they are complete.
+    pub(in super::super) fn enter(&mut self, ways: &[Way], complete: bool) {
         self.writes.clear();
         self.written = 0;
         self.stores.clear();
-        old.clear();
-        old.append(&mut self.graph.blocks[block.index()].body);
-        for &value in &*old {
-            let mut op = std::mem::replace(&mut self.graph.values[value.index()], Op::Gone);
-            self.renames.apply_to(&mut op);
-            if let Some(op) = self.operation(value, op) {
-                self.graph.values[value.index()] = op;
-                self.graph.blocks[block.index()].body.push(value);
+        self.facts.clear();
+        if !complete {
+            return;
+        }
+        let mut ways = ways.iter();
+        let Some((from, to)) = ways.next().and_then(|way| self.ends[way.from.index()]) else { return };
+        self.facts.extend_from_slice(&self.kept[from as usize..to as usize]);
+        for way in ways {
+            match self.ends[way.from.index()] {
+                Some((from, to)) => agree(&mut self.facts, &self.kept[from as usize..to as usize]),
+                None => self.facts.clear(),
             }
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Ends a block. `done` are those that need nothing more.
+    pub(in super::super) fn leave(&mut self, done: &[bool]) {
+        let Known { stores, facts, kept, ends, .. } = &mut self.known;
         // Of those that were joined to later ones nothing is left.
-        let graph = &mut *self.graph;
-        if self.stores.joined {
-            let (values, body) = (&graph.values, &mut graph.blocks[block.index()].body);
-            body.retain(|value| values[value.index()] != Op::Gone);
+        if std::mem::take(&mut stores.joined) {
+            let (values, body) = (&self.graph.values, &mut self.graph.blocks[self.block.index()].body);
+            body.retain(|value| !matches!(values[value.index()], Op::Gone));
         }
-        let mut end = std::mem::replace(&mut graph.blocks[block.index()].end, End::Unreachable);
-        end.uses_mut(|used| *used = self.renames.of(*used));
-        graph.blocks[block.index()].end = end;
+        if self.graph.code(self.block).end.edges().any(|edge| !done[edge.to.index()]) {
+            ends[self.block.index()] = Some((kept.len() as u32, (kept.len() + facts.len()) as u32));
+            kept.extend_from_slice(facts);
+        }
     }
 
-    /// What is to be done instead of an operation, if something is.
-    fn operation(&mut self, value: Value, op: Op) -> Option<Op> {
-        match op {
+    /// Learns what an operation says of memory, and answers it from that.
+    pub(in super::super) fn remember(&mut self, value: Value) -> Answer {
+        match *self.graph.op(value) {
             Op::Load { at, size, extend, swap } => return self.load(value, at, size, extend, swap),
             Op::Store { at, size, value: stored, swap } => return self.store(value, at, size, stored, swap),
-            Op::Bin { .. } => {
-                if let Some(wide) = pieces::joined(self, &op) {
+            Op::Bin { op: BinOp::Or | BinOp::Add | BinOp::Xor, .. } => {
+                if let Some(wide) = pieces::joined(self, value) {
+                    self.graph.values[value.index()] = wide;
                     // It is as long since memory was looked at as for its pieces, or as if it had been.
-                    return self.operation(value, wide);
+                    return self.remember(value);
                 }
             }
-            Op::Un { op: UnOp::Swap16 | UnOp::Swap32 | UnOp::Swap64, a } => {
-                if self.swap_at(a, &op) {
-                    self.renames.rename(value, a);
-                    return None;
+            Op::Un { op: op @ (UnOp::Swap16 | UnOp::Swap32 | UnOp::Swap64), a } => {
+                if self.swap_at(a, op) {
+                    return Is(a);
                 }
             }
             Op::Clear { from, bytes } => {
                 let from = from.wrapping_sub(self.graph.start(Region::Stack)) as i64;
                 let place = Place::stack(from, bytes.into());
-                self.write(Some(place));
-                let zero = self.graph.add(Op::Const(0));
-                self.learn(place, zero, false, None);
+                self.known.write(Some(place));
+                let zero = self.number(0);
+                self.known.learn(place, zero, false, None);
             }
-            Op::Bulk { what, .. } => {
-                self.stores.clear();
-                if let Some(to) = what.to() {
+            Op::Bulk { ref what, .. } => {
+                let to = what.to();
+                self.known.stores.clear();
+                if let Some(to) = to {
                     // Somewhere in the region, nobody knows how many bytes.
-                    self.write(to.region.map(|_| Place::anywhere(self.graph, &to)));
+                    self.known.write(to.region.map(|_| Place::anywhere(self.graph, &to)));
                 }
             }
             Op::Call { .. } | Op::Atomic { .. } => {
-                self.stores.clear();
-                self.write(None);
+                self.known.stores.clear();
+                self.known.write(None);
             }
             Op::Host { .. } | Op::Charge { .. } | Op::Budget | Op::Spend { .. } => {
-                self.stores.order(self.graph);
+                self.known.stores.order(self.graph);
             }
             _ => {}
         }
-        Some(op)
+        Keep
     }
 
-    fn load(&mut self, value: Value, at: Address, size: Size, extend: Extend, swap: bool) -> Option<Op> {
+    fn load(&mut self, value: Value, at: Address, size: Size, extend: Extend, swap: bool) -> Answer {
         let place = Place::of(self.graph, &at, size);
-        let op = Op::Load { at, size, extend, swap };
         if !place.is_ours(self.graph) {
-            self.stores.read(&place);
-            return Some(op);
+            self.known.stores.read(&place);
+            return Keep;
         }
-        if let Some(fact) = self.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied() {
-            if let Some(known) = self.known(&fact, &place, size, extend, swap) {
-                self.renames.rename(value, known);
+        if let Some(fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied() {
+            if let Some(known) = self.part_of(&fact, &place, size, extend, swap) {
                 // More users than were counted.
                 for known in [known, fact.value] {
                     if let Some(uses) = self.uses.get_mut(known.index()) {
                         *uses = u8::MAX;
                     }
                 }
-                return None;
+                return Is(known);
             }
         }
-        self.stores.read(&place);
-        self.learn(place, value, swap && size != Size::B, Some(extend));
+        self.known.stores.read(&place);
+        self.known.learn(place, value, swap && size != Size::B, Some(extend));
         self.stood(value);
-        Some(op)
+        Keep
     }
 
     fn stood(&mut self, value: Value) {
-        if self.loads.len() <= value.index() {
-            self.loads.resize(value.index() + 1, None);
+        let loads = &mut self.known.loads;
+        if loads.len() <= value.index() {
+            loads.resize(value.index() + 1, None);
         }
-        self.loads[value.index()] = Some(Stood { block: self.block, written: self.written });
+        loads[value.index()] = Some(Stood { block: self.block, written: self.known.written });
     }
 
     /// What a fact says of some of its bytes; `None` if it is cheaper to look.
-    fn known(&mut self, fact: &Fact, place: &Place, size: Size, extend: Extend, swap: bool) -> Option<Value> {
+    fn part_of(
+        &mut self,
+        fact: &Fact,
+        place: &Place,
+        size: Size,
+        extend: Extend,
+        swap: bool,
+    ) -> Option<Value> {
         let swap = swap && size != Size::B;
         let (mut value, whole) = (fact.value, fact.place.bytes == place.bytes);
         if self.graph.constant(value) == Some(0) {
@@ -230,7 +214,7 @@ impl Walk<'_> {
                 return None;
             }
             if offset > 0 {
-                let count = self.graph.add(Op::Const(offset as u64 * 8));
+                let count = self.number(offset as u64 * 8);
                 value = self.put(Op::Bin { op: BinOp::Rsh, width: Width::W64, a: value, b: count });
             }
         }
@@ -255,47 +239,34 @@ impl Walk<'_> {
         Some(self.put(Op::Un { op, a: value }))
     }
 
-    pub(super) fn put(&mut self, op: Op) -> Value {
-        self.graph.append(self.block, op)
-    }
-
-    /// A load before the operation that is being looked at.
-    pub(super) fn read(&mut self, load: Op) -> Value {
-        let value = self.graph.add(Op::Gone);
-        if let Some(op) = self.operation(value, load) {
-            self.graph.values[value.index()] = op;
-            self.graph.blocks[self.block.index()].body.push(value);
-        }
-        self.renames.of(value)
-    }
-
-    fn store(&mut self, value: Value, at: Address, size: Size, stored: Value, swap: bool) -> Option<Op> {
+    fn store(&mut self, value: Value, at: Address, size: Size, stored: Value, swap: bool) -> Answer {
         let place = Place::of(self.graph, &at, size);
         // Where others write as well, every store is one.
         if !place.is_ours(self.graph) {
-            self.stores.clear();
-            self.write(Some(place));
-            return Some(Op::Store { at, size, value: stored, swap });
+            self.known.stores.clear();
+            self.known.write(Some(place));
+            return Keep;
         }
         let zero = self.graph.constant(stored) == Some(0);
-        if let Some(fact) = self.facts.iter().rev().find(|fact| fact.place.covers(&place)) {
+        if let Some(fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)) {
             let same = fact.place == place && fact.value == stored && (fact.swap == swap || size == Size::B);
             if same || zero && self.graph.constant(fact.value) == Some(0) {
-                return None;
+                return Drop;
             }
         }
         let (mut stored, mut swap) = (stored, swap && size != Size::B);
         if let Some(inner) = self.swapped(stored, size) {
             (stored, swap) = (inner, !swap);
         }
-        self.write(Some(place));
-        self.learn(place, stored, swap, None);
-        let (op, joined) = self.stores.add(self.graph, value, at, size, stored, swap);
+        self.known.write(Some(place));
+        self.known.learn(place, stored, swap, None);
+        let (op, joined) = self.known.stores.add(self.graph, value, at, size, stored, swap);
         if let (true, Op::Store { at, size, value, swap }) = (joined, &op) {
             let place = Place::of(self.graph, at, *size);
-            self.learn(place, *value, *swap, None);
+            self.known.learn(place, *value, *swap, None);
         }
-        Some(op)
+        self.graph.values[value.index()] = op;
+        Keep
     }
 
     /// What a value is the reverse of, if nobody else needs it.
@@ -309,11 +280,15 @@ impl Walk<'_> {
     }
 
     /// Lets a load reverse its bytes, if that is all that is done with it.
-    fn swap_at(&mut self, loaded: Value, swap: &Op) -> bool {
-        let Op::Un { op: swapping, .. } = swap else { return false };
+    fn swap_at(&mut self, loaded: Value, swapping: UnOp) -> bool {
         // What was learned of it elsewhere would have to be changed as well.
-        let here =
-            self.loads.get(loaded.index()).copied().flatten().is_some_and(|stood| stood.block == self.block);
+        let here = self
+            .known
+            .loads
+            .get(loaded.index())
+            .copied()
+            .flatten()
+            .is_some_and(|stood| stood.block == self.block);
         if !here || self.uses.get(loaded.index()) != Some(&1) {
             return false;
         }
@@ -329,7 +304,7 @@ impl Walk<'_> {
         }
         (*swap, *extend) = (!*swap, Extend::Zero);
         let swap = *swap;
-        for fact in self.facts.iter_mut().filter(|fact| fact.value == loaded && fact.loaded.is_some()) {
+        for fact in self.known.facts.iter_mut().filter(|fact| fact.value == loaded && fact.loaded.is_some()) {
             (fact.swap, fact.loaded) = (swap, Some(Extend::Zero));
         }
         true
@@ -338,7 +313,7 @@ impl Walk<'_> {
     /// Whether a load of this block would load the same here.
     pub(super) fn still(&self, load: Value) -> bool {
         let (Some(Some(stood)), Op::Load { at, size, .. }) =
-            (self.loads.get(load.index()), self.graph.op(load))
+            (self.known.loads.get(load.index()), self.graph.op(load))
         else {
             return false;
         };
@@ -347,13 +322,16 @@ impl Walk<'_> {
         }
         let place = Place::of(self.graph, at, *size);
         // In a block the count only grows.
-        let since = (self.written - stood.written) as usize;
-        since <= self.writes.len()
-            && self.writes[self.writes.len() - since..]
+        let Known { writes, written, .. } = &self.known;
+        let since = (written - stood.written) as usize;
+        since <= writes.len()
+            && writes[writes.len() - since..]
                 .iter()
                 .all(|write| write.is_some_and(|write| !write.overlaps(&place)))
     }
+}
 
+impl Known {
     /// Forgets what may have been overwritten.
     fn write(&mut self, place: Option<Place>) {
         self.written += 1;

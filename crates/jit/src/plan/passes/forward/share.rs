@@ -2,71 +2,51 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::renames::Renames;
+use super::super::renames::Renames;
 use crate::plan::dominators::Dominators;
-use crate::plan::graph::{Block, Effect, Graph, Op, Value};
+use crate::plan::graph::{Block, Graph, Op, Value};
 
-/// Uses the first value instead of others that are computed likewise below it.
-pub(crate) fn share(graph: &mut Graph) {
-    let dominators = Dominators::of(graph);
-    let tree = dominators.tree();
-    let mut sharing = Sharing {
-        renames: Renames::new(graph),
-        places: Places::new(graph.values.len()),
-        home: vec![Block::ENTRY; graph.values.len()],
-        dominators: &dominators,
-    };
-    sharing.everywhere(graph);
-    let mut old = Vec::new();
-    for block in tree {
-        let code = &mut graph.blocks[block.index()];
-        old.clear();
-        old.append(&mut code.body);
-        for &value in &old {
-            sharing.renames.apply_to(&mut graph.values[value.index()]);
-            if graph.op(value).effect() != Effect::None || !sharing.found(graph, value, block) {
-                graph.blocks[block.index()].body.push(value);
-            }
-        }
-        graph.blocks[block.index()].end.uses_mut(|used| *used = sharing.renames.of(*used));
-    }
-    let mut renames = sharing.renames;
-    renames.apply_to_edges(graph);
-    same_params(graph, &dominators.order);
-}
-
-struct Sharing<'d> {
-    renames: Renames,
+/// What was computed so far.
+pub(super) struct Sharing {
     places: Places,
     /// The blocks that values stand in, of those that are in `places`.
     home: Vec<Block>,
-    dominators: &'d Dominators,
+    dominators: Dominators,
 }
 
-impl Sharing<'_> {
-    /// Shares constants, and what else stands in no block.
-    fn everywhere(&mut self, graph: &Graph) {
-        for at in 0..graph.values.len() {
-            if graph.values[at].is_everywhere() {
-                self.found(graph, Value(at as u32), Block::ENTRY);
+impl Sharing {
+    /// Constants, and what else stands in no block, are there already.
+    pub(super) fn new(graph: &Graph, renames: &mut Renames, dominators: Dominators) -> Sharing {
+        let places = Places::new(graph.values.len());
+        let home = vec![Block::ENTRY; graph.values.len()];
+        let mut sharing = Sharing { places, home, dominators };
+        for (at, op) in graph.values.iter().enumerate() {
+            if op.is_everywhere() {
+                let value = Value(at as u32);
+                if let Some(other) = sharing.find(graph, value, Block::ENTRY) {
+                    renames.rename(value, other);
+                }
             }
         }
+        sharing
     }
 
-    /// Whether this value of this block was computed before; it is renamed then.
-    fn found(&mut self, graph: &Graph, value: Value, block: Block) -> bool {
+    /// A value that was computed above this one of this block, and is the same.
+    pub(super) fn find(&mut self, graph: &Graph, value: Value, block: Block) -> Option<Value> {
         let op = graph.op(value);
-        let place = self.places.find(hash(op), |other| same(graph.op(other), op));
+        let hash = hash(op);
+        let place = self.places.find(hash, |other| same(graph.op(other), op));
         match *place {
             // Blocks come in the order of the tree: what is not above now will never be again.
-            Some((_, other)) if self.dominators.dominates(self.home[other.index()], block) => {
-                self.renames.rename(value, other);
-                true
-            }
-            _ => {
-                *place = Some((hash(op), value));
+            Some((_, other)) if self.dominators.dominates(self.home[other.index()], block) => Some(other),
+            found => {
+                *place = Some((hash, value));
+                self.places.count += usize::from(found.is_none());
+                if self.home.len() <= value.index() {
+                    self.home.resize(value.index() + 1, Block::ENTRY);
+                }
                 self.home[value.index()] = block;
-                false
+                None
             }
         }
     }
@@ -129,16 +109,20 @@ impl Hasher for Mix {
 /// Values by what they compute: a table with open addresses that is never full.
 struct Places {
     table: Vec<Option<(u32, Value)>>,
+    count: usize,
 }
 
 impl Places {
     /// Room for so many values.
     fn new(values: usize) -> Places {
-        Places { table: vec![None; (values * 2).next_power_of_two()] }
+        Places { table: vec![None; (values * 2).next_power_of_two()], count: 0 }
     }
 
     /// Where a value is, or is to be put.
     fn find(&mut self, hash: u32, same: impl Fn(Value) -> bool) -> &mut Option<(u32, Value)> {
+        if self.count * 8 > self.table.len() * 7 {
+            self.grow();
+        }
         let mask = self.table.len() - 1;
         let mut place = hash as usize & mask;
         while let Some((other, value)) = self.table[place] {
@@ -151,19 +135,38 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Values may be added on the way.
+    fn grow(&mut self) {
+        let larger = vec![None; self.table.len() * 2];
+        let mask = larger.len() - 1;
+        for (hash, value) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
+            let mut place = hash as usize & mask;
+            while self.table[place].is_some() {
+                place = (place + 1) & mask;
+            }
+            self.table[place] = Some((hash, value));
+        }
+    }
+}
+
 /// Joins parameters of a block for which all edges carry the same.
-fn same_params(graph: &mut Graph, order: &[Block]) {
+pub(super) fn same_params(graph: &mut Graph) {
+    if graph.blocks.iter().all(|code| code.params.len() < 2) {
+        return;
+    }
+    let order = graph.order();
     let mut renames = Renames::new(graph);
     // For each parameter, the first of its block that was the same on all edges so far.
     let mut first = vec![Value(u32::MAX); graph.values.len()];
-    for &block in order {
+    for &block in &order {
         if let Some(&all) = graph.code(block).params.first() {
             graph.code(block).params.iter().for_each(|param| first[param.index()] = all);
         }
     }
     // A parameter may stay with those before it only as long as it carries what they do.
     let mut carried: Vec<(Value, Value, Value)> = Vec::new();
-    for &block in order {
+    for &block in &order {
         for edge in graph.code(block).end.edges() {
             let params = &graph.code(edge.to).params;
             if params.len() < 2 {
@@ -182,7 +185,7 @@ fn same_params(graph: &mut Graph, order: &[Block]) {
             }
         }
     }
-    for &block in order {
+    for &block in &order {
         for &param in &graph.code(block).params {
             renames.rename(param, first[param.index()]);
         }

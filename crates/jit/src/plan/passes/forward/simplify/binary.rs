@@ -2,12 +2,13 @@
 
 use sandbpf_isa::Width;
 
-use super::super::bits::{filled, ones};
-use super::{Answer, Simplifier};
+use super::super::super::bits::{filled, ones};
+use super::super::Walk;
+use super::Answer;
 use crate::plan::graph::{BinOp, Op, UnOp, Value};
 use Answer::{Is, Now, Same};
 
-impl Simplifier<'_> {
+impl Walk<'_> {
     pub(super) fn binary(&mut self, op: BinOp, width: Width, a: Value, b: Value) -> Answer {
         let (left, right) = (self.constant(a), self.constant(b));
         if let (Some(left), Some(right)) = (left, right) {

@@ -7,7 +7,11 @@ use crate::plan::graph::{Block, Bulk, End, Graph, Op, Region, Value};
 const PLACES: usize = 16;
 
 /// Removes stores, and cleared memory, that nobody sees.
-pub(super) fn remove(graph: &mut Graph) {
+pub(in super::super) fn remove(graph: &mut Graph) {
+    let writes = |op: &Op| matches!(op, Op::Store { .. } | Op::Clear { .. });
+    if !graph.blocks.iter().flat_map(|code| &code.body).any(|&value| writes(graph.op(value))) {
+        return;
+    }
     let order = graph.order();
     let seen = stack_is_seen(graph, &order);
     let mut later = Later { overwritten: Vec::new(), read: Vec::new(), stack_ends: false };

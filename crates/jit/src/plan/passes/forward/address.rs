@@ -5,37 +5,34 @@
 
 use sandbpf_isa::Width;
 
-use super::bits::{Possible, possible};
-use crate::plan::graph::{Address, BinOp, Block, Graph, Op, Value};
+use super::Walk;
+use crate::plan::graph::{Address, BinOp, Graph, Op, Value};
 
-/// Folds sums and shifts into addresses.
-pub(crate) fn address(graph: &mut Graph) {
-    let order = graph.order();
-    let bits = Possible::new(graph);
-    let uses = uses(graph, &order);
-    let known = graph.values.len();
-    let mut folding = Folding { graph, bits, uses, split: vec![None; known], old: Vec::new() };
-    for &block in &order {
-        folding.block(block);
-    }
+/// What is known of sums.
+pub(super) struct Folding {
+    /// How often values are used in addresses, up to many times.
+    uses: Vec<u8>,
+    /// Of sums that were split already: something without a constant, and the constant.
+    split: Vec<Option<(Value, u64)>>,
 }
 
-/// How often values are used, and how often of these in addresses.
-fn uses(graph: &Graph, order: &[Block]) -> Vec<(u32, u32)> {
-    let mut uses = vec![(0, 0); graph.values.len()];
-    for &block in order {
-        let code = graph.code(block);
-        for &value in &code.body {
-            graph.op(value).uses(|used| uses[used.index()].0 += 1);
+impl Folding {
+    pub(super) fn new(graph: &Graph, wanted: bool) -> Folding {
+        let count = if wanted { graph.values.len() } else { 0 };
+        let mut uses = vec![0u8; count];
+        for &value in graph.blocks.iter().flat_map(|code| &code.body).filter(|_| wanted) {
             addresses(graph.op(value), |at| {
                 if let Some((index, _)) = at.index {
-                    uses[index.index()].1 += 1;
+                    uses[index.index()] = uses[index.index()].saturating_add(1);
                 }
             });
         }
-        code.end.uses(|used| uses[used.index()].0 += 1);
+        Folding { uses, split: vec![None; count] }
     }
-    uses
+
+    fn split(&self, value: Value) -> Option<(Value, u64)> {
+        self.split.get(value.index()).copied().flatten()
+    }
 }
 
 fn addresses(op: &Op, mut each: impl FnMut(&Address)) {
@@ -54,37 +51,31 @@ fn addresses_mut(op: &mut Op, mut each: impl FnMut(&mut Address)) {
     }
 }
 
-struct Folding<'g> {
-    graph: &'g mut Graph,
-    bits: Possible,
-    uses: Vec<(u32, u32)>,
-    /// Of sums that were split already: something without a constant, and the constant.
-    split: Vec<Option<(Value, u64)>>,
-    old: Vec<Value>,
-}
-
-impl Folding<'_> {
-    fn block(&mut self, block: Block) {
-        let mut old = std::mem::take(&mut self.old);
-        old.clear();
-        old.append(&mut self.graph.blocks[block.index()].body);
-        for &value in &old {
-            let mut op = std::mem::replace(&mut self.graph.values[value.index()], Op::Gone);
-            addresses_mut(&mut op, |at| self.fold(at));
-            let mask = possible(self.graph, &op, |used| self.bits.get(used));
-            self.bits.set(value, mask);
-            self.graph.values[value.index()] = op;
-            self.graph.blocks[block.index()].body.push(value);
-            self.split(block, value);
+impl Walk<'_> {
+    /// Brings what addresses of an operation are sums of into them.
+    pub(super) fn fold(&mut self, value: Value) {
+        let mut op = &mut self.graph.values[value.index()];
+        if let Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } = op {
+            if at.index.is_some() {
+                let at = *at;
+                let folded = self.folded(at);
+                addresses_mut(&mut self.graph.values[value.index()], |at| *at = folded);
+            }
+            return;
         }
-        self.old = old;
+        if matches!(op, Op::Bulk { .. }) {
+            let mut bulk = std::mem::replace(op, Op::Gone);
+            addresses_mut(&mut bulk, |at| *at = self.folded(*at));
+            op = &mut self.graph.values[value.index()];
+            *op = bulk;
+        }
     }
 
     /// Brings what an index is the sum or multiple of into the address.
-    fn fold(&mut self, at: &mut Address) {
-        let Some((mut index, mut scale)) = at.index else { return };
+    fn folded(&self, at: Address) -> Address {
+        let Some((mut index, mut scale)) = at.index else { return at };
         let mut disp = i64::from(at.disp) as u64;
-        let mut best = *at;
+        let mut best = at;
         // Every step goes to an operand, and long chains of sums were made short before.
         for _ in 0..16 {
             let fits = i32::try_from(disp as i64);
@@ -97,7 +88,7 @@ impl Folding<'_> {
                 }
                 break;
             }
-            if let Some((rest, number)) = self.split[index.index()] {
+            if let Some((rest, number)) = self.folding.split(index) {
                 disp = disp.wrapping_add(number << scale);
                 index = rest;
             } else if let Some((rest, count)) = self.as_shift(index) {
@@ -109,7 +100,7 @@ impl Folding<'_> {
                 break;
             }
         }
-        *at = best;
+        best
     }
 
     /// What is shifted left, and by how much, if that could be a scale.
@@ -135,28 +126,23 @@ impl Folding<'_> {
 
     /// Remembers of a value what it is without a constant. Where nobody but addresses uses it, that is computed if it is not
     /// there.
-    fn split(&mut self, block: Block, value: Value) {
+    pub(super) fn split(&mut self, value: Value) {
         let Some((a, b)) = self.as_sum(value) else {
             // A sum that is scaled.
-            let shifted = self.as_shift(value).and_then(|(a, count)| Some((self.split[a.index()]?, count)));
+            let shifted = self.as_shift(value).and_then(|(a, count)| Some((self.folding.split(a)?, count)));
             if let (Some(((rest, number), count)), true) = (shifted, self.is_for_addresses(value)) {
-                let b = self.graph.add(Op::Const(count.into()));
-                self.bits.set(b, count.into());
-                self.part(
-                    block,
-                    value,
-                    Op::Bin { op: BinOp::Lsh, width: Width::W64, a: rest, b },
-                    number << count,
-                );
+                let b = self.number(count.into());
+                let op = Op::Bin { op: BinOp::Lsh, width: Width::W64, a: rest, b };
+                self.part(value, op, number << count);
             }
             return;
         };
         if let Some(number) = self.graph.constant(b) {
-            let (rest, inner) = self.split[a.index()].unwrap_or((a, 0));
-            self.remember(value, rest, number.wrapping_add(inner));
+            let (rest, inner) = self.folding.split(a).unwrap_or((a, 0));
+            self.remember_split(value, rest, number.wrapping_add(inner));
             return;
         }
-        let (left, right) = (self.split[a.index()], self.split[b.index()]);
+        let (left, right) = (self.folding.split(a), self.folding.split(b));
         if left.is_none() && right.is_none() || !self.is_for_addresses(value) {
             return;
         }
@@ -165,22 +151,24 @@ impl Folding<'_> {
             (None, None) => Op::Bin { op: BinOp::Add, width: Width::W64, a, b },
             _ => return,
         };
-        self.part(block, value, op, c.wrapping_add(d));
+        self.part(value, op, c.wrapping_add(d));
     }
 
-    fn part(&mut self, block: Block, value: Value, op: Op, number: u64) {
-        let mask = possible(self.graph, &op, |used| self.bits.get(used));
-        let rest = self.graph.append(block, op);
-        self.bits.set(rest, mask);
-        self.remember(value, rest, number);
+    fn part(&mut self, value: Value, op: Op, number: u64) {
+        let rest = self.put(op);
+        self.remember_split(value, rest, number);
     }
 
-    fn remember(&mut self, value: Value, rest: Value, number: u64) {
-        self.split.resize(self.graph.values.len(), None);
-        self.split[value.index()] = Some((rest, number));
+    fn remember_split(&mut self, value: Value, rest: Value, number: u64) {
+        let split = &mut self.folding.split;
+        if split.len() <= value.index() {
+            split.resize(value.index() + 1, None);
+        }
+        split[value.index()] = Some((rest, number));
     }
 
     fn is_for_addresses(&self, value: Value) -> bool {
-        self.uses.get(value.index()).is_none_or(|&(all, here)| all == here)
+        let uses = (self.uses.get(value.index()), self.folding.uses.get(value.index()));
+        matches!(uses, (Some(all), Some(here)) if all == here && *all < u8::MAX)
     }
 }

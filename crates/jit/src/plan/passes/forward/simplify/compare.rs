@@ -2,8 +2,9 @@
 
 use sandbpf_isa::{Cond, Extend, Size, Width};
 
-use super::super::bits::{filled, ones};
-use super::{Answer as Computed, Simplifier};
+use super::super::super::bits::{filled, ones};
+use super::super::Walk;
+use super::Answer as Computed;
 use crate::plan::graph::{BinOp, Op, Test, UnOp, Value};
 use Answer::{Known, Not, Now, Same};
 
@@ -61,7 +62,7 @@ fn unsigned(cond: Cond) -> Option<Cond> {
     })
 }
 
-impl Simplifier<'_> {
+impl Walk<'_> {
     pub(super) fn comparison(&mut self, test: &Test) -> Computed {
         match self.test(test) {
             Same => Computed::Same,

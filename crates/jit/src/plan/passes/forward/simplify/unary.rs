@@ -2,11 +2,12 @@
 
 use sandbpf_isa::Width;
 
-use super::{Answer, Simplifier};
+use super::super::Walk;
+use super::Answer;
 use crate::plan::graph::{BinOp, Op, UnOp, Value};
 use Answer::{Is, Now, Same};
 
-impl Simplifier<'_> {
+impl Walk<'_> {
     pub(super) fn unary(&mut self, op: UnOp, a: Value) -> Answer {
         if let Some(number) = self.constant(a) {
             return self.is(op.eval(number));

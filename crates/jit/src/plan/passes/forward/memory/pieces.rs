@@ -3,7 +3,7 @@
 
 use sandbpf_isa::{Extend, Size, Width};
 
-use super::known::Walk;
+use super::super::Walk;
 use super::place::Place;
 use crate::plan::graph::{Address, BinOp, Op, UnOp, Value};
 
@@ -23,8 +23,10 @@ struct Piece {
 }
 
 /// The load that an operation is the last step of, if it is one.
-pub(super) fn joined(walk: &mut Walk<'_>, op: &Op) -> Option<Op> {
-    let &Op::Bin { op: BinOp::Or | BinOp::Add | BinOp::Xor, width, a, b } = op else { return None };
+pub(super) fn joined(walk: &mut Walk<'_>, value: Value) -> Option<Op> {
+    let &Op::Bin { op: BinOp::Or | BinOp::Add | BinOp::Xor, width, a, b } = walk.graph.op(value) else {
+        return None;
+    };
     let mut pieces = [None::<Piece>; PIECES];
     let mut count = 0;
     // What is still to be looked at, and the width of what it is an operand of.
@@ -84,8 +86,8 @@ pub(super) fn joined(walk: &mut Walk<'_>, op: &Op) -> Option<Op> {
     if first.shift == 0 {
         return Some(load);
     }
-    let a = walk.read(load);
-    let b = walk.graph.add(Op::Const(first.shift as u64));
+    let a = walk.put(load);
+    let b = walk.number(first.shift as u64);
     Some(Op::Bin { op: BinOp::Lsh, width: Width::W64, a, b })
 }
 

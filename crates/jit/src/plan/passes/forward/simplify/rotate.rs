@@ -2,12 +2,13 @@
 
 use sandbpf_isa::Width;
 
-use super::super::bits::ones;
-use super::{Answer, Simplifier};
+use super::super::super::bits::ones;
+use super::super::Walk;
+use super::Answer;
 use crate::plan::graph::{BinOp, Op, UnOp, Value};
 use Answer::{Now, Same};
 
-impl Simplifier<'_> {
+impl Walk<'_> {
     /// `(x << k) | (x >> (bits - k))`, or joined by addition or exclusive or: the parts have no bits in common.
     pub(super) fn rotation(&mut self, op: BinOp, width: Width, a: Value, b: Value) -> Answer {
         let (Some(a), Some(b)) = (self.as_binary(a), self.as_binary(b)) else { return Same };
