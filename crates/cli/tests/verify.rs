@@ -25,6 +25,8 @@ fn a_rejection_says_where_what_and_why() {
     assert_eq!(lines[1], "    R0 invalid mem access 'scalar'");
     assert!(lines.contains(&"  >     5: r0 = *(u64 *)(r0 + 0)"), "{lines:#?}");
     assert!(lines.contains(&"    r0 = 0"), "{lines:#?}");
+    let origin = lines.iter().position(|line| *line == "  r0 comes from").expect("an origin");
+    assert_eq!(lines[origin + 1], "        4: r0 = 0");
     assert!(done.out.contains("a number used as an address"), "{lines:#?}");
 }
 
@@ -39,6 +41,8 @@ fn machines_read_rejections() {
     assert_eq!(rejection["instruction"], 5);
     assert_eq!(rejection["known"]["r0"], "0");
     assert_eq!(rejection["listing"][3]["failed"], true);
+    assert_eq!(rejection["origin"]["register"], "r0");
+    assert_eq!(rejection["origin"]["instructions"][0]["instruction"], 4);
 }
 
 #[test]

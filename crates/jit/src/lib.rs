@@ -116,6 +116,8 @@ pub struct PlanOptions {
     pub without: Without,
     /// Whether only instructions are used that every x86-64 processor has.
     pub baseline: bool,
+    /// Whether the program may find memory elsewhere: in maps, for example.
+    pub elsewhere: bool,
 }
 
 /// Why there is no machine code.

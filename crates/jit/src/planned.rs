@@ -71,6 +71,15 @@ impl Plan {
         };
         let (graph, bytes) =
             make(program, Setting { input, proved: proved.as_ref(), helpers, machine: false }, options)?;
+        // What has no region may lie elsewhere, where only a machine finds it.
+        let checks = graph
+            .blocks
+            .iter()
+            .flat_map(|code| &code.body)
+            .any(|&value| matches!(graph.op(value), Op::Host { .. }));
+        if options.elsewhere && checks {
+            return None;
+        }
         let writes = writes_packet(&graph);
         let direct = Direct::new(&bytes).ok()?;
         Some(Plan { direct, sites: graph.sites.into(), context: graph.context as usize, writes })

@@ -37,8 +37,8 @@ pub struct Running {
     program: Arc<Program>,
     direct: Direct,
     sites: Box<[Trapping]>,
-    /// The helpers that sites call, where they are known.
-    helpers: Box<[Option<Helper>]>,
+    /// The helpers that sites call, where they are known, and in which frames.
+    helpers: Box<[Option<(Helper, u32)>]>,
     input: Input,
     /// Whether it may write to its packet, or to its context.
     writes: [bool; 2],
@@ -58,11 +58,12 @@ struct State<'s> {
     /// Copies of bytes that lie nowhere, until the next call.
     copies: Vec<Box<[u64; COPIES]>>,
     copied: usize,
-    /// The helper that the code calls, if it is known.
-    helper: Option<Helper>,
     trap: Option<Trap>,
     panic: Option<Box<dyn Any + Send>>,
 }
+
+/// How a call went: it came back, or did not, or panicked.
+type Called = std::thread::Result<Result<Answer, Trap>>;
 
 /// How many copies are made room for at once.
 const COPIES: usize = 64;
@@ -89,8 +90,8 @@ impl Running {
         let writes = [planned::writes_packet(&graph), planned::writes_context(&graph)];
         let Graph { sites, .. } = graph;
         let known = |site: &Trapping| match site {
-            Trapping::Call { callee: Callee::Helper(id), .. } if *id != TAIL_CALL => {
-                helpers?.get(*id).copied()
+            Trapping::Call { callee: Callee::Helper(id), depth, .. } if *id != TAIL_CALL => {
+                Some((*helpers?.get(*id)?, *depth))
             }
             _ => None,
         };
@@ -142,6 +143,14 @@ impl Running {
         machine.frame == 0 && machine.registers == registers && writable && needed
     }
 
+    /// The instruction of a site of a call.
+    fn pc_of(&self, site: u32) -> Pc {
+        match self.sites.get(site as usize) {
+            Some(Trapping::Call { pc, .. } | Trapping::Atomic { pc, .. }) => *pc,
+            _ => Pc(0),
+        }
+    }
+
     fn packet_region(&self) -> usize {
         let start = if self.input == Input::Memory { BUFFER } else { PACKET };
         (start >> REGION_BITS) as usize
@@ -162,7 +171,6 @@ impl Running {
             view,
             copies: Vec::new(),
             copied: 0,
-            helper: None,
             trap: None,
             panic: None,
         };
@@ -227,41 +235,57 @@ extern "sysv64" fn call(env: *mut Env, r1: u64, r2: u64, r3: u64, r4: u64, r5: u
     // SAFETY: the contract above.
     let machine = unsafe { &mut *state.machine };
     state.copied = 0;
-    state.helper = state.running.helpers.get(env.site as usize).copied().flatten();
-    let site = state.running.sites.get(env.site as usize).copied();
     machine.budget = env.budget;
     machine.memory.settle();
+    let arguments = [r1, r2, r3, r4, r5];
+    let Some(&Some((helper, depth))) = state.running.helpers.get(env.site as usize) else {
+        return elsewhere(env, state, machine, arguments);
+    };
+    state.stand(machine, depth);
+    let called = catch_unwind(AssertUnwindSafe(|| helper.call(machine, arguments)));
+    env.budget = machine.budget;
+    // Most helpers move nothing, and nothing was proved of most programs that do not ask for it.
+    if let Ok(Ok(value)) = called
+        && state.running.needs.is_none()
+        && !machine.memory.has_moved()
+    {
+        return Answer { value, status: 0 };
+    }
+    let pc = state.running.pc_of(env.site);
+    let called = called.map(|result| {
+        let value = result.map_err(|stop| stop.at(pc))?;
+        state.still(machine, pc, Some(helper.spec().id))?;
+        Ok(Answer { value, status: 0 })
+    });
+    state.finish(env, machine, called)
+}
+
+/// The same, of what is no helper that is known.
+#[inline(never)]
+fn elsewhere(env: &mut Env, state: &mut State<'_>, machine: &mut Machine<'_>, arguments: [u64; 5]) -> Answer {
+    let site = state.running.sites.get(env.site as usize).copied();
     let called = catch_unwind(AssertUnwindSafe(|| match site {
-        Some(Trapping::Call { pc, callee, depth }) => {
-            state.outside(machine, pc, callee, depth, [r1, r2, r3, r4, r5])
-        }
+        Some(Trapping::Call { pc, callee, depth }) => state.outside(machine, pc, callee, depth, arguments),
         Some(Trapping::Atomic { pc, op, size, off }) => {
-            let old = machine.memory.atomic(op, size, r1.wrapping_add(off as u64), r2, r3);
+            let [address, operand, expected, ..] = arguments;
+            let old = machine.memory.atomic(op, size, address.wrapping_add(off as u64), operand, expected);
             old.map(|value| Answer { value, status: 0 }).map_err(|fault| fault.at(pc))
         }
         _ => unreachable!("code calls at sites of calls"),
     }));
     env.budget = machine.budget;
-    if machine.memory.take_moved() {
-        machine.memory.view_into(&mut state.view);
-    }
-    let packet = state.view[state.running.packet_region()];
-    (env.packet, env.length) = (packet.start, packet.readable.into());
-    env.context = state.view[(CONTEXT >> REGION_BITS) as usize].start;
-    match called {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(trap)) => {
-            state.trap = Some(trap);
-            Answer { value: 0, status: STOPPED }
-        }
-        Err(panic) => {
-            state.panic = Some(panic);
-            Answer { value: 0, status: STOPPED }
-        }
-    }
+    state.finish(env, machine, called)
 }
 
 impl State<'_> {
+    /// Says which frames there are, before somebody else looks at memory.
+    #[inline]
+    fn stand(&self, machine: &mut Machine<'_>, depth: u32) {
+        machine.frame = depth as usize;
+        let above = if self.stack == 0 { 0 } else { FRAME_SIZE * depth as usize };
+        machine.memory.set_active_stack(self.stack + above);
+    }
+
     /// Calls a helper or a kernel function.
     fn outside(
         &mut self,
@@ -271,15 +295,10 @@ impl State<'_> {
         depth: u32,
         arguments: [u64; 5],
     ) -> Result<Answer, Trap> {
-        machine.frame = depth as usize;
-        let above = if self.stack == 0 { 0 } else { FRAME_SIZE * depth as usize };
-        machine.memory.set_active_stack(self.stack + above);
+        self.stand(machine, depth);
         let (value, helper) = match callee {
             Callee::Helper(id) => {
-                let value = match self.helper {
-                    Some(helper) => helper.call(machine, arguments).map_err(|stop| stop.at(pc))?,
-                    None => machine.call_helper(id, arguments, pc)?,
-                };
+                let value = machine.call_helper(id, arguments, pc)?;
                 if id == TAIL_CALL && machine.take_ended() {
                     return Ok(Answer { value, status: ENDED });
                 }
@@ -289,9 +308,14 @@ impl State<'_> {
             Callee::Kfunc { id, .. } => (machine.call_kfunc(id, arguments, pc)?, None),
             Callee::Local(_) | Callee::Register(_) => unreachable!("these stay inside"),
         };
-        let Some(needs) = &self.running.needs else { return Ok(Answer { value, status: 0 }) };
-        // What a proof says must still be so: the packet moved only if the callee may move it, and the context says
-        // where it is.
+        self.still(machine, pc, helper)?;
+        Ok(Answer { value, status: 0 })
+    }
+
+    /// Looks whether what a proof says is still so after a call: the packet moved only if the callee may move it, and the
+    /// context says where it is.
+    fn still(&mut self, machine: &mut Machine<'_>, pc: Pc, helper: Option<i32>) -> Result<(), Trap> {
+        let Some(needs) = &self.running.needs else { return Ok(()) };
         let region = self.running.packet_region();
         let before = self.view[region];
         if machine.memory.take_moved() {
@@ -301,10 +325,24 @@ impl State<'_> {
         let moved = (before.start, before.readable) != (now.start, now.readable);
         let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
         let changes = |id| helpers::numbered(id).any(|spec| spec.has(Effect::ChangesPacket));
-        match (!moved || helper.is_none_or(changes)) && needs.met(None, &self.view, field) {
-            true => Ok(Answer { value, status: 0 }),
-            false => Err(Trap::Disproved { pc }),
+        let holds = (!moved || helper.is_none_or(changes)) && needs.met(None, &self.view, field);
+        if holds { Ok(()) } else { Err(Trap::Disproved { pc }) }
+    }
+
+    /// Tells the code how a call went, and where memory is now.
+    fn finish(&mut self, env: &mut Env, machine: &mut Machine<'_>, called: Called) -> Answer {
+        if machine.memory.take_moved() {
+            machine.memory.view_into(&mut self.view);
         }
+        let packet = self.view[self.running.packet_region()];
+        (env.packet, env.length) = (packet.start, packet.readable.into());
+        env.context = self.view[(CONTEXT >> REGION_BITS) as usize].start;
+        match called {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(trap)) => self.trap = Some(trap),
+            Err(panic) => self.panic = Some(panic),
+        }
+        Answer { value: 0, status: STOPPED }
     }
 
     /// Where the bytes at an address outside of stack, context and packet are, until the next call.

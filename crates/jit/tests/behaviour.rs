@@ -465,7 +465,7 @@ fn what_is_not_there_traps() {
 
 #[test]
 fn long_programs_compile_in_proportion() {
-    let time = |n: usize| {
+    let once = |n: usize| {
         let body = "r0 += r1\nif r0 == 7 goto end\nr2 ^= r0\n*(u64 *)(r10 - 8) = r2\n".repeat(n / 4);
         let program = std::sync::Arc::new(parse(&format!("{body}end:\nexit")).expect("text"));
         let start = std::time::Instant::now();
@@ -473,6 +473,8 @@ fn long_programs_compile_in_proportion() {
         assert!(code.machine_code().len() < n * 40);
         start.elapsed()
     };
+    // The best of several: other work on the machine only adds.
+    let time = |n: usize| (0..3).map(|_| once(n)).min().expect("three times");
     let (short, long) = (time(20_000), time(200_000));
     assert!(long < short * 100, "{short:?} for 20,000 instructions, {long:?} for ten times as many");
 }

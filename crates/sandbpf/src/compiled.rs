@@ -124,12 +124,14 @@ pub(crate) fn compile(
     program: &Arc<Program>,
     facts: Option<&Facts>,
     helpers: &HelperSet,
+    elsewhere: bool,
 ) -> Result<Compiled, String> {
     let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
     if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
         return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure), plan: None });
     }
-    let (input, options) = (input(kind, facts), sandbpf_jit::PlanOptions::default());
+    let options = sandbpf_jit::PlanOptions { elsewhere, ..Default::default() };
+    let input = input(kind, facts);
     if let Some(plan) =
         Plan::compile(program, input, facts, Some(helpers), options).filter(|plan| takes(kind, plan))
     {
@@ -166,6 +168,7 @@ pub(crate) fn compile(
     _program: &Arc<Program>,
     _facts: Option<&Facts>,
     _helpers: &HelperSet,
+    _elsewhere: bool,
 ) -> Result<Compiled, String> {
     Err("this build of sandbpf has no `jit` feature".into())
 }

@@ -242,7 +242,7 @@ impl Loader {
         }
         let program = Arc::new(program);
         let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);
-        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, facts)?;
+        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, facts, maps.is_some())?;
         let image = Arc::new(Image {
             program,
             engine,
@@ -347,6 +347,7 @@ impl Loader {
         kind: KindName,
         program: &Arc<isa::Program>,
         facts: Option<&Facts>,
+        elsewhere: bool,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
         let only = |code| Compiled { code, pure: None, plan: None };
         let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
@@ -356,11 +357,11 @@ impl Loader {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
                 Ok((Engine::Step, only(Arc::new(step))))
             }
-            Engine::Jit => match compile(kind, program, facts, &self.helpers) {
+            Engine::Jit => match compile(kind, program, facts, &self.helpers, elsewhere) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(why) => Err(LoadErrorKind::Engine(why)),
             },
-            Engine::Auto => match compile(kind, program, facts, &self.helpers) {
+            Engine::Auto => match compile(kind, program, facts, &self.helpers, elsewhere) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),
                 Err(_) => Ok((Engine::Interpreter, interpreter())),
             },

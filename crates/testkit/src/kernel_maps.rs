@@ -89,10 +89,20 @@ fn own(descriptor: RawFd) -> OwnedFd {
 /// Why the kernel cannot be asked, if it cannot.
 pub fn unavailable() -> Option<String> {
     let spec = MapSpec::new(sandbpf_maps::MapType::LpmTrie, 8, 4, 1).with_flags(1);
+    let running = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let reference = sandbpf::verifier::REFERENCE.version;
     match KernelMap::create(&spec, None) {
+        Ok(_) if !is_release_of(&running, reference) => {
+            Some(format!("Linux {} runs, and answers are those of {reference}", running.trim()))
+        }
         Ok(_) => None,
         Err(errno) => Some(format!("bpf(2) answers {errno}; it needs CAP_BPF and CAP_NET_ADMIN")),
     }
+}
+
+/// Whether `6.18.44-generic` is a release of `6.18`.
+fn is_release_of(running: &str, version: &str) -> bool {
+    running.strip_prefix(version).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// How many CPUs there could be: the number of values of each element in maps with one for each.

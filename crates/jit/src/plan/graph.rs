@@ -334,30 +334,26 @@ impl Graph {
     /// All blocks from which or to which nobody removed the way, in reverse postorder: a block stands before those that it
     /// dominates, and, but for ways back, before those that it leads to.
     pub(crate) fn order(&self) -> Vec<Block> {
+        const DONE: u32 = 1 << 31;
         let mut seen = vec![false; self.blocks.len()];
         let mut order = Vec::with_capacity(self.blocks.len());
-        // A block, and how many of its edges were followed.
-        let mut path = vec![(Block::ENTRY, 0)];
-        seen[0] = true;
-        while let Some((block, followed)) = path.last_mut() {
-            // The edge that is not taken goes last, so that it comes first in the order.
-            let to = match (&self.code(*block).end, *followed) {
-                (End::Jump(edge), 0) => Some(edge.to),
-                (End::Branch { no, .. }, 0) => Some(no.to),
-                (End::Branch { yes, .. }, 1) => Some(yes.to),
-                _ => None,
-            };
-            *followed += 1;
-            match to {
-                Some(to) if !seen[to.index()] => {
-                    seen[to.index()] = true;
-                    path.push((to, 0));
-                }
-                Some(_) => {}
-                None => {
-                    order.push(*block);
-                    path.pop();
-                }
+        // Blocks that are to be seen, and behind what a block leads to, the block again to be put into the order.
+        let mut waiting = Vec::with_capacity(64);
+        waiting.push(Block::ENTRY.0);
+        while let Some(at) = waiting.pop() {
+            if at & DONE != 0 {
+                order.push(Block(at & !DONE));
+                continue;
+            }
+            if std::mem::replace(&mut seen[at as usize], true) {
+                continue;
+            }
+            waiting.push(at | DONE);
+            // The edge that is not taken is followed first, so that the other comes first when all is reversed.
+            match &self.blocks[at as usize].end {
+                End::Jump(edge) => waiting.push(edge.to.0),
+                End::Branch { yes, no, .. } => waiting.extend([yes.to.0, no.to.0]),
+                End::Return(_) | End::Unreachable => {}
             }
         }
         order.reverse();
@@ -420,7 +416,7 @@ impl End {
             End::Return(value) => each(value),
             End::Jump(_) | End::Unreachable => {}
         }
-        self.edges_mut().flat_map(|edge| &mut edge.arguments).for_each(each);
+        self.arguments_mut(each);
     }
 
     /// The same, to look at them.
@@ -430,7 +426,25 @@ impl End {
             End::Return(value) => each(*value),
             End::Jump(_) | End::Unreachable => {}
         }
-        self.edges().flat_map(|edge| &edge.arguments).for_each(|&value| each(value));
+        let [first, second] = match self {
+            End::Jump(edge) => [&edge.arguments[..], &[]],
+            End::Branch { yes, no, .. } => [&yes.arguments[..], &no.arguments[..]],
+            End::Return(_) | End::Unreachable => return,
+        };
+        first.iter().for_each(|&value| each(value));
+        second.iter().for_each(|&value| each(value));
+    }
+
+    /// Calls `each` with all arguments of edges.
+    #[inline]
+    pub(crate) fn arguments_mut(&mut self, mut each: impl FnMut(&mut Value)) {
+        let [first, second] = match self {
+            End::Jump(edge) => [&mut edge.arguments[..], &mut []],
+            End::Branch { yes, no, .. } => [&mut yes.arguments[..], &mut no.arguments[..]],
+            End::Return(_) | End::Unreachable => return,
+        };
+        first.iter_mut().for_each(&mut each);
+        second.iter_mut().for_each(each);
     }
 }
 
@@ -442,6 +456,13 @@ impl Test {
 }
 
 impl Address {
+    fn uses(&self, each: &mut impl FnMut(Value)) {
+        each(self.base);
+        if let Some((index, _)) = self.index {
+            each(index);
+        }
+    }
+
     fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
         each(&mut self.base);
         if let Some((index, _)) = &mut self.index {
@@ -552,25 +573,35 @@ impl Op {
     }
 
     /// Calls `each` with every operand.
+    #[inline]
     pub(crate) fn uses_mut(&mut self, mut each: impl FnMut(&mut Value)) {
         match self {
-            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
-            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
             Op::Bin { a, b, .. } => {
                 each(a);
                 each(b);
             }
             Op::Un { a, .. } => each(a),
             Op::Compare(test) => test.uses_mut(&mut each),
-            Op::Select { test, yes, no } => {
-                test.uses_mut(&mut each);
-                each(yes);
-                each(no);
-            }
             Op::Load { at, .. } => at.uses_mut(&mut each),
             Op::Store { at, value, .. } => {
                 at.uses_mut(&mut each);
                 each(value);
+            }
+            rare => rare.rare_uses_mut(&mut each),
+        }
+    }
+
+    fn rare_uses_mut(&mut self, mut each: &mut dyn FnMut(&mut Value)) {
+        match self {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
+            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
+            Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Load { .. } | Op::Store { .. } => {
+                unreachable!("these are frequent")
+            }
+            Op::Select { test, yes, no } => {
+                test.uses_mut(&mut each);
+                each(yes);
+                each(no);
             }
             Op::Host { at, .. } => each(at),
             Op::Spend { amount } => each(amount),
@@ -603,16 +634,9 @@ impl Op {
     }
 
     /// The same, to look at them.
+    #[inline]
     pub(crate) fn uses(&self, mut each: impl FnMut(Value)) {
-        let address = |at: &Address, each: &mut dyn FnMut(Value)| {
-            each(at.base);
-            if let Some((index, _)) = at.index {
-                each(index);
-            }
-        };
         match self {
-            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
-            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
             Op::Bin { a, b, .. } => {
                 each(*a);
                 each(*b);
@@ -622,24 +646,35 @@ impl Op {
                 each(test.lhs);
                 each(test.rhs);
             }
-            Op::Select { test, yes, no } => [test.lhs, test.rhs, *yes, *no].into_iter().for_each(each),
-            Op::Load { at, .. } => address(at, &mut each),
+            Op::Load { at, .. } => at.uses(&mut each),
             Op::Store { at, value, .. } => {
-                address(at, &mut each);
+                at.uses(&mut each);
                 each(*value);
             }
+            rare => rare.rare_uses(&mut each),
+        }
+    }
+
+    fn rare_uses(&self, mut each: &mut dyn FnMut(Value)) {
+        match self {
+            Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => {}
+            Op::Clear { .. } | Op::Budget | Op::Charge { .. } => {}
+            Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Load { .. } | Op::Store { .. } => {
+                unreachable!("these are frequent")
+            }
+            Op::Select { test, yes, no } => [test.lhs, test.rhs, *yes, *no].into_iter().for_each(each),
             Op::Host { at, .. } => each(*at),
             Op::Spend { amount } => each(*amount),
             Op::Call { arguments, .. } | Op::Plain { arguments, .. } => {
                 arguments.iter().for_each(|&value| each(value));
             }
             Op::Atomic { at, value, expected, .. } => {
-                address(at, &mut each);
+                at.uses(&mut each);
                 each(*value);
                 each(*expected);
             }
             Op::Bulk { what, count } => {
-                what.to().into_iter().chain(what.from()).for_each(|at| address(&at, &mut each));
+                what.to().into_iter().chain(what.from()).for_each(|at| at.uses(&mut each));
                 if let Bulk::Apply { key: value, .. } | Bulk::Fill { value, .. } = what {
                     each(*value);
                 }

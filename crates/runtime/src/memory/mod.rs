@@ -287,6 +287,12 @@ impl<'run> Memory<'run> {
         std::mem::take(&mut self.moved)
     }
 
+    /// The same, to ask again.
+    #[inline]
+    pub fn has_moved(&self) -> bool {
+        self.moved
+    }
+
     /// Reads `N` bytes, little-endian.
     #[inline(always)]
     pub fn read<const N: usize>(&self, address: u64) -> Result<u64, Fault> {

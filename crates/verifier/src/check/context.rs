@@ -145,7 +145,17 @@ impl Verifier<'_> {
 
     /// Whether the context of this type is memory like any other: nobody rewrites accesses to it.
     pub(super) fn context_is_memory(&self) -> bool {
-        matches!(self.env.program.program_type, ProgramType::Syscall)
+        matches!(
+            self.env.program.program_type,
+            ProgramType::Syscall
+                | ProgramType::Kprobe
+                | ProgramType::Tracepoint
+                | ProgramType::RawTracepoint
+                | ProgramType::RawTracepointWritable
+                | ProgramType::Tracing
+                | ProgramType::Lsm
+                | ProgramType::StructOps
+        )
     }
 
     pub(super) fn check_context_memory(&mut self, last: i32, write: bool) -> Check {

@@ -285,6 +285,10 @@ impl Verifier<'_> {
         let slots = (size / 8) as usize;
         let place = self.place_of(&reg).filter(|&(_, at)| at + 1 >= slots);
         if kfunc.has(KfuncFlag::IterNew) {
+            // At the end of the frame Linux looks at the last slot, and finds out when it writes.
+            let at_end = slots == 1
+                && reg.num.const_value().is_some_and(|value| reg.off.wrapping_add(value as i32) == 0);
+            let place = if at_end { Some((usize::from(reg.frame).min(self.cur.depth()), 0)) } else { place };
             return self.make_iterator(kfunc, number, of, slots, place, short);
         }
         let Some((frame, first)) = place else {

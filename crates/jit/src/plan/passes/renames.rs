@@ -18,9 +18,16 @@ impl Renames {
     /// What is to be used instead of this value.
     #[inline]
     pub(crate) fn of(&mut self, value: Value) -> Value {
+        match self.to.get(value.index()) {
+            Some(&to) if to != value => self.followed(value),
+            // Values that were added since then are themselves.
+            _ => value,
+        }
+    }
+
+    fn followed(&mut self, value: Value) -> Value {
         let mut value = value;
         loop {
-            // Values that were added since then are themselves.
             let Some(&to) = self.to.get(value.index()) else { return value };
             if to == value {
                 return value;
@@ -53,6 +60,7 @@ impl Renames {
     }
 
     /// Says so in the operands of an operation.
+    #[inline]
     pub(crate) fn apply_to(&mut self, op: &mut Op) {
         op.uses_mut(|used| *used = self.of(*used));
     }
@@ -63,9 +71,7 @@ impl Renames {
             return;
         }
         for code in &mut graph.blocks {
-            for edge in code.end.edges_mut() {
-                edge.arguments.iter_mut().for_each(|value| *value = self.of(*value));
-            }
+            code.end.arguments_mut(|value| *value = self.of(*value));
         }
     }
 

@@ -10,22 +10,27 @@ const NONE: Value = Value(u32::MAX);
 
 /// Removes values without users and blocks without a way to them, goes around empty blocks, and joins those that follow one another.
 pub(crate) fn sweep(graph: &mut Graph) {
-    decide(graph);
-    settle(graph);
-    thread(graph);
-    join(graph);
-    bury(graph);
+    let mut renames = Renames::new(graph);
+    decide(graph, &mut renames);
+    let mut order = graph.order();
+    settle(graph, &order, &mut renames);
+    if thread(graph, &order, &mut renames) {
+        order = graph.order();
+    }
+    join(graph, &order, &mut renames);
+    renames.apply(graph);
+    bury(graph, &order);
 }
 
 /// Makes jumps of branches that go one way only.
-fn decide(graph: &mut Graph) {
+fn decide(graph: &mut Graph, renames: &mut Renames) {
     for at in 0..graph.blocks.len() {
         let End::Branch { test, yes, no } = &graph.blocks[at].end else { continue };
         let never = |edge: &Edge| {
             let code = graph.code(edge.to);
-            code.body.is_empty() && code.end == End::Unreachable
+            code.body.is_empty() && matches!(code.end, End::Unreachable)
         };
-        let edge = match decided(graph, test) {
+        let edge = match decided(graph, renames, test) {
             Some(true) => yes,
             Some(false) => no,
             None if yes == no || never(no) => yes,
@@ -37,23 +42,20 @@ fn decide(graph: &mut Graph) {
 }
 
 /// How a test ends, if that is known from its operands alone.
-fn decided(graph: &Graph, test: &Test) -> Option<bool> {
-    Some(test.eval(graph.constant(test.lhs)?, graph.constant(test.rhs)?))
+fn decided(graph: &Graph, renames: &mut Renames, test: &Test) -> Option<bool> {
+    let left = graph.constant(renames.of(test.lhs))?;
+    Some(test.eval(left, graph.constant(renames.of(test.rhs))?))
 }
 
 /// Uses the argument instead of the parameter where all edges carry the same one.
-fn settle(graph: &mut Graph) {
-    let order = graph.order();
+fn settle(graph: &Graph, order: &[Block], renames: &mut Renames) {
     let mut waiting = vec![0u32; graph.blocks.len()];
-    let mut renames = Renames::new(graph);
-    let constants = constants(graph);
-    let one = |value: Value| constants[value.index()];
     // What all edges seen so far carry for a parameter: nothing yet, one value, or the parameter itself for different values.
     let mut carried = vec![NONE; graph.values.len()];
     // Every round finds what stands in the way of the next; nests of loops deeper than this keep a few parameters too many.
     for _ in 0..8 {
         waiting.fill(0);
-        for &block in &order {
+        for &block in order {
             for edge in graph.code(block).end.edges() {
                 waiting[edge.to.index()] += 1;
             }
@@ -61,52 +63,44 @@ fn settle(graph: &mut Graph) {
                 carried[param.index()] = NONE;
             }
         }
-        let mut late = false;
-        for &block in &order {
+        let mut back = false;
+        for &block in order {
             let code = graph.code(block);
             if waiting[block.index()] == 0 {
-                resolve(&code.params, &carried, &mut renames);
+                resolve(&code.params, &carried, renames);
+            } else {
+                back |= !code.params.is_empty();
             }
             for edge in code.end.edges() {
+                waiting[edge.to.index()] -= 1;
                 for (&param, &argument) in graph.code(edge.to).params.iter().zip(&edge.arguments) {
-                    let argument = one(renames.of(argument));
+                    let argument = renames.of(argument);
                     let carried = &mut carried[param.index()];
-                    if *carried == NONE && argument != param {
+                    if *carried == argument || argument == param {
+                        continue;
+                    }
+                    // A number may be there several times.
+                    if *carried == NONE {
                         *carried = argument;
-                    } else if *carried != argument && argument != param {
+                    } else if !same_number(graph, *carried, argument) {
                         *carried = param;
                     }
                 }
-                waiting[edge.to.index()] -= 1;
             }
         }
         // Where a way back leads to, it is known now only.
-        for &block in &order {
-            late |= resolve(&graph.code(block).params, &carried, &mut renames);
-        }
-        if !late {
+        if !back
+            || !order
+                .iter()
+                .fold(false, |late, &block| resolve(&graph.code(block).params, &carried, renames) | late)
+        {
             break;
         }
     }
-    renames.apply(graph);
 }
 
-/// For every value, itself, or a constant of the same number: constants may be there several times.
-fn constants(graph: &Graph) -> Vec<Value> {
-    // One for each place of a small table; others stay different.
-    let mut known: [(u64, Value); 64] = [(0, NONE); 64];
-    let mut constants: Vec<Value> = (0..graph.values.len() as u32).map(Value).collect();
-    for (at, op) in graph.values.iter().enumerate() {
-        let Op::Const(number) = op else { continue };
-        let place = &mut known[(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize];
-        if place.1 == NONE {
-            *place = (*number, Value(at as u32));
-        }
-        if place.0 == *number {
-            constants[at] = place.1;
-        }
-    }
-    constants
+fn same_number(graph: &Graph, a: Value, b: Value) -> bool {
+    matches!((graph.op(a), graph.op(b)), (Op::Const(a), Op::Const(b)) if a == b)
 }
 
 /// Renames parameters that carry one value. Whether there were some.
@@ -119,92 +113,105 @@ fn resolve(params: &[Value], carried: &[Value], renames: &mut Renames) -> bool {
     any
 }
 
-/// Leads edges to empty blocks on to where these lead.
-fn thread(graph: &mut Graph) {
-    let order = graph.order();
+/// Leads edges to empty blocks on to where these lead. Whether there were some.
+fn thread(graph: &mut Graph, order: &[Block], renames: &mut Renames) -> bool {
     let mut empty = vec![false; graph.blocks.len()];
-    let mut any = false;
-    for &block in &order {
+    let (mut any, mut any_params) = (false, false);
+    for &block in order {
         let code = graph.code(block);
+        if !code.body.is_empty() || block == Block::ENTRY {
+            continue;
+        }
         let constant = |value: &Value| graph.constant(*value).is_some();
-        empty[block.index()] = block != Block::ENTRY
-            && code.body.is_empty()
-            && match &code.end {
-                End::Jump(edge) => edge.to != block,
-                // It may be known to those who come.
-                End::Branch { test, .. } => {
-                    !code.params.is_empty() && (constant(&test.lhs) || constant(&test.rhs))
-                }
-                End::Return(_) | End::Unreachable => false,
-            };
+        empty[block.index()] = match &code.end {
+            End::Jump(edge) => edge.to != block,
+            // It may be known to those who come.
+            End::Branch { test, .. } => {
+                !code.params.is_empty() && (constant(&test.lhs) || constant(&test.rhs))
+            }
+            End::Return(_) | End::Unreachable => false,
+        };
         any |= empty[block.index()];
+        any_params |= empty[block.index()] && !code.params.is_empty();
     }
     if !any {
-        return;
+        return false;
     }
-    // Parameters that others use have to stay where they are.
-    let mut uses = vec![0i32; graph.values.len()];
-    for &block in &order {
-        let code = graph.code(block);
-        for &value in &code.body {
-            graph.op(value).uses(|used| uses[used.index()] += 1);
-        }
-        if !empty[block.index()] {
-            code.end.uses(|used| uses[used.index()] += 1);
-        } else {
-            code.end.uses(|used| {
-                let own = matches!(graph.op(used), Op::Param(of) if *of == block);
-                uses[used.index()] += i32::from(!own);
-            });
-        }
-    }
-    for &block in &order {
-        empty[block.index()] &= graph.code(block).params.iter().all(|param| uses[param.index()] == 0);
+    if any_params {
+        keep_homes(graph, order, &mut empty, renames);
     }
     // What comes later goes first, so that one step is enough, but around loops.
     for &block in order.iter().rev() {
+        if !graph.code(block).end.edges().any(|edge| empty[edge.to.index()]) {
+            continue;
+        }
         let mut end = std::mem::replace(&mut graph.blocks[block.index()].end, End::Unreachable);
         for edge in end.edges_mut() {
             if empty[edge.to.index()] && edge.to != block {
-                if let Some(further) = past(graph, edge) {
+                if let Some(further) = past(graph, renames, edge) {
                     *edge = further;
                 }
             }
         }
         graph.blocks[block.index()].end = end;
     }
-    decide(graph);
+    decide(graph, renames);
+    true
+}
+
+/// Blocks whose parameters others use are not empty.
+fn keep_homes(graph: &Graph, order: &[Block], empty: &mut [bool], renames: &mut Renames) {
+    let mut home = |value: Value| match graph.op(renames.of(value)) {
+        Op::Param(block) => Some(*block),
+        _ => None,
+    };
+    for &block in order {
+        let code = graph.code(block);
+        for &value in &code.body {
+            graph.op(value).uses(|used| {
+                if let Some(home) = home(used) {
+                    empty[home.index()] = false;
+                }
+            });
+        }
+        code.end.uses(|used| match home(used) {
+            Some(home) if home != block || !empty[home.index()] => empty[home.index()] = false,
+            _ => {}
+        });
+    }
 }
 
 /// The edge that leads past the empty block which this one leads to, if it is known which.
-fn past(graph: &Graph, edge: &Edge) -> Option<Edge> {
+fn past(graph: &Graph, renames: &mut Renames, edge: &Edge) -> Option<Edge> {
     let code = graph.code(edge.to);
-    let carried = |value: Value| match code.params.iter().position(|&param| param == value) {
-        Some(place) if *graph.op(value) == Op::Param(edge.to) => edge.arguments[place],
-        _ => value,
+    let carried = |value: Value, renames: &mut Renames| {
+        let value = renames.of(value);
+        let place = code.params.iter().position(|&param| param == value);
+        place.map_or(value, |place| edge.arguments[place])
     };
     let further = match &code.end {
         End::Jump(further) => further,
         End::Branch { test, yes, no } => {
-            let test = Test { lhs: carried(test.lhs), rhs: carried(test.rhs), ..*test };
-            if decided(graph, &test)? { yes } else { no }
+            let (lhs, rhs) = (carried(test.lhs, renames), carried(test.rhs, renames));
+            let test = Test { lhs, rhs, ..*test };
+            if decided(graph, renames, &test)? { yes } else { no }
         }
         End::Return(_) | End::Unreachable => return None,
     };
-    Some(Edge { to: further.to, arguments: further.arguments.iter().map(|&value| carried(value)).collect() })
+    let arguments = further.arguments.iter().map(|&value| carried(value, renames)).collect();
+    Some(Edge { to: further.to, arguments })
 }
 
 /// Joins blocks with the only one that leads to them and nowhere else.
-fn join(graph: &mut Graph) {
-    let order = graph.order();
+fn join(graph: &mut Graph, order: &[Block], renames: &mut Renames) {
     let mut incoming = vec![0u32; graph.blocks.len()];
     incoming[Block::ENTRY.index()] = 1;
-    for &block in &order {
+    // Of blocks that nobody comes to any more, edges still count: they are not many.
+    for &block in order {
         graph.code(block).end.edges().for_each(|edge| incoming[edge.to.index()] += 1);
     }
-    let mut renames = Renames::new(graph);
     let mut gone = vec![false; graph.blocks.len()];
-    for &block in &order {
+    for &block in order {
         if gone[block.index()] {
             continue;
         }
@@ -228,17 +235,15 @@ fn join(graph: &mut Graph) {
             code.cold |= cold;
         }
     }
-    renames.apply(graph);
 }
 
 /// Removes blocks that nobody comes to, and values that nobody uses.
-fn bury(graph: &mut Graph) {
-    let order = graph.order();
-    let incoming = Incoming::of(graph, &order);
+fn bury(graph: &mut Graph, order: &[Block]) {
+    let incoming = Incoming::of(graph, order);
     let mut reached = vec![false; graph.blocks.len()];
     let mut place = vec![0u32; graph.values.len()];
     let mut live = Live { is: vec![false; graph.values.len()], waiting: Vec::new() };
-    for &block in &order {
+    for &block in order {
         reached[block.index()] = true;
         let code = graph.code(block);
         for (at, &param) in code.params.iter().enumerate() {
@@ -273,7 +278,7 @@ fn bury(graph: &mut Graph) {
             code.end = End::Unreachable;
         }
     }
-    for &block in &order {
+    for &block in order {
         let mut end = std::mem::replace(&mut graph.blocks[block.index()].end, End::Unreachable);
         for edge in end.edges_mut() {
             let params = &graph.code(edge.to).params;
