@@ -88,21 +88,92 @@ impl Direct {
     }
 }
 
-/// Emits a graph and runs its code on memory of a test's own, which has to be as much as the graph says.
+/// Code of graphs on memory of a test's own.
 #[cfg(test)]
-pub(crate) fn trial(
-    graph: &crate::plan::graph::Graph,
-    options: &crate::plan::emit::EmitOptions,
-    packet: &mut [u8],
-    context: &mut [u8],
-    budget: u64,
-    env: Option<&mut Env>,
-) -> Answer {
-    assert_eq!(context.len(), graph.context as usize);
-    assert_eq!(env.is_some(), graph.machine);
-    let code = Direct::new(&crate::plan::emit::emit(graph, options).bytes).expect("there is memory");
-    let env = env.map_or(std::ptr::null_mut(), |env| env as *mut Env);
-    let length = packet.len() as u64;
-    // SAFETY: the bytes are the graph's, packet and context are borrowed and as long as it thinks.
-    unsafe { code.run(packet.as_mut_ptr(), length, context.as_mut_ptr(), budget, env) }
+pub(crate) mod trial {
+    use super::{Answer, Direct, Env};
+    use crate::plan::emit::{EmitOptions, emit};
+    use crate::plan::graph::{Graph, Site};
+    use crate::plan::run::World;
+
+    /// Emits a graph without a machine and runs its code.
+    pub(crate) fn trial(graph: &Graph, options: &EmitOptions, world: &mut World) -> Answer {
+        assert!(!graph.machine && world.context.len() == graph.context as usize);
+        let code = Direct::new(&emit(graph, options).bytes).expect("there is memory");
+        let (packet, length) = (world.packet.as_mut_ptr(), world.packet.len() as u64);
+        let (context, env) = (world.context.as_mut_ptr(), std::ptr::null_mut());
+        // SAFETY: the bytes are the graph's, packet and context are borrowed and as long as it thinks.
+        unsafe { code.run(packet, length, context, world.budget, env) }
+    }
+
+    /// What a machine answers to a call: `r0`, or the answer of the whole run.
+    pub(crate) type Called = Result<u64, Answer>;
+
+    /// What a test's machine is.
+    pub(crate) struct Machine<'m> {
+        pub(crate) world: &'m mut World,
+        /// Memory that lies nowhere else: the guest's address of its first byte, and the bytes.
+        pub(crate) far: (u64, &'m mut [u8]),
+        pub(crate) call: &'m mut dyn FnMut(Site, [u64; 5], &mut World) -> Called,
+        /// Where code looked for memory.
+        pub(crate) located: Vec<(u32, u64)>,
+    }
+
+    impl Machine<'_> {
+        /// Emits a graph with a machine and runs its code.
+        pub(crate) fn run(&mut self, graph: &Graph, options: &EmitOptions) -> Answer {
+            let world = &mut *self.world;
+            assert!(graph.machine && world.context.len() == graph.context as usize);
+            assert!(world.stack.len() >= graph.stack as usize);
+            let code = Direct::new(&emit(graph, options).bytes).expect("there is memory");
+            let mut env = Env {
+                packet: world.packet.as_mut_ptr(),
+                length: world.packet.len() as u64,
+                context: world.context.as_mut_ptr(),
+                stack: world.stack.as_mut_ptr(),
+                budget: 0,
+                site: u32::MAX,
+                call,
+                locate,
+                host: (&raw mut *self).cast(),
+            };
+            let (packet, length, context) = (env.packet, env.length, env.context);
+            let budget = self.world.budget;
+            // SAFETY: the bytes are the graph's, memory is borrowed and as much as it thinks, and the environment is whole.
+            let answer = unsafe { code.run(packet, length, context, budget, &raw mut env) };
+            self.world.budget = env.budget;
+            answer
+        }
+    }
+
+    extern "sysv64" fn call(env: *mut Env, a: u64, b: u64, c: u64, d: u64, e: u64) -> Answer {
+        // SAFETY: code gives the environment that it was given, and waits.
+        let env = unsafe { &mut *env };
+        // SAFETY: `run` put it there, and waits.
+        let machine = unsafe { &mut *env.host.cast::<Machine<'_>>() };
+        machine.world.budget = env.budget;
+        let called = (machine.call)(Site(env.site), [a, b, c, d, e], machine.world);
+        env.budget = machine.world.budget;
+        // A call may move what it likes.
+        let moved = machine.world.packet.clone();
+        machine.world.packet = moved;
+        (env.packet, env.length) = (machine.world.packet.as_mut_ptr(), machine.world.packet.len() as u64);
+        match called {
+            Ok(value) => Answer { value, status: 0 },
+            Err(answer) => answer,
+        }
+    }
+
+    extern "sysv64" fn locate(env: *mut Env, address: u64) -> *mut u8 {
+        // SAFETY: code gives the environment that it was given, and waits.
+        let env = unsafe { &mut *env };
+        // SAFETY: `run` put it there, and waits.
+        let machine = unsafe { &mut *env.host.cast::<Machine<'_>>() };
+        machine.located.push((env.site, address));
+        let (start, far) = &mut machine.far;
+        match address.checked_sub(*start).and_then(|off| far.get_mut(off as usize..)) {
+            Some(bytes) if bytes.len() >= 8 => bytes.as_mut_ptr(),
+            _ => std::ptr::null_mut(),
+        }
+    }
 }

@@ -31,7 +31,10 @@ impl Layout {
         } else {
             gather(graph, nest, &mut order);
         }
-        let cold = |block: &Block| graph.code(*block).cold && *block != Block::ENTRY;
+        let cold = |block: &Block| {
+            let code = graph.code(*block);
+            (code.cold || code.end == End::Unreachable) && *block != Block::ENTRY
+        };
         if order.iter().any(cold) {
             let behind: Vec<Block> = order.iter().copied().filter(cold).collect();
             order.retain(|block| !cold(block));

@@ -52,8 +52,21 @@ impl Jumps {
         self.sites.push((code.len() as u32, Site::Align(to)));
     }
 
+    /// Jumps to what comes next are none.
+    fn drop_idle(&mut self) {
+        for number in 0..self.sites.len() {
+            let (at, site) = self.sites[number];
+            if let Site::Jump { to, flag: None, .. } = site
+                && self.labels[to.0 as usize] == (at, number as u32 + 1)
+            {
+                self.sites[number].1 = Site::Align(1);
+            }
+        }
+    }
+
     /// All of the code.
     pub(crate) fn finish(mut self, code: &[u8]) -> Vec<u8> {
+        self.drop_idle();
         // How many bytes come before each site that are not written.
         let mut added = vec![0u32; self.sites.len() + 1];
         loop {

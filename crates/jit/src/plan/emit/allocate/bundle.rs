@@ -36,11 +36,8 @@ impl Bundles {
             wishes: std::mem::take(&mut lives.wishes),
             weights: std::mem::take(&mut lives.weights),
         };
-        let deepest = lives.friends.iter().map(|friends| friends.depth).max().unwrap_or(0);
-        for depth in (0..=deepest).rev() {
-            for friends in lives.friends.iter().filter(|friends| friends.depth == depth) {
-                bundles.join(body, friends.a, friends.b);
-            }
+        for &(a, b) in lives.friends.iter().rev().flatten() {
+            bundles.join(body, a, b);
         }
         for var in 0..count {
             bundles.of[var as usize] = bundles.find(var);

@@ -30,13 +30,19 @@ impl Slice {
     }
 }
 
-/// Two variables that would best be in the same register, or a variable and a register.
+/// Why two variables would best be in the same register, the best reason first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Friends {
-    pub(crate) a: u32,
-    pub(crate) b: u32,
-    pub(crate) depth: u8,
+enum Tie {
+    /// An edge back to the head of a loop gives the one to the other.
+    Back,
+    /// An edge does.
+    Edge,
+    /// An instruction computes the one in the place of the other.
+    Inst,
 }
+
+/// Loops deeper than so many are all the same.
+const DEEPEST: u8 = 5;
 
 /// Where all variables live.
 #[derive(Debug)]
@@ -50,7 +56,8 @@ pub(crate) struct Lives {
     pub(crate) enters: Vec<Slice>,
     /// For every register, where instructions want it by name.
     pub(crate) reserved: [Vec<Range>; 16],
-    pub(crate) friends: Vec<Friends>,
+    /// Pairs of variables that would best be in the same register, by how much that matters, the least first.
+    pub(crate) friends: Vec<Vec<(u32, u32)>>,
     /// For every variable, the register that it is copied from or to.
     pub(crate) wishes: Vec<Option<u8>>,
     /// For every variable, how often it is read and computed, loops counted many times.
@@ -83,7 +90,7 @@ struct Finder<'b> {
 
 /// How much more an instruction in a loop counts.
 pub(crate) fn weight(depth: u8) -> f32 {
-    [1.0, 8.0, 64.0, 512.0, 4096.0, 32768.0][usize::from(depth.min(5))]
+    [1.0, 8.0, 64.0, 512.0, 4096.0, 32768.0][usize::from(depth.min(DEEPEST))]
 }
 
 pub(crate) fn find(body: &Body) -> Lives {
@@ -94,7 +101,7 @@ pub(crate) fn find(body: &Body) -> Lives {
         entered: Vec::new(),
         enters: vec![Slice::default(); count],
         reserved: Default::default(),
-        friends: Vec::with_capacity(count),
+        friends: vec![Vec::new(); 3 * (usize::from(DEEPEST) + 1)],
         wishes: vec![None; count],
         weights: vec![0.0; count],
     };
@@ -147,10 +154,11 @@ impl Finder<'_> {
             self.inst(inst, index, number, depth, weight);
         }
         for way in segment.ways.into_iter().flatten() {
+            let tie = if way.to <= number { Tie::Back } else { Tie::Edge };
             for &(param, given) in self.body.given(way) {
                 if let Given::Var(var) = given {
                     self.read(var, 2 * segment.end, number, weight);
-                    self.befriend(param, var, depth);
+                    self.befriend(param, var, tie, depth);
                 }
             }
         }
@@ -176,9 +184,9 @@ impl Finder<'_> {
             }
         }
         if inst.op == Op::Copy || inst.tied() {
-            self.befriend(inst.dst, inst.a, depth);
+            self.befriend(inst.dst, inst.a, Tie::Inst, depth);
             if inst.commutes() {
-                self.befriend(inst.dst, inst.b, depth);
+                self.befriend(inst.dst, inst.b, Tie::Inst, depth);
             }
         }
     }
@@ -270,11 +278,11 @@ impl Finder<'_> {
         self.remotes.push(Remote { segment, to, next: known });
     }
 
-    fn befriend(&mut self, a: Var, b: Var, depth: u8) {
+    fn befriend(&mut self, a: Var, b: Var, tie: Tie, depth: u8) {
         match (a.index(), b.index(), a.as_real(), b.as_real()) {
             (Some(a), Some(b), ..) => {
-                let (a, b) = (a as u32, b as u32);
-                self.lives.friends.push(Friends { a, b, depth });
+                let worth = 3 * usize::from(depth.min(DEEPEST)) + 2 - tie as usize;
+                self.lives.friends[worth].push((a as u32, b as u32));
             }
             (Some(var), None, _, Some(register)) | (None, Some(var), Some(register), _) => {
                 self.lives.wishes[var] = Some(register);

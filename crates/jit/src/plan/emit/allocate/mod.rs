@@ -14,10 +14,11 @@ pub(crate) mod scan;
 mod uses;
 
 use super::inst::{Body, Kind, Var};
+use super::machine::reg;
 use super::nest::NONE;
 use bundle::Bundles;
 use moves::{Home, Move};
-use scan::{FRAME, Piece, Scan};
+use scan::{Calendar, FRAME, Piece, Scan};
 
 /// Where everything is.
 #[derive(Debug)]
@@ -39,6 +40,10 @@ pub(crate) struct Allocation {
     pub(crate) edges: Vec<(u32, u8, Move)>,
     /// The registers that are used.
     pub(crate) used: u16,
+    /// The registers that may be.
+    registers: u16,
+    /// When each is.
+    calendars: [Calendar; 16],
 }
 
 /// The time of moves before an instruction.
@@ -62,9 +67,10 @@ pub(crate) fn allocate(body: &Body, registers: u16) -> Allocation {
     let bundles = Bundles::of(body, &mut lives);
     let mut scan = Scan::new(body, &bundles, std::mem::take(&mut lives.reserved), registers);
     scan.run();
-    let pieces = std::mem::take(&mut scan.pieces);
+    let (pieces, calendars) = (std::mem::take(&mut scan.pieces), std::mem::take(&mut scan.calendars));
     drop(scan);
     let mut allocation = Allocation::of(body, &bundles, &pieces);
+    (allocation.calendars, allocation.registers) = (calendars, registers);
     resolve::resolve(body, &bundles, &lives, &pieces, &mut allocation);
     allocation
 }
@@ -82,6 +88,8 @@ impl Allocation {
             moves: Vec::new(),
             edges: Vec::new(),
             used: 0,
+            registers: 0,
+            calendars: Default::default(),
         };
         allocation.slots(body, bundles, pieces);
         // The first of every bundle, and the others.
@@ -170,6 +178,14 @@ impl Allocation {
             (None, Some(var)) => self.homes[self.bundles[var] as usize],
             (None, None) => unreachable!("no operand has no place"),
         }
+    }
+
+    /// A register that holds nothing at these positions, and that costs nothing to use.
+    pub(crate) fn idle(&self, at: [u32; 2]) -> Option<u8> {
+        let kept = reg::KEPT.iter().fold(0, |kept, register| kept | 1 << register);
+        let free = self.registers & (self.used | !kept);
+        let idle = |register: u8| !at.iter().any(|&at| self.calendars[usize::from(register)].is_taken(at));
+        (0..16).find(|&register| free >> register & 1 == 1 && idle(register))
     }
 
     /// The word of the frame to which a variable is put when it is computed.

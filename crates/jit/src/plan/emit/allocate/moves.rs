@@ -33,8 +33,9 @@ pub(crate) enum Action {
     Restore(Home),
 }
 
-/// Calls `act` with what to do, so that all moves happen at once.
-pub(crate) fn order(moves: &mut Vec<Move>, mut act: impl FnMut(Action)) {
+/// Calls `act` with what to do, so that all moves happen at once. Registers exchange only if they may: it takes longer than moving
+/// one out of the way.
+pub(crate) fn order(moves: &mut Vec<Move>, exchange: bool, mut act: impl FnMut(Action)) {
     moves.retain(|step| step.from != step.to);
     // Numbers read nothing; they go last.
     let is_number = |step: &Move| matches!(step.from, Home::Number(_));
@@ -49,7 +50,7 @@ pub(crate) fn order(moves: &mut Vec<Move>, mut act: impl FnMut(Action)) {
         // Nothing but circles, of which every place is read once.
         let step = moves.swap_remove(0);
         match (step.from, step.to) {
-            (Home::Register(a), Home::Register(b)) => {
+            (Home::Register(a), Home::Register(b)) if exchange => {
                 // What was in `to` is in `from` now.
                 act(Action::Exchange(a, b));
                 for other in moves.iter_mut().filter(|other| other.from == step.to) {
@@ -96,6 +97,7 @@ mod tests {
         /// Done one after the other, moves leave what they leave at once.
         #[test]
         fn at_once(
+            exchange: bool,
             moves in proptest::collection::hash_map(
                 home().prop_map(|home| format!("{home:?}")),
                 (home(), prop_oneof![5 => home(), 1 => any::<u64>().prop_map(Home::Number)]),
@@ -118,7 +120,7 @@ mod tests {
             let get = |now: &HashMap<String, u64>, home: Home| {
                 now.get(&format!("{home:?}")).copied().unwrap_or(before(home))
             };
-            order(&mut moves, |action| match action {
+            order(&mut moves, exchange, |action| match action {
                 Action::Move(step) => {
                     let value = get(&now, step.from);
                     now.insert(format!("{:?}", step.to), value);

@@ -59,7 +59,7 @@ struct Taken {
 
 /// What is taken of a register, in order.
 #[derive(Debug, Default)]
-struct Calendar {
+pub(super) struct Calendar {
     reserved: Vec<Range>,
     next_reserved: usize,
     taken: Vec<Taken>,
@@ -69,7 +69,7 @@ struct Calendar {
 pub(super) struct Scan<'b> {
     body: &'b Body,
     bundles: &'b Bundles,
-    calendars: [Calendar; 16],
+    pub(super) calendars: [Calendar; 16],
     /// The registers that may be used.
     registers: u16,
     pub(super) pieces: Vec<Piece>,
@@ -420,6 +420,14 @@ impl Calendar {
 }
 
 impl Calendar {
+    /// Whether the register holds something at a position.
+    pub(super) fn is_taken(&self, at: u32) -> bool {
+        let reserved = self.reserved.partition_point(|range| range.to <= at);
+        let taken = self.taken.partition_point(|taken| taken.to <= at);
+        self.reserved.get(reserved).is_some_and(|range| range.from <= at)
+            || self.taken.get(taken).is_some_and(|taken| taken.from <= at)
+    }
+
     /// A piece has the register no more from a position on.
     fn cut(&mut self, piece: u32, at: u32) {
         let mut kept = self.next_taken;

@@ -71,6 +71,12 @@ impl Lower<'_> {
     }
 
     fn add(&mut self, dst: Var, width: Width, a: Value, b: Value) {
+        if !self.keep
+            && let Some(disp) = self.imm(b, width)
+            && let Some(place) = self.sum(a, width)
+        {
+            return self.push(Inst::new(Op::Lea, width).dst(dst).at(Place { disp, ..place }));
+        }
         // A sum with a small multiple.
         for (a, b) in [(a, b), (b, a)] {
             if let Some((index, scale)) = self.scaled(b, width)
@@ -83,6 +89,35 @@ impl Lower<'_> {
             }
         }
         self.plain(dst, Alu::Add, width, a, b);
+    }
+
+    /// The sum or small multiple that a value is, as an address, if it is nobody else's.
+    fn sum(&mut self, value: Value, width: Width) -> Option<Place> {
+        let GraphOp::Bin { op, width: inner, a, b } = *self.graph.op(value) else { return None };
+        let constant = |value| self.graph.constant(value);
+        if inner != width || !self.is_ours(value) || constant(a).is_some() {
+            return None;
+        }
+        let (base, index, scale) = match (op, constant(b)) {
+            (BinOp::Add, None) => match (self.scaled(b, width), self.scaled(a, width)) {
+                (Some((index, scale)), _) => {
+                    self.taken[b.index()] = true;
+                    (Some(a), index, scale)
+                }
+                (None, Some((index, scale))) => {
+                    self.taken[a.index()] = true;
+                    (Some(b), index, scale)
+                }
+                (None, None) if self.ours(a).is_none() && self.ours(b).is_none() => (Some(a), b, 0),
+                (None, None) => return None,
+            },
+            (BinOp::Mul, Some(factor @ (3 | 5 | 9))) => (Some(a), a, (factor - 1).trailing_zeros() as u8),
+            (BinOp::Lsh, Some(count @ 1..=3)) => (None, a, count as u8),
+            _ => return None,
+        };
+        self.taken[value.index()] = true;
+        let base = base.map_or(Var::NONE, |base| self.var(base));
+        Some(Place { base, index: self.var(index), scale, disp: 0 })
     }
 
     /// A value shifted left by 1 to 3, if that is nobody else's.

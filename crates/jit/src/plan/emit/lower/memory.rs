@@ -160,7 +160,7 @@ impl Lower<'_> {
         self.body.calls |= self.entry.machine;
         let inst = if self.entry.machine {
             let (env, budget) = (self.env(), self.budget());
-            let length = self.entered(Entry::Length);
+            let length = if op.likely == Region::Packet { self.entered(Entry::Length) } else { Var::NONE };
             Inst { a: self.base(op.likely), b: length, base: env, ..inst }.d(budget)
         } else {
             let (packet, context) = (self.base(Region::Packet), self.base(Region::Context));

@@ -335,7 +335,8 @@ impl Lower<'_> {
             end,
             ways,
             depth: block.map_or(0, |block| self.nest.depth(block)),
-            cold: block != Some(Block::ENTRY) && code.is_some_and(|code| code.cold),
+            cold: block != Some(Block::ENTRY)
+                && code.is_some_and(|code| code.cold || code.end == End::Unreachable),
             inside: block.map_or(NONE, |block| self.nest.inside[block.index()]),
         });
     }

@@ -4,7 +4,7 @@ use sandbpf_isa::Size;
 
 use super::generate::Dice;
 use super::options;
-use crate::direct::trial;
+use crate::direct::trial::trial;
 use crate::plan::graph::{Address, Block, Bulk, End, Graph, Lane, Op, Region};
 use crate::plan::run::{World, run};
 
@@ -62,9 +62,10 @@ fn hold(graph: &Graph, dice: &mut Dice) {
     let mut wanted = World { stack: Vec::new(), context: Vec::new(), packet: packet.clone(), budget: 0 };
     let result = run(graph, &mut wanted, |_, _, _| unreachable!("nobody calls"));
     for options in options() {
-        let mut found = packet.clone();
-        let answer = trial(graph, &options, &mut found, &mut [], 0, None);
+        let (stack, context) = (Vec::new(), Vec::new());
+        let mut found = World { stack, context, packet: packet.clone(), budget: 0 };
+        let answer = trial(graph, &options, &mut found);
         assert_eq!(Ok(answer.value), result, "{options:?}\n{graph}");
-        assert_eq!(found, wanted.packet, "{options:?}\n{graph}");
+        assert_eq!(found, wanted, "{options:?}\n{graph}");
     }
 }

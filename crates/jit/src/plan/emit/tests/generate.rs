@@ -301,6 +301,11 @@ impl Maker {
                 Op::Spend { amount }
             }
             22 => return self.bulk(block, pool),
+            23 if self.calls && self.graph.machine && self.dice.one_in(2) => {
+                let callee = sandbpf_isa::Callee::Helper(1);
+                let site = self.site(Trapping::Call { pc: Pc(3), callee, depth: 0 });
+                Op::Call { arguments: std::array::from_fn(|_| self.pick(pool)), site }
+            }
             23 if self.calls => {
                 let arguments = std::array::from_fn(|_| self.pick(pool));
                 Op::Plain { function: mix, arguments }

@@ -3,11 +3,13 @@
 
 mod bulk;
 mod generate;
+mod machine;
 
 use proptest::prelude::*;
 
+use super::env::Answer;
 use super::{EmitOptions, emit};
-use crate::direct::trial;
+use crate::direct::trial::trial;
 use crate::plan::check::check;
 use crate::plan::graph::{Graph, Site};
 use crate::plan::run::{Trapped, World, run};
@@ -34,6 +36,13 @@ fn shown(graph: &Graph, options: &EmitOptions) -> String {
     format!("{options:?}\n{graph}\n{}", bytes.join(" "))
 }
 
+fn outcome(answer: Answer) -> Result<u64, Trapped> {
+    match answer.status {
+        0 => Ok(answer.value),
+        site => Err(Trapped { site: Site(site as u32 - 1), address: answer.value }),
+    }
+}
+
 /// Runs a graph both ways.
 fn agree(graph: &Graph, seed: u64) {
     check(graph).unwrap_or_else(|wrong| panic!("{wrong}\n{graph}"));
@@ -41,13 +50,8 @@ fn agree(graph: &Graph, seed: u64) {
     let result = run(graph, &mut wanted, |_, _, _| unreachable!("nobody calls"));
     for options in options() {
         let mut found = world(seed);
-        let (packet, context) = (&mut found.packet, &mut found.context);
-        let answer = trial(graph, &options, packet, context, found.budget, None);
-        let outcome = match answer.status {
-            0 => Ok(answer.value),
-            site => Err(Trapped { site: Site(site as u32 - 1), address: answer.value }),
-        };
-        assert_eq!(outcome, result, "{}", shown(graph, &options));
+        let answer = trial(graph, &options, &mut found);
+        assert_eq!(outcome(answer), result, "{}", shown(graph, &options));
         assert_eq!(found.packet, wanted.packet, "{}", shown(graph, &options));
         assert_eq!(found.context, wanted.context, "{}", shown(graph, &options));
     }
@@ -85,14 +89,15 @@ fn nothing_is_little() {
 fn hunt() {
     let get = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
     let (from, to, blocks, ops) = (get("FROM", 0), get("TO", 1000), get("BLOCKS", 1), get("OPS", 8));
+    let machine = get("MACHINE", 0) == 1;
     for seed in from..to {
-        let graph = generate::graph(seed, blocks, ops, false);
+        let graph = generate::graph(seed, blocks, ops, machine);
         if get("SHOW", 0) == 1 {
             for options in options() {
                 eprintln!("{}", shown(&graph, &options));
             }
         }
         std::fs::write("/tmp/w/seed", format!("{seed}")).unwrap();
-        agree(&graph, seed ^ 77);
+        if machine { machine::agree(&graph, seed ^ 77) } else { agree(&graph, seed ^ 77) }
     }
 }

@@ -235,6 +235,11 @@ impl Writer<'_> {
             Mem { base: Some(base), index: Some((index, 0)), disp: 0 } if index == dst && base != dst => {
                 self.code.alu(Alu::Add, inst.width, dst, Rm::Reg(base));
             }
+            // Without a base the displacement has four bytes.
+            Mem { base: None, index: Some((index, 1)), disp } => {
+                let sum = Mem { base: Some(index), index: Some((index, 0)), disp };
+                self.code.lea(inst.width, dst, sum);
+            }
             mem => self.code.lea(inst.width, dst, mem),
         }
     }

@@ -169,8 +169,9 @@ impl Writer<'_> {
         let (env, borrowed) = match operands.base {
             Home::Register(env) => (env, false),
             other => {
-                let spare = [reg::RAX, reg::RCX, reg::RDX];
-                let env = spare.into_iter().find(|&spare| spare != dst && spare != from).unwrap_or(reg::RDX);
+                let spare = [reg::RAX, reg::RCX, reg::RDX, reg::RSI];
+                let used = |spare| spare == dst || spare == from || operands.d == Home::Register(spare);
+                let env = spare.into_iter().find(|&spare| !used(spare)).unwrap_or(reg::RSI);
                 let rm = self.rm(other);
                 self.code.push(env);
                 let rm = match rm {

@@ -12,11 +12,13 @@ mod frame;
 mod insts;
 mod locate;
 
+use std::ops::Range;
+
 use sandbpf_isa::{Size, Width};
 
 use super::Target;
 use super::allocate::moves::{self, Action, Home, Move};
-use super::allocate::{Allocation, after, right_before};
+use super::allocate::{Allocation, after, before, right_before};
 use super::encode::Encoder;
 use super::inst::{Body, Inst, Op, Var, Way};
 use super::machine::{Flag, Mem, Rm, reg};
@@ -57,6 +59,24 @@ struct Operands {
     base: Home,
     index: Home,
     d: Home,
+}
+
+/// When moves happen.
+#[derive(Clone, Copy, Debug)]
+struct When {
+    /// Whether somebody may look at the flags later.
+    flags: bool,
+    /// How many loops are around.
+    depth: u8,
+    /// The positions before and after.
+    at: [u32; 2],
+}
+
+impl When {
+    /// Before an instruction.
+    fn inside(index: u32) -> When {
+        When { flags: true, depth: 0, at: [2 * index, 2 * index] }
+    }
 }
 
 /// Writes everything.
@@ -148,15 +168,23 @@ impl Writer<'_> {
         self.align(number);
         self.jumps.put(self.labels[number], &self.code.bytes);
         for index in segment.first..segment.end - 1 {
-            self.moves_until(right_before(index));
+            self.moves_until(before(index), When::inside(index));
             let inst = &self.body.insts[index as usize];
             let operands = self.operands(inst, index);
             self.inst(inst, &operands);
             self.keep(inst, &operands);
-            self.moves_until(after(index));
+            if inst.op == Op::Block {
+                let at = [2 * index, 2 * index];
+                self.moves_until(after(index), When { flags: false, depth: segment.depth, at });
+            }
         }
         let last = segment.end - 1;
-        self.moves_until(right_before(last));
+        let target = segment.ways[0].map_or(segment.first, |way| self.body.segments[way.to as usize].first);
+        self.moves_until(before(last), When::inside(last));
+        self.moves_until(
+            right_before(last),
+            When { flags: false, depth: segment.depth, at: [2 * last + 1, 2 * target] },
+        );
         let inst = self.body.insts[last as usize];
         self.end(number, inst.op, segment.ways);
     }
@@ -211,7 +239,7 @@ impl Writer<'_> {
     }
 
     /// Moves that are due.
-    fn moves_until(&mut self, time: u64) {
+    fn moves_until(&mut self, time: u64, when: When) {
         while let Some(&(due, _)) = self.allocation.moves.get(self.next_move)
             && due <= time
         {
@@ -221,30 +249,37 @@ impl Writer<'_> {
                 self.group.push(step);
                 self.next_move += 1;
             }
-            self.at_once();
+            self.at_once(when);
         }
     }
 
     /// Does the moves of the group.
-    fn at_once(&mut self) {
+    fn at_once(&mut self, when: When) {
         let mut group = std::mem::take(&mut self.group);
-        moves::order(&mut group, |action| self.action(action));
+        // In loops exchanging takes too long, if there is another way.
+        let spare = if when.depth > 0 { self.allocation.idle(when.at) } else { None };
+        moves::order(&mut group, spare.is_none(), |action| self.action(action, spare, when.flags));
         group.clear();
         self.group = group;
     }
 
-    fn action(&mut self, action: Action) {
-        match action {
-            Action::Exchange(a, b) => self.code.swap(a, b),
-            Action::Keep(home) => match self.rm(home) {
+    fn action(&mut self, action: Action, spare: Option<u8>, flags: bool) {
+        match (action, spare.map(Home::Register)) {
+            (Action::Exchange(a, b), _) => self.code.swap(a, b),
+            (Action::Keep(home), Some(spare)) => self.transfer(home, spare),
+            (Action::Restore(home), Some(spare)) => self.transfer(spare, home),
+            (Action::Keep(home), None) => match self.rm(home) {
                 Rm::Mem(mem) => self.code.vector_load8(0, mem),
                 Rm::Reg(register) => self.code.vector_from(0, register),
             },
-            Action::Restore(home) => match self.rm(home) {
+            (Action::Restore(home), None) => match self.rm(home) {
                 Rm::Mem(mem) => self.code.vector_store8(0, mem),
                 Rm::Reg(register) => self.code.vector_to(0, register),
             },
-            Action::Move(Move { from, to }) => self.transfer(from, to),
+            (Action::Move(Move { from: Home::Number(0), to: Home::Register(to) }), _) if !flags => {
+                self.code.zero(to);
+            }
+            (Action::Move(Move { from, to }), _) => self.transfer(from, to),
         }
     }
 
@@ -380,11 +415,11 @@ impl Writer<'_> {
         } else {
             let over = self.jumps.label();
             self.jump(Some(flag.inverse()), over);
-            self.edge(on_first);
+            self.edge(number, on_first, first);
             self.jump(None, first_label);
             self.jumps.put(over, &self.code.bytes);
         }
-        self.edge(on_last);
+        self.edge(number, on_last, last);
         if !self.is_next(number, last.to) {
             let label = self.segment_label(last.to);
             self.jump(None, label);
@@ -392,9 +427,11 @@ impl Writer<'_> {
     }
 
     /// Moves on an edge.
-    fn edge(&mut self, moves: std::ops::Range<usize>) {
+    fn edge(&mut self, number: usize, moves: Range<usize>, way: Way) {
         let steps = self.allocation.edges[moves].iter().map(|&(.., step)| step);
         self.group.extend(steps);
-        self.at_once();
+        let segment = self.body.segments[number];
+        let at = [2 * segment.end - 1, 2 * self.body.segments[way.to as usize].first];
+        self.at_once(When { flags: false, depth: segment.depth, at });
     }
 }
