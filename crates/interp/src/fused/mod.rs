@@ -14,7 +14,7 @@ mod pairs;
 pub(crate) mod part;
 mod rotates;
 
-use sandbpf_isa::{Insn, Program};
+use sandbpf_isa::{Insn, Program, Reg};
 
 use crate::op::{Handler, Op};
 
@@ -47,7 +47,11 @@ pub(crate) fn fuse(program: &Program, ops: &mut [Op], rests: &[u32]) {
             _ => steps[at + len],
         };
         found.0.clear();
-        find(window, &mut found);
+        // Who writes to the frame pointer traps alone.
+        let traps = insns[at].writes().contains(Reg::R10);
+        if !traps {
+            find(window, &mut found);
+        }
         let best = found.0.iter().min_by_key(|(len, _)| after(*len));
         let alone = after(1);
         steps[at] = 1 + match best {
@@ -57,7 +61,7 @@ pub(crate) fn fuse(program: &Program, ops: &mut [Op], rests: &[u32]) {
             }
             _ => alone,
         };
-        if rests.next_if_eq(&at).is_some() {
+        if rests.next_if_eq(&at).is_some() || traps {
             end = at;
         }
     }
