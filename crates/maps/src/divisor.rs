@@ -42,7 +42,7 @@ impl Divisor {
         match self.how {
             How::Mask(mask) => number & mask,
             How::Reciprocal(reciprocal) if number < DIVIDENDS => {
-                let quotient = (u128::from(number) * u128::from(reciprocal) >> 64) as u64;
+                let quotient = ((u128::from(number) * u128::from(reciprocal)) >> 64) as u64;
                 number - quotient * self.divisor
             }
             How::Reciprocal(_) | How::Division => number % self.divisor,
