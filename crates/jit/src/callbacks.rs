@@ -233,7 +233,9 @@ unsafe fn enter(
     body: impl FnOnce(&mut State, &mut Machine<'_>, &Program) -> Result<(), Trap>,
 ) -> u32 {
     // SAFETY: the program is alive, and nobody changes it.
-    let program = unsafe { &*(*state).program };
+    let program = unsafe { (*state).program };
+    // SAFETY: so is what it points to.
+    let program = unsafe { &*program };
     // SAFETY: the caller's contract is this one.
     unsafe { called(state, |state, machine| body(state, machine, program).map(|()| 0)).status as u32 }
 }

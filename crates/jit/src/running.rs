@@ -56,6 +56,7 @@ struct State<'s> {
     stack: usize,
     view: View,
     /// Copies of bytes that lie nowhere, until the next call.
+    #[allow(clippy::vec_box, reason = "code has addresses in them: they stay where they are")]
     copies: Vec<Box<[u64; COPIES]>>,
     copied: usize,
     trap: Option<Trap>,

@@ -38,12 +38,13 @@ impl Pure {
 
 /// What a plan answers; this build has none.
 #[cfg(not(feature = "jit"))]
-pub(crate) enum Answer {}
+#[derive(Debug)]
+pub enum Answer {}
 
 /// A program as a function of its memory; this build has none.
 #[cfg(not(feature = "jit"))]
 #[derive(Debug)]
-pub(crate) enum Plan {}
+pub enum Plan {}
 
 #[cfg(not(feature = "jit"))]
 impl Plan {

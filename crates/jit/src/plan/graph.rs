@@ -155,6 +155,10 @@ pub(crate) enum Lane {
 }
 
 /// How a value is computed.
+#[allow(
+    unpredictable_function_pointer_comparisons,
+    reason = "two calls of one function are two calls anyway"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// It was removed; nobody uses it.

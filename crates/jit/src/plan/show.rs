@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_isa::{Extend, Width};
 
-use super::graph::{Address, Block, Bulk, Edge, End, Graph, Op, Region, Test, Value};
+use super::graph::{Address, Block, Bulk, Edge, End, Graph, Op, Test, Value};
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,6 +191,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::graph::Region;
 
     #[test]
     fn regions_have_names() {

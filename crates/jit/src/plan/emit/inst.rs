@@ -254,13 +254,24 @@ impl Inst {
 
     /// Whether the result replaces `a`.
     pub(crate) fn tied(&self) -> bool {
-        match self.op {
-            Op::Alu(_) | Op::AluImm(_) | Op::AluMem(_) | Op::Mul | Op::MulMem => true,
-            Op::ShiftImm(_) | Op::ShiftCl(_) | Op::Unary(_) | Op::Swap | Op::SwapWord => true,
-            Op::Set(_) | Op::Cmov(_) | Op::CmovMem(_) | Op::Charge => true,
-            Op::Atomic(AtomicOp::FetchAdd | AtomicOp::Xchg, _) => true,
-            _ => false,
-        }
+        matches!(
+            self.op,
+            Op::Alu(_)
+                | Op::AluImm(_)
+                | Op::AluMem(_)
+                | Op::Mul
+                | Op::MulMem
+                | Op::ShiftImm(_)
+                | Op::ShiftCl(_)
+                | Op::Unary(_)
+                | Op::Swap
+                | Op::SwapWord
+                | Op::Set(_)
+                | Op::Cmov(_)
+                | Op::CmovMem(_)
+                | Op::Charge
+                | Op::Atomic(AtomicOp::FetchAdd | AtomicOp::Xchg, _)
+        )
     }
 
     /// Whether `a` and `b` may change places (of [`Op::Cmov`], as the flag becomes its opposite).

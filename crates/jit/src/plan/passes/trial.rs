@@ -108,7 +108,8 @@ impl Writer<'_> {
     }
 
     fn data(&mut self) -> &'static str {
-        *self.rng.pick(&DATA[..])
+        let picked = self.rng.pick(&DATA[..]);
+        picked
     }
 
     /// A loop with a counter that goes up or down to a constant, or to the length.
@@ -145,7 +146,7 @@ impl Writer<'_> {
             _ => "s<",
         };
         let elements = step.unsigned_abs() != 3 && self.rng.chance(1, 3);
-        let mut body = |writer: &mut Self| match elements {
+        let body = |writer: &mut Self| match elements {
             true => writer.elements(depth, step.unsigned_abs()),
             false => writer.body(depth),
         };

@@ -38,6 +38,7 @@ impl Encoder {
     }
 
     /// An instruction with three operands: `map` 2 is `0f 38`, 3 is `0f 3a`; `prefix` 0 none, 1 `66`, 2 `f3`, 3 `f2`.
+    #[allow(clippy::too_many_arguments, reason = "the encoding has as many fields")]
     fn three(
         &mut self,
         map: u8,

@@ -87,9 +87,7 @@ impl Lower<'_> {
         let mut around = self.nest.inside[block.index()];
         while around != NONE {
             let (gate, count) = self.constants.gates[around as usize];
-            if gate != NONE && count < MOST {
-                found = around;
-            } else if gate != NONE && self.constants.known.contains_key(&(gate, number)) {
+            if gate != NONE && (count < MOST || self.constants.known.contains_key(&(gate, number))) {
                 found = around;
             }
             around = self.nest.loops[around as usize].parent;

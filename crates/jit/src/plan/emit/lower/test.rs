@@ -242,7 +242,7 @@ impl Lower<'_> {
             let size = match number {
                 // The sign of a byte is not that of the whole.
                 0..0x80 => Some(Size::B),
-                0..=0x7fff_ffff => Some(Size::W),
+                0x80..=0x7fff_ffff => Some(Size::W),
                 _ if width == Width::W32 => Some(Size::W),
                 _ => i32::try_from(number as i64).ok().map(|_| Size::DW),
             };

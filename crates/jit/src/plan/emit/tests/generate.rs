@@ -125,7 +125,7 @@ impl Maker {
         let placeholder = self.graph.add(Op::Const(0));
         for number in 0..blocks {
             // Mostly forwards.
-            let mut edge = |dice: &mut Dice| {
+            let edge = |dice: &mut Dice| {
                 let to = match dice.below(4) {
                     0 => 1 + dice.below(blocks.max(2) - 1),
                     _ => (number + 1 + dice.below(3)).min(blocks - 1).max(1),

@@ -190,7 +190,7 @@ impl Range {
         Some(match cond {
             Cond::Eq => other,
             Cond::Ne => match other.as_one() {
-                Some(number) if number == 0 => Range { lo: 1, hi: end },
+                Some(0) => Range { lo: 1, hi: end },
                 Some(number) if number == end => Range { lo: 0, hi: end - 1 },
                 // All but one number, around the end.
                 Some(number) if width == Width::W64 => Range { lo: number + 1, hi: number - 1 },

@@ -358,7 +358,7 @@ impl Idiom {
         if !self.is_inside(load) || extend != Extend::Zero && size.bytes() < 8 && !reversed {
             return None;
         }
-        if reversed && size != Size::H || swap && size != Size::H {
+        if (reversed || swap) && size != Size::H {
             return None;
         }
         let down = self.range(graph, &at, size)?;

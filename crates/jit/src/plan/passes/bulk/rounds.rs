@@ -28,7 +28,7 @@ impl Rounds {
         let bytes = u64::from(idiom.element.bytes());
         if let Some(trips) = idiom.trips {
             let rounds = trips - 1;
-            let worth = rounds >= LEAST && rounds <= MOST && rounds * bytes >= LEAST_BYTES;
+            let worth = (LEAST..=MOST).contains(&rounds) && rounds * bytes >= LEAST_BYTES;
             return worth.then_some(Rounds::Known(rounds));
         }
         let End::Branch { test, .. } = &graph.code(idiom.exit.block).end else { return None };

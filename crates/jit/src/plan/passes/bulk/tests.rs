@@ -1,6 +1,5 @@
 //! Which loops are led on, and that nobody sees it but in time.
 
-use super::bulk;
 use crate::plan::graph::{Bulk, Graph, Lane, Op};
 use crate::plan::passes::Pass;
 use crate::plan::passes::trial::{Trial, built};

@@ -33,11 +33,11 @@ impl Walk<'_> {
     /// Applies rules to an operation until none applies: a value that is the same already, if there is one.
     pub(super) fn settle(&mut self, value: Value) -> Option<Value> {
         for _ in 0..STEPS {
-            let answer = match self.graph.op(value) {
-                &Op::Bin { op, width, a, b } => self.binary(op, width, a, b),
-                &Op::Un { op, a } => self.unary(op, a),
-                &Op::Compare(test) => self.comparison(&test),
-                &Op::Select { test, yes, no } => self.selection(&test, yes, no),
+            let answer = match *self.graph.op(value) {
+                Op::Bin { op, width, a, b } => self.binary(op, width, a, b),
+                Op::Un { op, a } => self.unary(op, a),
+                Op::Compare(test) => self.comparison(&test),
+                Op::Select { test, yes, no } => self.selection(&test, yes, no),
                 _ => return None,
             };
             match answer {
