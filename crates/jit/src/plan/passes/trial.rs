@@ -108,7 +108,7 @@ impl Writer<'_> {
     }
 
     fn data(&mut self) -> &'static str {
-        let picked = self.rng.pick(&DATA[..]);
+        let picked: &&str = self.rng.pick(&DATA);
         picked
     }
 
