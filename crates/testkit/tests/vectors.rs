@@ -99,19 +99,19 @@ const RECORDS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "context-read",
-        r#"{"name":"x","prog_type":"xdp","attach_type":0,"access":"read","size":4,"range":[-8,30],"accepted_offsets":[0,4,8,12,16],"errors":{}}"#,
+        r#"{"name":"x","prog_type":"xdp","attach_type":0,"access":"read","size":4,"range":[-8,30],"accepted_offsets":[0,4,8,12,16],"errors":{"invalid bpf_context access":34}}"#,
         "12,16]",
         "12,16,20]",
     ),
     (
         "context-write",
-        r#"{"name":"x","prog_type":"cgroup_sysctl","attach_type":18,"access":"write","size":4,"range":[0,8],"accepted_offsets":[4],"errors":{}}"#,
+        r#"{"name":"x","prog_type":"cgroup_sysctl","attach_type":18,"access":"write","size":4,"range":[0,8],"accepted_offsets":[4],"errors":{"invalid bpf_context access":8}}"#,
         "[4]",
         "[]",
     ),
     (
         "return-values",
-        r#"{"name":"x","prog_type":"cgroup_skb","attach_type":1,"tried":[-1,0,3,4],"accepted":[0,3],"return_ctx_pointer":"R0 is not a known value"}"#,
+        r#"{"name":"x","prog_type":"cgroup_skb","attach_type":1,"tried":[-1,0,3,4],"accepted":[0,3],"return_ctx_pointer":"At program exit the register R0 is not a known value (ctx)"}"#,
         "[0,3]",
         "[0,3,4]",
     ),

@@ -11,6 +11,7 @@ pub(crate) mod build;
 #[cfg(test)]
 pub(crate) mod check;
 pub(crate) mod dominators;
+mod effects;
 
 #[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) mod emit;

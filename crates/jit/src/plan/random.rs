@@ -3,6 +3,9 @@
 //! They end, and touch only memory that is there. They use few numbers and few values, and the patterns that compilers
 //! write, so that what passes look for is found.
 
+mod memory;
+mod worlds;
+
 use std::ops::Range;
 
 use sandbpf_isa::{Cond, Extend, Pc, Size, Width};
@@ -12,6 +15,8 @@ use super::graph::{
     Address, BinOp, Block, Edge, End, Entry, Graph, Op, Region, Site, Test, Trapping, UnOp, Value,
 };
 use super::run::{Trapped, World, run};
+
+pub(crate) use worlds::*;
 
 /// SplitMix64.
 pub(crate) struct Rng(u64);
@@ -61,7 +66,7 @@ pub(crate) fn number(rng: &mut Rng) -> u64 {
     }
 }
 
-const STACK: u32 = 64;
+const STACK_BYTES: u32 = 64;
 const CONTEXT: u32 = 32;
 /// What every packet has at least.
 const PACKET: u32 = 64;
@@ -92,13 +97,13 @@ struct Generator<'r> {
 
 /// A graph.
 pub(crate) fn graph(rng: &mut Rng, tastes: Tastes) -> Graph {
-    let mut graph = Graph::new(0x4000_0000, STACK, CONTEXT);
+    let mut graph = Graph::new(0x4000_0000, STACK_BYTES, CONTEXT);
     let length = graph.add(Op::Entry(Entry::Length));
     let left = tastes.steps;
     let mut generator =
         Generator { rng, graph, block: Block::ENTRY, scope: vec![length], left, tastes, length };
     if tastes.memory {
-        generator.append(Op::Clear { from: 0x2000_0000, bytes: STACK });
+        generator.append(Op::Clear { from: 0x2000_0000, bytes: STACK_BYTES });
         for _ in 0..2 {
             generator.load();
         }
@@ -406,226 +411,4 @@ impl Generator<'_> {
         self.scope.truncate(if open { self.scope.len() } else { before });
         self.block = after;
     }
-
-    fn size(&mut self) -> Size {
-        *self.rng.pick(Size::ALL)
-    }
-
-    fn touch(&mut self) {
-        match self.rng.below(12) {
-            0..=3 => self.load(),
-            4..=6 => self.store(),
-            7 => {
-                // Bytes of a number, loaded one by one.
-                let (size, swapped) = (self.size(), self.rng.chance(1, 2));
-                let bytes = u32::from(size.bytes());
-                let at = self.address(bytes);
-                let mut whole = None;
-                for byte in 0..bytes {
-                    let at = Address { disp: at.disp + byte as i32, ..at };
-                    let load = Op::Load { at, size: Size::B, extend: Extend::Zero, swap: false };
-                    let loaded = self.append(load);
-                    let place = if swapped { bytes - 1 - byte } else { byte };
-                    let shifted = if place == 0 {
-                        loaded
-                    } else {
-                        self.with(BinOp::Lsh, Width::W64, loaded, u64::from(place) * 8)
-                    };
-                    whole = Some(match whole {
-                        None => shifted,
-                        Some(whole) => self.binary(BinOp::Or, Width::W64, whole, shifted),
-                    });
-                    if self.rng.chance(1, 12) {
-                        self.store();
-                    }
-                }
-            }
-            8 => {
-                // A number, stored byte by byte.
-                let (value, swapped) = (self.value(), self.rng.chance(1, 2));
-                let bytes = u32::from(self.size().bytes());
-                let at = self.address(bytes);
-                for byte in 0..bytes {
-                    let place = if swapped { bytes - 1 - byte } else { byte };
-                    let value = match place {
-                        0 => value,
-                        _ => self.with(BinOp::Rsh, Width::W64, value, u64::from(place) * 8),
-                    };
-                    let at = Address { disp: at.disp + byte as i32, ..at };
-                    self.append(Op::Store { at, size: Size::B, value, swap: false });
-                    if self.rng.chance(1, 12) {
-                        self.load();
-                    }
-                }
-            }
-            9 if !self.tastes.slots => {
-                // Something behind a check, which may fail.
-                let (region, bytes) = self.region();
-                let room = u64::from(bytes) + 8;
-                let offset =
-                    if self.rng.chance(1, 30) { room } else { self.rng.below(u64::from(bytes) - 16) };
-                let at = match self.rng.below(3) {
-                    0 => self.number(self.graph.start(region) + offset),
-                    _ => {
-                        let x = self.value();
-                        let masked = self.with(BinOp::And, Width::W64, x, 7);
-                        self.with(BinOp::Add, Width::W64, masked, self.graph.start(region) + offset)
-                    }
-                };
-                let (size, site) = (self.size(), self.site());
-                let checked = u32::from(size.bytes());
-                let host = self.graph.append(
-                    self.block,
-                    Op::Host { at, off: 0, size: checked, likely: region, stack: STACK, site },
-                );
-                let at = Address { base: host, index: None, disp: 0, region: None };
-                if self.rng.chance(1, 2) {
-                    let value = self.value();
-                    self.append(Op::Store { at, size, value, swap: false });
-                } else {
-                    self.append(Op::Load { at, size, extend: Extend::Zero, swap: false });
-                }
-            }
-            10 => {
-                let from = self.rng.below(u64::from(STACK));
-                let bytes = self.rng.below(u64::from(STACK) - from + 1) as u32;
-                self.append(Op::Clear { from: 0x2000_0000 + from, bytes });
-            }
-            _ => {
-                let site = self.site();
-                self.append(Op::Charge { cost: 1, site });
-            }
-        }
-    }
-
-    fn load(&mut self) {
-        let (size, swap) = (self.size(), self.rng.chance(1, 6));
-        let extend = *self.rng.pick(&[Extend::Zero, Extend::Zero, Extend::Sign]);
-        let at = self.address(size.bytes().into());
-        self.append(Op::Load { at, size, extend, swap });
-    }
-
-    fn store(&mut self) {
-        let (size, swap, value) = (self.size(), self.rng.chance(1, 6), self.value());
-        let at = self.address(size.bytes().into());
-        self.append(Op::Store { at, size, value, swap });
-    }
-
-    fn region(&mut self) -> (Region, u32) {
-        *self.rng.pick(&[
-            (Region::Stack, STACK),
-            (Region::Stack, STACK),
-            (Region::Context, CONTEXT),
-            (Region::Packet, PACKET),
-        ])
-    }
-
-    /// Where so many bytes are.
-    fn address(&mut self, size: u32) -> Address {
-        let (region, bytes) = self.region();
-        let base = self.graph.add(Op::Base(region));
-        let room = u64::from(bytes - size);
-        let start = self.graph.start(region);
-        // Accesses at few places meet more often.
-        let place = self.rng.below(room + 1) & *self.rng.pick(&[!0, !3, !7]);
-        let constant = self.tastes.slots && region == Region::Stack;
-        let region = Some(region);
-        match self.rng.below(6) {
-            _ if constant => Address { base, index: None, disp: place as i32, region },
-            0..=2 => Address { base, index: None, disp: place as i32, region },
-            3 => {
-                let (x, mask, scale) = (self.value(), *self.rng.pick(&[1, 3, 7]), self.rng.below(2) as u8);
-                let index = self.with(BinOp::And, Width::W64, x, mask);
-                let disp = self.rng.below(room - (mask << scale) + 1) as i32;
-                Address { base, index: Some((index, scale)), disp, region }
-            }
-            form => {
-                // A guest's address.
-                let (x, mask) = (self.value(), *self.rng.pick(&[1, 7]));
-                let index = self.with(BinOp::And, Width::W64, x, mask);
-                let first = self.rng.below(room - mask + 1);
-                let second = self.rng.below(room - mask - first + 1);
-                let address = if form == 4 {
-                    self.with(BinOp::Add, Width::W64, index, start + first)
-                } else {
-                    let start = self.number(start + first);
-                    self.binary(BinOp::Add, Width::W64, start, index)
-                };
-                let disp = (second as i64 - start as i64) as i32;
-                Address { base, index: Some((address, 0)), disp, region }
-            }
-        }
-    }
 }
-
-/// Memory for a run, and a budget that is seldom too small.
-pub(crate) fn world(rng: &mut Rng) -> World {
-    let mut bytes = |count: u32| -> Vec<u8> {
-        let plain = rng.chance(1, 3);
-        (0..count).map(|_| if plain { 0 } else { rng.next() as u8 }).collect()
-    };
-    let (stack, context) = (bytes(STACK), bytes(CONTEXT));
-    let more = bytes(1)[0] % 32;
-    let packet = bytes(PACKET + u32::from(more));
-    let budget = if rng.chance(1, 4) { rng.below(50) } else { 1_000_000 };
-    World { stack, context, packet, budget }
-}
-
-/// What a run leaves. Nobody sees the stack but those who are called.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Outcome {
-    pub(crate) result: Result<u64, Trapped>,
-    pub(crate) context: Vec<u8>,
-    pub(crate) packet: Vec<u8>,
-    pub(crate) budget: u64,
-}
-
-/// Runs a graph. What is called mixes up all it sees.
-pub(crate) fn outcome(graph: &Graph, world: &World) -> Outcome {
-    let mut world = world.clone();
-    let result = run(graph, &mut world, |site, arguments, world| {
-        let mut mixed = Rng::new(u64::from(site.0));
-        for number in arguments.into_iter().chain([world.budget]) {
-            mixed.0 = mixed.next() ^ number;
-        }
-        for byte in world.stack.iter_mut().chain(&mut world.context).chain(&mut world.packet) {
-            mixed.0 = mixed.next() ^ u64::from(*byte);
-            if mixed.chance(1, 8) {
-                *byte = mixed.next() as u8;
-            }
-        }
-        mixed.next()
-    });
-    Outcome { result, context: world.context, packet: world.packet, budget: world.budget }
-}
-
-/// Holds what a pass makes of random graphs against what they were.
-pub(crate) fn agree(tastes: Tastes, seeds: Range<u64>, change: impl Fn(&mut Graph)) {
-    for seed in seeds {
-        let mut rng = Rng::new(seed);
-        let before = graph(&mut rng, tastes);
-        let mut after = before.clone();
-        change(&mut after);
-        if let Err(wrong) = check(&after) {
-            panic!("seed {seed}: {wrong}\n{before}\nbecame\n{after}");
-        }
-        for _ in 0..4 {
-            let world = world(&mut rng);
-            let wanted = outcome(&before, &world);
-            let found = std::panic::catch_unwind(|| outcome(&after, &world));
-            assert!(
-                found.as_ref().is_ok_and(|found| *found == wanted),
-                "seed {seed}: {found:?} is not {wanted:?}\n{before}\nbecame\n{after}"
-            );
-        }
-    }
-}
-
-/// Numbers and branches only.
-pub(crate) const NUMBERS: Tastes = Tastes { steps: 40, memory: false, slots: false, calls: false };
-/// Memory as well.
-pub(crate) const MEMORY: Tastes = Tastes { steps: 40, memory: true, slots: false, calls: false };
-/// Memory, of which nobody looks at the stack from elsewhere.
-pub(crate) const SLOTS: Tastes = Tastes { steps: 50, memory: true, slots: true, calls: false };
-/// Everything.
-pub(crate) const EVERYTHING: Tastes = Tastes { steps: 60, memory: true, slots: false, calls: true };

@@ -9,10 +9,12 @@ mod arena;
 mod copy;
 pub mod far;
 pub mod frame;
+mod near;
 pub mod view;
 
 pub use sandbpf_maps::shared;
 
+use near::*;
 use sandbpf_isa::{AtomicOp, FRAME_SIZE, MAX_FRAMES, Size, StackUse};
 
 use crate::address::{self, REGION_BITS, REGION_SIZE};
@@ -78,27 +80,6 @@ impl Region<'_> {
     }
 }
 
-/// Out of line: an access to bytes that threads share is long, and rare.
-#[inline(never)]
-fn shared_load<const N: usize>(bytes: &SharedBytes, at: usize) -> Option<[u8; N]> {
-    bytes.load(at, N)?.to_le_bytes().first_chunk().copied()
-}
-
-#[inline(never)]
-fn shared_store<const N: usize>(bytes: &SharedBytes, at: usize, value: [u8; N]) -> Option<()> {
-    bytes.store(at, N, widen(value))
-}
-
-#[inline(always)]
-fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.first_chunk().copied()
-}
-
-#[inline(always)]
-fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
-    bytes.get_mut(at..at.checked_add(N)?)?.first_chunk_mut()
-}
-
 /// The frames that a run can have: their bytes, aligned as programs expect, and what their functions find again.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
@@ -144,68 +125,6 @@ pub struct Memory<'run> {
     copies: arena::Copies,
     /// Whether a region moved since somebody asked.
     moved: bool,
-}
-
-/// A region, and what of it can be had without asking any further.
-#[derive(Debug)]
-struct Near<'run> {
-    /// Where the bytes end that are the program's now: no more than a slice has, and of the stack what belongs to active
-    /// frames. 0 of what is no slice.
-    end: usize,
-    region: Region<'run>,
-}
-
-impl Near<'_> {
-    const ABSENT: Near<'static> = Near { end: 0, region: Region::Absent };
-
-    #[inline(always)]
-    fn load<const N: usize>(&self, at: usize) -> Option<u64> {
-        if at + N > self.end {
-            return None;
-        }
-        // They share one path: what differs is where the bytes are.
-        let bytes: &[u8] = match &self.region {
-            Region::Read(bytes) => bytes,
-            Region::Write(bytes) => bytes,
-            Region::Absent | Region::Frame(_) | Region::Shared(_) => return None,
-        };
-        chunk(bytes, at).map(widen::<N>)
-    }
-
-    #[inline(always)]
-    fn store<const N: usize>(&mut self, at: usize, value: u64) -> Option<()> {
-        if at + N > self.end {
-            return None;
-        }
-        match &mut self.region {
-            Region::Write(bytes) => {
-                *chunk_mut(bytes, at)? = narrow::<N>(value);
-                Some(())
-            }
-            Region::Absent | Region::Read(_) | Region::Frame(_) | Region::Shared(_) => None,
-        }
-    }
-}
-
-/// The kernel's memory, as a host describes it.
-#[derive(Clone, Copy)]
-struct KernelMemory<'run>(&'run dyn Host);
-
-impl std::fmt::Debug for KernelMemory<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KernelMemory")
-    }
-}
-
-impl KernelMemory<'_> {
-    /// Reads what is there, and zeros where nothing is.
-    fn read(self, address: u64, to: &mut [u8]) -> bool {
-        let is_kernel = address >> 63 == 1;
-        if is_kernel && !self.0.read(Space::Kernel, address, to) {
-            to.fill(0);
-        }
-        is_kernel
-    }
 }
 
 /// Which frames are active.
@@ -572,21 +491,4 @@ fn checked(region: Region<'_>) -> Result<Near<'_>, TooLarge> {
     }
     let is_slice = matches!(region, Region::Read(_) | Region::Write(_));
     Ok(Near { end: if is_slice { len } else { 0 }, region })
-}
-
-// Both are spelled out: the library's ways to copy a slice are calls where a program is not optimised as a whole.
-#[inline(always)]
-fn widen<const N: usize>(bytes: [u8; N]) -> u64 {
-    match *bytes.as_slice() {
-        [a] => a.into(),
-        [a, b] => u16::from_le_bytes([a, b]).into(),
-        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
-        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
-    }
-}
-
-#[inline(always)]
-fn narrow<const N: usize>(value: u64) -> [u8; N] {
-    value.to_le_bytes().first_chunk().copied().unwrap_or([0; N])
 }
