@@ -2,6 +2,52 @@
 
 use super::graph::{Address, Bulk, Op, Region, Value};
 
+impl Bulk {
+    /// Where it writes to.
+    pub(crate) fn to(&self) -> Option<Address> {
+        match *self {
+            Bulk::Copy { to, .. } | Bulk::Combine { to, .. } => Some(to),
+            Bulk::Apply { to, .. } | Bulk::Fill { to, .. } => Some(to),
+            Bulk::Sum { .. } => None,
+        }
+    }
+
+    /// Where it reads from, besides that.
+    pub(crate) fn from(&self) -> Option<Address> {
+        match *self {
+            Bulk::Copy { from, .. } | Bulk::Combine { from, .. } => Some(from),
+            Bulk::Apply { from, .. } | Bulk::Sum { from, .. } => Some(from),
+            Bulk::Fill { .. } => None,
+        }
+    }
+
+    /// Its addresses, to change them.
+    pub(crate) fn addresses_mut(&mut self) -> impl Iterator<Item = &mut Address> {
+        let (to, from) = match self {
+            Bulk::Copy { to, from, .. } | Bulk::Combine { to, from, .. } => (Some(to), Some(from)),
+            Bulk::Apply { to, from, .. } => (Some(to), Some(from)),
+            Bulk::Fill { to, .. } => (Some(to), None),
+            Bulk::Sum { from, .. } => (None, Some(from)),
+        };
+        to.into_iter().chain(from)
+    }
+}
+
+impl Lane {
+    /// Every operation.
+    pub(crate) const ALL: &'static [Lane] = &[Lane::Xor, Lane::And, Lane::Or, Lane::Add];
+
+    /// The result; what is above an element's bits is to be ignored.
+    pub(crate) fn eval(self, a: u64, b: u64) -> u64 {
+        match self {
+            Lane::Xor => a ^ b,
+            Lane::And => a & b,
+            Lane::Or => a | b,
+            Lane::Add => a.wrapping_add(b),
+        }
+    }
+}
+
 /// What an operation does besides computing its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
