@@ -1,6 +1,6 @@
 //! What operations do besides computing values, and what they use.
 
-use super::graph::{Address, Bulk, Op, Region, Value};
+use super::graph::{Address, Bulk, Lane, Op, Region, Value};
 
 impl Bulk {
     /// Where it writes to.
