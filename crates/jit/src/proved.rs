@@ -80,6 +80,12 @@ impl Proved {
         }
     }
 
+    /// The bytes of the stack that this instruction accesses at most, from the end of some frame on.
+    pub(crate) fn stack(&self, pc: Pc) -> Option<(i64, i64)> {
+        let fact = self.facts.access(pc).filter(|fact| fact.region == facts::Region::Stack)?;
+        Some((fact.first, fact.end))
+    }
+
     /// The offset of the four bytes of the context that this instruction always accesses.
     pub(crate) fn context_word(&self, pc: Pc) -> Option<u32> {
         let fact = self.facts.access(pc).filter(|fact| fact.region == facts::Region::Context)?;

@@ -272,14 +272,24 @@ pub(crate) struct Graph {
     pub(crate) machine: bool,
     /// For far memory, the host's addresses less the guest's.
     pub(crate) far: Vec<u64>,
+    /// What is known of accesses to the stack at addresses that are no constants, in the order of their values.
+    pub(crate) reaches: Vec<Reach>,
+}
+
+/// Which bytes of the stack an operation accesses at most, from the end of its frame, or of a caller's, on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) value: Value,
+    pub(crate) first: i64,
+    pub(crate) end: i64,
 }
 
 impl Graph {
     /// A graph of nothing but its first block, which nobody filled yet.
     pub(crate) fn new(packet: u64, stack: u32, context: u32) -> Graph {
         let (values, blocks, sites) = (Vec::new(), Vec::new(), Vec::new());
-        let (machine, far) = (false, Vec::new());
-        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far };
+        let (machine, far, reaches) = (false, Vec::new(), Vec::new());
+        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far, reaches };
         graph.block();
         graph
     }

@@ -6,7 +6,7 @@ use sandbpf_runtime::helpers::{HelperSet, Plain};
 
 use super::build::{REGISTERS, Registers, Setting};
 use super::expand::frame_pointer;
-use super::graph::{Address, BinOp, Block, Graph, Op, Region, Site, Test, Trapping, UnOp, Value};
+use super::graph::{Address, BinOp, Block, Graph, Op, Reach, Region, Site, Test, Trapping, UnOp, Value};
 use crate::Input;
 use crate::proved::{self, Proved};
 
@@ -184,6 +184,7 @@ impl<'p> Translator<'p> {
                     Some(value) => value,
                     None => {
                         let at = self.place(pc, base, off, size, false);
+                        self.reach(pc, &at);
                         self.append(Op::Load { at, size, extend, swap: false })
                     }
                 };
@@ -192,6 +193,7 @@ impl<'p> Translator<'p> {
             Insn::Store { size, base, off, src } => {
                 let (base, value) = (self.get(base), self.operand(src));
                 let at = self.place(pc, base, off, size, true);
+                self.reach(pc, &at);
                 self.append(Op::Store { at, size, value, swap: false });
             }
             Insn::Atomic { op, size, base, off, reg } => self.atomic(pc, op, size, base, off, reg),
@@ -345,6 +347,17 @@ impl<'p> Translator<'p> {
         let stack = 512 * (self.depth + 1);
         let host = self.append(Op::Host { at: base, off: off.into(), size, likely, stack, site });
         Address { base: host, index: None, disp: 0, region: None }
+    }
+
+    /// Remembers which bytes of the stack the next operation accesses at most.
+    fn reach(&mut self, pc: Pc, at: &Address) {
+        if at.region != Some(Region::Stack) || at.index.is_none() {
+            return;
+        }
+        if let Some((first, end)) = self.proved.and_then(|proved| proved.stack(pc)) {
+            let value = Value(self.graph.values.len() as u32);
+            self.graph.reaches.push(Reach { value, first, end });
+        }
     }
 
     /// The region in which all bytes of an access at a constant address lie, whatever the run is about.

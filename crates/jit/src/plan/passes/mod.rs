@@ -13,6 +13,8 @@ mod renames;
 mod slots;
 mod sweep;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod trial;
 
 use super::graph::Graph;
@@ -113,39 +115,6 @@ pub(crate) fn each(graph: &mut Graph, without: Without, mut look: impl FnMut(&Gr
         }
         if let Some(last) = last {
             look(graph, last);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::random::{EVERYTHING, MEMORY, NUMBERS, SLOTS, agree};
-
-    #[test]
-    fn passes_alone_keep_what_graphs_mean() {
-        for &pass in Pass::ALL {
-            for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
-                agree(tastes, 0..800, |graph| pass.run(graph));
-            }
-        }
-    }
-
-    #[test]
-    fn passes_together_keep_what_graphs_mean() {
-        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
-            agree(tastes, 0..3000, |graph| run(graph, Without::default()));
-        }
-    }
-
-    #[test]
-    #[ignore = "takes minutes"]
-    fn passes_keep_what_many_graphs_mean() {
-        for tastes in [NUMBERS, MEMORY, SLOTS, EVERYTHING] {
-            agree(tastes, 10_000..200_000, |graph| run(graph, Without::default()));
-            for &pass in Pass::ALL {
-                agree(tastes, 10_000..40_000, |graph| pass.run(graph));
-            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Takes away what nobody needs: values without users, blocks that nobody comes to or that do nothing, parameters that are
 //! always the same.
 
-use super::incoming::Incoming;
 use super::renames::Renames;
 use crate::plan::graph::{Block, Edge, Effect, End, Graph, Op, Test, Value};
 
@@ -18,8 +17,8 @@ pub(crate) fn sweep(graph: &mut Graph) {
         order = graph.order();
     }
     join(graph, &order, &mut renames);
-    renames.apply(graph);
-    bury(graph, &order);
+    let live = live(graph, &order, &mut renames);
+    bury(graph, &order, &live);
 }
 
 /// Makes jumps of branches that go one way only.
@@ -237,50 +236,65 @@ fn join(graph: &mut Graph, order: &[Block], renames: &mut Renames) {
     }
 }
 
-/// Removes blocks that nobody comes to, and values that nobody uses.
-fn bury(graph: &mut Graph, order: &[Block]) {
-    let incoming = Incoming::of(graph, order);
-    let mut reached = vec![false; graph.blocks.len()];
-    let mut place = vec![0u32; graph.values.len()];
-    let mut live = Live { is: vec![false; graph.values.len()], waiting: Vec::new() };
-    for &block in order {
-        reached[block.index()] = true;
-        let code = graph.code(block);
-        for (at, &param) in code.params.iter().enumerate() {
-            place[param.index()] = at as u32;
-        }
-        for &value in &code.body {
-            if needed(graph.op(value)) {
-                live.add(value);
+/// Which values somebody uses. On the way, uses learn what was renamed.
+fn live(graph: &mut Graph, order: &[Block], renames: &mut Renames) -> Vec<bool> {
+    let mut live = vec![false; graph.values.len()];
+    loop {
+        for &block in order.iter().rev() {
+            let mut end = std::mem::replace(&mut graph.blocks[block.index()].end, End::Unreachable);
+            match &mut end {
+                End::Branch { test, .. } => {
+                    for used in [&mut test.lhs, &mut test.rhs] {
+                        *used = renames.of(*used);
+                        live[used.index()] = true;
+                    }
+                }
+                End::Return(used) => {
+                    *used = renames.of(*used);
+                    live[used.index()] = true;
+                }
+                End::Jump(_) | End::Unreachable => {}
             }
-        }
-        match &code.end {
-            End::Branch { test, .. } => [test.lhs, test.rhs].into_iter().for_each(|value| live.add(value)),
-            End::Return(value) => live.add(*value),
-            End::Jump(_) | End::Unreachable => {}
-        }
-    }
-    while let Some(value) = live.waiting.pop() {
-        match graph.op(value) {
-            Op::Param(block) => {
-                for way in incoming.to(*block) {
-                    live.add(way.edge(graph).arguments[place[value.index()] as usize]);
+            for edge in end.edges_mut() {
+                let params = &graph.blocks[edge.to.index()].params;
+                for (argument, param) in edge.arguments.iter_mut().zip(params) {
+                    *argument = renames.of(*argument);
+                    live[argument.index()] |= live[param.index()];
                 }
             }
-            op => op.uses(|used| live.add(used)),
+            graph.blocks[block.index()].end = end;
+            for &value in graph.blocks[block.index()].body.iter().rev() {
+                let op = &mut graph.values[value.index()];
+                if live[value.index()] || needed(op) {
+                    live[value.index()] = true;
+                    op.uses_mut(|used| {
+                        *used = renames.of(*used);
+                        live[used.index()] = true;
+                    });
+                }
+            }
+        }
+        // Around loops, users stand before what they use.
+        let mut again = false;
+        for edge in order.iter().flat_map(|&block| graph.code(block).end.edges()) {
+            for (argument, param) in edge.arguments.iter().zip(&graph.code(edge.to).params) {
+                again |= live[param.index()] && !live[argument.index()];
+                live[argument.index()] |= live[param.index()];
+            }
+        }
+        if !again {
+            return live;
         }
     }
-    let live = live.is;
-    for (code, reached) in graph.blocks.iter_mut().zip(reached) {
-        if !reached {
-            code.params.clear();
-            code.body.clear();
-            code.end = End::Unreachable;
-        }
-    }
+}
+
+/// Removes blocks that nobody comes to, and values that nobody uses.
+fn bury(graph: &mut Graph, order: &[Block], live: &[bool]) {
+    let mut reached = vec![false; graph.blocks.len()];
     for &block in order {
+        reached[block.index()] = true;
         let mut end = std::mem::replace(&mut graph.blocks[block.index()].end, End::Unreachable);
-        for edge in end.edges_mut() {
+        for edge in end.edges_mut().filter(|edge| !edge.arguments.is_empty()) {
             let params = &graph.code(edge.to).params;
             if params.iter().any(|param| !live[param.index()]) {
                 let mut at = 0;
@@ -292,7 +306,13 @@ fn bury(graph: &mut Graph, order: &[Block]) {
         }
         graph.blocks[block.index()].end = end;
     }
-    for code in &mut graph.blocks {
+    for (at, code) in graph.blocks.iter_mut().enumerate() {
+        if !reached[at] {
+            code.params.clear();
+            code.body.clear();
+            code.end = End::Unreachable;
+            continue;
+        }
         code.params.retain(|param| live[param.index()]);
         code.body.retain(|value| live[value.index()]);
     }
@@ -308,19 +328,5 @@ fn needed(op: &Op) -> bool {
     match op.effect() {
         Effect::None | Effect::Read => false,
         Effect::Write | Effect::Order | Effect::All => !matches!(op, Op::Budget),
-    }
-}
-
-/// Values with users, and those whose operands were not looked at yet.
-struct Live {
-    is: Vec<bool>,
-    waiting: Vec<Value>,
-}
-
-impl Live {
-    fn add(&mut self, value: Value) {
-        if !std::mem::replace(&mut self.is[value.index()], true) {
-            self.waiting.push(value);
-        }
     }
 }

@@ -1,10 +1,8 @@
 //! Computes once what is computed twice: global value numbering, down the tree of dominators.
 
-use std::hash::{Hash, Hasher};
-
 use super::super::renames::Renames;
 use crate::plan::dominators::Dominators;
-use crate::plan::graph::{Block, Graph, Op, Value};
+use crate::plan::graph::{Block, Graph, Op, Test, Value};
 
 /// What was computed so far.
 pub(super) struct Sharing {
@@ -36,12 +34,12 @@ impl Sharing {
         let op = graph.op(value);
         let hash = hash(op);
         let place = self.places.find(hash, |other| same(graph.op(other), op));
-        match *place {
+        match place.1 {
             // Blocks come in the order of the tree: what is not above now will never be again.
-            Some((_, other)) if self.dominators.dominates(self.home[other.index()], block) => Some(other),
-            found => {
-                *place = Some((hash, value));
-                self.places.count += usize::from(found.is_none());
+            other if other != FREE.1 && self.dominators.dominates(self.home[other.index()], block) => Some(other),
+            other => {
+                *place = (hash, value);
+                self.places.count += usize::from(other == FREE.1);
                 if self.home.len() <= value.index() {
                     self.home.resize(value.index() + 1, Block::ENTRY);
                 }
@@ -58,94 +56,88 @@ fn same(a: &Op, b: &Op) -> bool {
         (Op::Bin { op, width, a, b }, Op::Bin { op: other, width: v, a: c, b: d }) => {
             op == other && width == v && ((a, b) == (c, d) || (op.commutes() && (a, b) == (d, c)))
         }
+        (Op::Const(a), Op::Const(b)) => a == b,
         _ => a == b,
     }
 }
 
 fn hash(op: &Op) -> u32 {
-    let mut mix = Mix(0);
-    match op {
-        Op::Const(number) => number.hash(&mut mix),
-        Op::Bin { op, width, a, b } if op.commutes() => (op, width, a.max(b), a.min(b)).hash(&mut mix),
-        Op::Bin { op, width, a, b } => (op, width, a, b).hash(&mut mix),
-        Op::Un { op, a } => (op, a).hash(&mut mix),
-        Op::Compare(test) => test.hash(&mut mix),
-        Op::Select { test, yes, no } => (test, yes, no).hash(&mut mix),
-        Op::Base(region) => (1, region).hash(&mut mix),
-        op => op.uses(|used| used.hash(&mut mix)),
-    }
-    (mix.0 >> 32) as u32
+    let test = |test: &Test| {
+        let kind = test.cond as u64 * 4 + test.width as u64;
+        mix(kind, pair(test.lhs, test.rhs))
+    };
+    let mixed = match op {
+        Op::Const(number) => mix(1, *number),
+        Op::Bin { op, width, a, b } => {
+            let kind = 2 << 32 | (*op as u64 * 4 + *width as u64);
+            let operands = if op.commutes() { pair(*a.max(b), *a.min(b)) } else { pair(*a, *b) };
+            mix(kind, operands)
+        }
+        Op::Un { op, a } => mix(3 << 32 | *op as u64, a.0.into()),
+        Op::Compare(compared) => mix(4 << 32, test(compared)),
+        Op::Select { test: compared, yes, no } => mix(test(compared), pair(*yes, *no)),
+        // What else there is is there only few times.
+        _ => 0,
+    };
+    (mixed >> 32) as u32
 }
 
-/// A hash of few multiplications, for small keys of our own making.
-struct Mix(u64);
+fn pair(a: Value, b: Value) -> u64 {
+    u64::from(a.0) << 32 | u64::from(b.0)
+}
 
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(number.into());
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number as u64);
-    }
+/// Two multiplications reach all bits, as far as small keys of our own making need it.
+fn mix(a: u64, b: u64) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mixed = b.wrapping_mul(ODD) ^ a;
+    (mixed ^ mixed >> 32).wrapping_mul(ODD)
 }
 
 /// Values by what they compute: a table with open addresses that is never full.
 struct Places {
-    table: Vec<Option<(u32, Value)>>,
+    /// Hashes and values; none of the value's number means that the place is free.
+    table: Vec<(u32, Value)>,
     count: usize,
 }
+
+const FREE: (u32, Value) = (0, Value(u32::MAX));
 
 impl Places {
     /// Room for so many values.
     fn new(values: usize) -> Places {
-        Places { table: vec![None; (values * 2).next_power_of_two()], count: 0 }
+        Places { table: vec![FREE; values.next_power_of_two().max(64)], count: 0 }
     }
 
     /// Where a value is, or is to be put.
-    fn find(&mut self, hash: u32, same: impl Fn(Value) -> bool) -> &mut Option<(u32, Value)> {
-        if self.count * 8 > self.table.len() * 7 {
+    fn find(&mut self, hash: u32, same: impl Fn(Value) -> bool) -> &mut (u32, Value) {
+        if self.count * 4 > self.table.len() * 3 {
             self.grow();
         }
         let mask = self.table.len() - 1;
         let mut place = hash as usize & mask;
-        while let Some((other, value)) = self.table[place] {
-            if other == hash && same(value) {
-                break;
+        loop {
+            let (other, value) = self.table[place];
+            if value == FREE.1 || other == hash && same(value) {
+                return &mut self.table[place];
             }
             place = (place + 1) & mask;
         }
-        &mut self.table[place]
     }
 }
 
 impl Places {
     /// Values may be added on the way.
     fn grow(&mut self) {
-        let larger = vec![None; self.table.len() * 2];
+        let larger = vec![FREE; self.table.len() * 2];
         let mask = larger.len() - 1;
-        for (hash, value) in std::mem::replace(&mut self.table, larger).into_iter().flatten() {
+        for (hash, value) in std::mem::replace(&mut self.table, larger) {
             let mut place = hash as usize & mask;
-            while self.table[place].is_some() {
+            while self.table[place].1 != FREE.1 {
                 place = (place + 1) & mask;
             }
-            self.table[place] = Some((hash, value));
+            if value != FREE.1 {
+                self.table[place] = (hash, value);
+            }
         }
     }
 }
@@ -155,19 +147,18 @@ pub(super) fn same_params(graph: &mut Graph) {
     if graph.blocks.iter().all(|code| code.params.len() < 2) {
         return;
     }
-    let order = graph.order();
     let mut renames = Renames::new(graph);
     // For each parameter, the first of its block that was the same on all edges so far.
     let mut first = vec![Value(u32::MAX); graph.values.len()];
-    for &block in &order {
-        if let Some(&all) = graph.code(block).params.first() {
-            graph.code(block).params.iter().for_each(|param| first[param.index()] = all);
+    for code in &graph.blocks {
+        if let Some(&all) = code.params.first() {
+            code.params.iter().for_each(|param| first[param.index()] = all);
         }
     }
     // A parameter may stay with those before it only as long as it carries what they do.
     let mut carried: Vec<(Value, Value, Value)> = Vec::new();
-    for &block in &order {
-        for edge in graph.code(block).end.edges() {
+    for code in &graph.blocks {
+        for edge in code.end.edges() {
             let params = &graph.code(edge.to).params;
             if params.len() < 2 {
                 continue;
@@ -185,8 +176,8 @@ pub(super) fn same_params(graph: &mut Graph) {
             }
         }
     }
-    for &block in &order {
-        for &param in &graph.code(block).params {
+    for code in &graph.blocks {
+        for &param in &code.params {
             renames.rename(param, first[param.index()]);
         }
     }

@@ -28,6 +28,16 @@ struct Fact {
     swap: bool,
     /// How the value was extended if it was loaded; if it was stored, it has its own upper bits.
     loaded: Option<Extend>,
+    /// What was put over some of the bytes since: the low bytes of another value.
+    patch: Option<Patch>,
+}
+
+/// Bytes of a place, and what they are.
+#[derive(Clone, Copy, Debug)]
+struct Patch {
+    offset: i64,
+    bytes: i64,
+    value: Value,
 }
 
 /// Keeps what others know as well. Both are in the order of their numbers.
@@ -136,7 +146,7 @@ impl Walk<'_> {
             Op::Clear { from, bytes } => {
                 let from = from.wrapping_sub(self.graph.start(Region::Stack)) as i64;
                 let place = Place::stack(from, bytes.into());
-                self.known.write(Some(place));
+                self.known.write(Some(place), None);
                 let zero = self.number(0);
                 self.known.learn(place, zero, false, None);
             }
@@ -145,12 +155,12 @@ impl Walk<'_> {
                 self.known.stores.clear();
                 if let Some(to) = to {
                     // Somewhere in the region, nobody knows how many bytes.
-                    self.known.write(to.region.map(|_| Place::anywhere(self.graph, &to)));
+                    self.known.write(to.region.map(|_| Place::anywhere(self.graph, &to)), None);
                 }
             }
             Op::Call { .. } | Op::Atomic { .. } => {
                 self.known.stores.clear();
-                self.known.write(None);
+                self.known.write(None, None);
             }
             Op::Host { .. } | Op::Charge { .. } | Op::Budget | Op::Spend { .. } => {
                 self.known.stores.order(self.graph);
@@ -166,14 +176,11 @@ impl Walk<'_> {
             self.known.stores.read(&place);
             return Keep;
         }
-        if let Some(fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied() {
+        if let Some(mut fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied() {
+            self.patch(&mut fact, &place);
             if let Some(known) = self.part_of(&fact, &place, size, extend, swap) {
-                // More users than were counted.
-                for known in [known, fact.value] {
-                    if let Some(uses) = self.uses.get_mut(known.index()) {
-                        *uses = u8::MAX;
-                    }
-                }
+                self.use_more(known);
+                self.use_more(fact.value);
                 return Is(known);
             }
         }
@@ -183,12 +190,39 @@ impl Walk<'_> {
         Keep
     }
 
+    /// A value has more users than were counted.
+    fn use_more(&mut self, value: Value) {
+        if let Some(uses) = self.uses.get_mut(value.index()) {
+            *uses = u8::MAX;
+        }
+    }
+
     fn stood(&mut self, value: Value) {
         let loads = &mut self.known.loads;
         if loads.len() <= value.index() {
             loads.resize(value.index() + 1, None);
         }
         loads[value.index()] = Some(Stood { block: self.block, written: self.known.written });
+    }
+
+    /// Puts a patch into a fact, if these bytes are of both.
+    fn patch(&mut self, fact: &mut Fact, place: &Place) {
+        let Some(Patch { offset, bytes, value }) = fact.patch else { return };
+        let from = place.from - fact.place.from;
+        if fact.swap || from + place.bytes <= offset || offset + bytes <= from {
+            return;
+        }
+        self.use_more(fact.value);
+        self.use_more(value);
+        let mask = u64::MAX >> (64 - bytes * 8);
+        let rest = self.with(BinOp::And, Width::W64, fact.value, !(mask << (offset * 8)));
+        let rest = self.put(rest);
+        let new = self.with(BinOp::And, Width::W64, value, mask);
+        let new = self.put(new);
+        let new = self.with(BinOp::Lsh, Width::W64, new, offset as u64 * 8);
+        let new = self.put(new);
+        fact.value = self.put(Op::Bin { op: BinOp::Or, width: Width::W64, a: rest, b: new });
+        (fact.loaded, fact.patch) = (None, None);
     }
 
     /// What a fact says of some of its bytes; `None` if it is cheaper to look.
@@ -202,6 +236,9 @@ impl Walk<'_> {
     ) -> Option<Value> {
         let swap = swap && size != Size::B;
         let (mut value, whole) = (fact.value, fact.place.bytes == place.bytes);
+        if fact.patch.is_some() && (fact.swap || whole) {
+            return None;
+        }
         if self.graph.constant(value) == Some(0) {
             return Some(value);
         }
@@ -244,13 +281,16 @@ impl Walk<'_> {
         // Where others write as well, every store is one.
         if !place.is_ours(self.graph) {
             self.known.stores.clear();
-            self.known.write(Some(place));
+            self.known.write(Some(place), None);
             return Keep;
         }
         let zero = self.graph.constant(stored) == Some(0);
         if let Some(fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)) {
-            let same = fact.place == place && fact.value == stored && (fact.swap == swap || size == Size::B);
-            if same || zero && self.graph.constant(fact.value) == Some(0) {
+            let same = fact.place == place
+                && fact.value == stored
+                && fact.patch.is_none()
+                && (fact.swap == swap || size == Size::B);
+            if same || zero && fact.patch.is_none() && self.graph.constant(fact.value) == Some(0) {
                 return Drop;
             }
         }
@@ -258,7 +298,8 @@ impl Walk<'_> {
         if let Some(inner) = self.swapped(stored, size) {
             (stored, swap) = (inner, !swap);
         }
-        self.known.write(Some(place));
+        let plain = (!swap).then_some(stored);
+        self.known.write(Some(place), plain);
         self.known.learn(place, stored, swap, None);
         let (op, joined) = self.known.stores.add(self.graph, value, at, size, stored, swap);
         if let (true, Op::Store { at, size, value, swap }) = (joined, &op) {
@@ -333,7 +374,7 @@ impl Walk<'_> {
 
 impl Known {
     /// Forgets what may have been overwritten.
-    fn write(&mut self, place: Option<Place>) {
+    fn write(&mut self, place: Option<Place>, stored: Option<Value>) {
         self.written += 1;
         if self.writes.len() == WRITES {
             self.writes.remove(0);
@@ -343,9 +384,16 @@ impl Known {
             None => self.facts.clear(),
             Some(place) => {
                 let mut parts = [None; 2];
+                let mut patched = None;
                 self.facts.retain(|fact| {
                     if !fact.place.overlaps(&place) {
                         return true;
+                    }
+                    if let (Some(value), None, false) = (stored, fact.patch, fact.swap) {
+                        if fact.place.bytes <= 8 && fact.place.bytes > place.bytes && fact.place.covers(&place) {
+                            let (offset, bytes) = (place.from - fact.place.from, place.bytes);
+                            patched = Some(Fact { patch: Some(Patch { offset, bytes, value }), ..*fact });
+                        }
                     }
                     // Of zeros, the rest are still zeros.
                     if fact.place.near(&place) && fact.loaded.is_none() && fact.place.bytes > 8 {
@@ -358,17 +406,24 @@ impl Known {
                 for (place, value) in parts.into_iter().flatten() {
                     self.learn(place, value, false, None);
                 }
+                if let Some(fact) = patched {
+                    self.add(fact);
+                }
             }
         }
     }
 
     fn learn(&mut self, place: Place, value: Value, swap: bool, loaded: Option<Extend>) {
+        self.add(Fact { number: 0, place, value, swap, loaded, patch: None });
+    }
+
+    fn add(&mut self, fact: Fact) {
         if self.facts.len() == FACTS {
             // Zeros of whole frames are worth more than a load.
             let last = usize::from(self.facts[0].place.bytes > 8);
             self.facts.remove(last);
         }
-        self.facts.push(Fact { number: self.number, place, value, swap, loaded });
+        self.facts.push(Fact { number: self.number, ..fact });
         self.number += 1;
     }
 }

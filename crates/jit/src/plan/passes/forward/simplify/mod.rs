@@ -83,7 +83,7 @@ impl Walk<'_> {
     }
 
     /// An operation with a constant on the right.
-    fn with(&mut self, op: BinOp, width: Width, a: Value, number: u64) -> Op {
+    pub(super) fn with(&mut self, op: BinOp, width: Width, a: Value, number: u64) -> Op {
         let b = self.number(number);
         Op::Bin { op, width, a, b }
     }
