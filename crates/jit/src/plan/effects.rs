@@ -1,6 +1,6 @@
 //! What operations do besides computing values, and what they use.
 
-use super::graph::{Address, Bulk, Lane, Op, Region, Value};
+use super::graph::{Address, Bulk, Lane, Op, Region, Test, Value};
 
 impl Bulk {
     /// Where it writes to.
@@ -211,6 +211,29 @@ impl Op {
                 }
                 each(*count);
             }
+        }
+    }
+}
+
+impl Test {
+    pub(super) fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
+        each(&mut self.lhs);
+        each(&mut self.rhs);
+    }
+}
+
+impl Address {
+    pub(super) fn uses(&self, each: &mut impl FnMut(Value)) {
+        each(self.base);
+        if let Some((index, _)) = self.index {
+            each(index);
+        }
+    }
+
+    pub(super) fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
+        each(&mut self.base);
+        if let Some((index, _)) = &mut self.index {
+            each(index);
         }
     }
 }

@@ -387,22 +387,6 @@ impl Graph {
     }
 }
 
-impl BinOp {
-    /// Every operation.
-    pub(crate) const ALL: &'static [BinOp] = {
-        use BinOp::*;
-        &[Add, Sub, Mul, MulHigh, Div, Sdiv, Mod, Smod, And, Or, Xor, Lsh, Rsh, Arsh, Rol]
-    };
-}
-
-impl UnOp {
-    /// Every operation.
-    pub(crate) const ALL: &'static [UnOp] = {
-        use UnOp::*;
-        &[Neg64, Neg32, Swap16, Swap32, Swap64, Zext8, Zext16, Zext32, Sext8, Sext16, Sext32]
-    };
-}
-
 impl End {
     /// The ways on: `yes` before `no`.
     pub(crate) fn edges(&self) -> impl DoubleEndedIterator<Item = &Edge> {
@@ -460,28 +444,5 @@ impl End {
         };
         first.iter_mut().for_each(&mut each);
         second.iter_mut().for_each(each);
-    }
-}
-
-impl Test {
-    pub(super) fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
-        each(&mut self.lhs);
-        each(&mut self.rhs);
-    }
-}
-
-impl Address {
-    pub(super) fn uses(&self, each: &mut impl FnMut(Value)) {
-        each(self.base);
-        if let Some((index, _)) = self.index {
-            each(index);
-        }
-    }
-
-    pub(super) fn uses_mut(&mut self, each: &mut impl FnMut(&mut Value)) {
-        each(&mut self.base);
-        if let Some((index, _)) = &mut self.index {
-            each(index);
-        }
     }
 }

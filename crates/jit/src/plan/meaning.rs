@@ -91,3 +91,19 @@ impl Test {
         self.cond.eval(self.width, lhs, rhs)
     }
 }
+
+impl BinOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [BinOp] = {
+        use BinOp::*;
+        &[Add, Sub, Mul, MulHigh, Div, Sdiv, Mod, Smod, And, Or, Xor, Lsh, Rsh, Arsh, Rol]
+    };
+}
+
+impl UnOp {
+    /// Every operation.
+    pub(crate) const ALL: &'static [UnOp] = {
+        use UnOp::*;
+        &[Neg64, Neg32, Swap16, Swap32, Swap64, Zext8, Zext16, Zext32, Sext8, Sext16, Sext32]
+    };
+}

@@ -302,10 +302,18 @@ impl Generator<'_> {
                 self.with(other, outer, inner, d);
             }
             7 => {
-                // Division by a constant.
-                let c = number(self.rng);
-                let op = *self.rng.pick(&[BinOp::Div, BinOp::Mod, BinOp::Sdiv, BinOp::Smod]);
-                self.with(op, width, x, c);
+                // Division by a constant, or quotient and remainder.
+                let ops = [(BinOp::Div, BinOp::Mod), (BinOp::Sdiv, BinOp::Smod)];
+                let (quotient, remainder) = *self.rng.pick(&ops);
+                if self.rng.chance(1, 2) {
+                    let b = self.value();
+                    self.binary(quotient, width, x, b);
+                    self.binary(remainder, width, x, b);
+                } else {
+                    let c = number(self.rng);
+                    let op = *self.rng.pick(&[quotient, remainder]);
+                    self.with(op, width, x, c);
+                }
             }
             _ => {
                 // A comparison of something computed.

@@ -21,7 +21,8 @@ fn compare(graph: &Graph, expected: &str) {
     for line in graph.to_string().lines() {
         for word in line.trim().split_inclusive([' ', ',', '(', ')', '[', ']', '*']) {
             let name = word.trim_end_matches([' ', ',', '(', ')', '[', ']', '*']);
-            let is_value = name.starts_with('v') && name[1..].chars().all(|c| c.is_ascii_digit()) && name.len() > 1;
+            let is_value =
+                name.starts_with('v') && name[1..].chars().all(|c| c.is_ascii_digit()) && name.len() > 1;
             if !is_value {
                 found += word;
                 continue;
@@ -40,7 +41,10 @@ fn compare(graph: &Graph, expected: &str) {
 
 #[test]
 fn shifts_that_are_joined_are_rotations() {
-    becomes("r0 = r2\nr0 <<= 13\nr2 >>= 51\nr0 |= r2\nexit", "b0():\nv0 = rol64 length, 13\nreturn v0");
+    becomes(
+        "r2 *= r2\nr2 *= 5\nr2 ^= -7\nr0 = r2\nr0 <<= 13\nr2 >>= 51\nr0 |= r2\nexit",
+        "b0():\nv0 = mul64 length, length\nv1 = mul64 v0, 5\nv2 = xor64 v1, -7\nv3 = rol64 v2, 13\nreturn v3",
+    );
     becomes("w0 = w2\nw0 <<= 5\nw2 >>= 27\nr0 ^= r2\nexit", "b0():\nv0 = rol32 length, 5\nreturn v0");
     // Of a product, the first shift goes into the factor.
     becomes(
@@ -53,7 +57,10 @@ fn shifts_that_are_joined_are_rotations() {
 fn pairs_of_shifts_are_extensions() {
     becomes("r0 = r2\nr0 += 1\nr0 <<= 32\nr0 >>= 32\nexit", "b0():\nv0 = add32 length, 1\nreturn v0");
     becomes("r0 = r2\nr0 <<= 56\nr0 s>>= 56\nexit", "b0():\nv0 = sext8 length\nreturn v0");
-    becomes("r0 = r2\nr0 *= 3\nr0 <<= 32\nr0 >>= 40\nexit", "b0():\nv0 = mul32 length, 3\nv1 = rsh32 v0, 8\nreturn v1");
+    becomes(
+        "r0 = r2\nr0 *= 3\nr0 <<= 32\nr0 >>= 40\nexit",
+        "b0():\nv0 = mul32 length, 3\nv1 = rsh32 v0, 8\nreturn v1",
+    );
 }
 
 #[test]
@@ -63,6 +70,20 @@ fn divisions_by_constants_are_products() {
         "b0():\nv0 = mul64 length, length\nv1 = mul64 v0, length\nv2 = mulhigh64 v1, 0xcccccccccccccccd\nv3 = rsh64 v2, 3\nreturn v3",
     );
     becomes("r0 = r2\nr0 %= 16\nexit", "b0():\nv0 = and32 length, 15\nreturn v0");
+}
+
+#[test]
+fn a_remainder_beside_its_quotient_is_a_difference() {
+    becomes(
+        "r0 = r2\nr3 = r2\nr3 *= r2\nr0 /= r3\nr2 %= r3\nr0 ^= r2\nexit",
+        "b0():
+         v0 = mul64 length, length
+         v1 = div64 length, v0
+         v2 = mul64 v1, v0
+         v3 = sub64 length, v2
+         v4 = xor64 v1, v3
+         return v4",
+    );
 }
 
 #[test]
@@ -105,11 +126,14 @@ fn bytes_side_by_side_are_one_load() {
                     with(graph, BinOp::Lsh, byte, place * 8)
                 })
                 .collect();
-            let or = |graph: &mut Graph, a, b| graph.append(Block::ENTRY, Op::Bin { op: BinOp::Or, width: Width::W64, a, b });
+            let or = |graph: &mut Graph, a, b| {
+                graph.append(Block::ENTRY, Op::Bin { op: BinOp::Or, width: Width::W64, a, b })
+            };
             let (low, high) = (or(graph, parts[0], parts[1]), or(graph, parts[2], parts[3]));
             or(graph, high, low)
         };
-        let expected = if swapped { "v0 = load u32 swapped [context + 0x8]" } else { "v0 = load u32 [context + 0x8]" };
+        let expected =
+            if swapped { "v0 = load u32 swapped [context + 0x8]" } else { "v0 = load u32 [context + 0x8]" };
         straight(Pass::Memory, fill, &format!("b0():\n{expected}\nreturn v0"));
     }
 }
@@ -119,7 +143,7 @@ fn bytes_of_a_number_are_one_store() {
     let fill = |graph: &mut Graph, at: &dyn Fn(i32) -> Address| {
         let number = load(graph, at(0), Size::DW);
         for byte in 0..4 {
-            let value = with(graph, BinOp::Rsh, number, (3 - byte) * 8);
+            let value = if byte == 3 { number } else { with(graph, BinOp::Rsh, number, (3 - byte) * 8) };
             let at = at(32 + byte as i32);
             graph.append(Block::ENTRY, Op::Store { at, size: Size::B, value, swap: false });
         }
@@ -129,6 +153,52 @@ fn bytes_of_a_number_are_one_store() {
         Pass::Memory,
         fill,
         "b0():\nv0 = load u64 [context]\nstore 32 swapped [context + 0x20], v0\nreturn v0",
+    );
+}
+
+#[test]
+fn copied_bytes_are_copied_at_once() {
+    let fill = |graph: &mut Graph, at: &dyn Fn(i32) -> Address| {
+        for byte in 0..6 {
+            let value = load(graph, at(byte), Size::B);
+            graph.append(Block::ENTRY, Op::Store { at: at(32 + byte), size: Size::B, value, swap: false });
+        }
+        graph.add(Op::Const(0))
+    };
+    straight(
+        Pass::Memory,
+        fill,
+        "b0():
+         v0 = load u32 [context]
+         store 32 [context + 0x20], v0
+         v1 = load u16 [context + 0x4]
+         store 16 [context + 0x24], v1
+         return 0",
+    );
+}
+
+#[test]
+fn what_was_partly_overwritten_is_put_together() {
+    let fill = |graph: &mut Graph, at: &dyn Fn(i32) -> Address| {
+        let (number, byte) = (load(graph, at(0), Size::H), load(graph, at(8), Size::B));
+        graph.append(Block::ENTRY, Op::Store { at: at(0), size: Size::B, value: byte, swap: false });
+        let again = load(graph, at(0), Size::H);
+        graph.append(Block::ENTRY, Op::Bin { op: BinOp::Add, width: Width::W64, a: number, b: again })
+    };
+    straight(
+        Pass::Memory,
+        fill,
+        "b0():
+         v0 = load u16 [context]
+         v1 = load u8 [context + 0x8]
+         store 8 [context], v1
+         v2 = and64 v0, -256
+         v3 = and64 v1, 255
+         v4 = lsh64 v3, 0
+         v5 = or64 v2, v4
+         v6 = zext16 v5
+         v7 = add64 v0, v6
+         return v7",
     );
 }
 

@@ -8,7 +8,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn touch(&mut self) {
-        match self.rng.below(12) {
+        match self.rng.below(13) {
             0..=3 => self.load(),
             4..=6 => self.store(),
             7 => {
@@ -54,7 +54,30 @@ impl Generator<'_> {
                     }
                 }
             }
-            9 if !self.tastes.slots => {
+            9 => {
+                // Some bytes copied, one by one, or first loaded and then stored.
+                let bytes = self.rng.below(9) as u32;
+                let (from, to, at_once) = (self.address(8), self.address(8), self.rng.chance(1, 2));
+                let mut values = Vec::new();
+                for byte in 0..bytes as i32 {
+                    let at = Address { disp: from.disp + byte, ..from };
+                    values.push(self.append(Op::Load {
+                        at,
+                        size: Size::B,
+                        extend: Extend::Zero,
+                        swap: false,
+                    }));
+                    if !at_once {
+                        let (at, value) = (Address { disp: to.disp + byte, ..to }, values[byte as usize]);
+                        self.append(Op::Store { at, size: Size::B, value, swap: false });
+                    }
+                }
+                for (byte, value) in values.into_iter().enumerate().filter(|_| at_once) {
+                    let at = Address { disp: to.disp + byte as i32, ..to };
+                    self.append(Op::Store { at, size: Size::B, value, swap: false });
+                }
+            }
+            10 if !self.tastes.slots => {
                 // Something behind a check, which may fail.
                 let (region, bytes) = self.region();
                 let room = u64::from(bytes) + 8;
@@ -82,7 +105,7 @@ impl Generator<'_> {
                     self.append(Op::Load { at, size, extend: Extend::Zero, swap: false });
                 }
             }
-            10 => {
+            11 => {
                 let from = self.rng.below(u64::from(STACK_BYTES));
                 let bytes = self.rng.below(u64::from(STACK_BYTES) - from + 1) as u32;
                 self.append(Op::Clear { from: 0x2000_0000 + from, bytes });

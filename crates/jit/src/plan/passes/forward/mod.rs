@@ -158,6 +158,7 @@ impl<'g> Walk<'g> {
                 return Some(other);
             }
         }
+        self.remainder(value);
         if self.tasks.address {
             self.fold(value);
         }

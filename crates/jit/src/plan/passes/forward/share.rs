@@ -1,8 +1,9 @@
 //! Computes once what is computed twice: global value numbering, down the tree of dominators.
 
 use super::super::renames::Renames;
+use super::Walk;
 use crate::plan::dominators::Dominators;
-use crate::plan::graph::{Block, Graph, Op, Test, Value};
+use crate::plan::graph::{BinOp, Block, Graph, Op, Test, Value};
 
 /// What was computed so far.
 pub(super) struct Sharing {
@@ -29,6 +30,12 @@ impl Sharing {
         sharing
     }
 
+    /// A value that was computed above this block, and is what an operation would be.
+    pub(super) fn known(&mut self, graph: &Graph, op: &Op, block: Block) -> Option<Value> {
+        let (_, value) = *self.places.find(hash(op), |other| same(graph.op(other), op));
+        (value != FREE.1 && self.dominators.dominates(self.home[value.index()], block)).then_some(value)
+    }
+
     /// A value that was computed above this one of this block, and is the same.
     pub(super) fn find(&mut self, graph: &Graph, value: Value, block: Block) -> Option<Value> {
         let op = graph.op(value);
@@ -36,7 +43,9 @@ impl Sharing {
         let place = self.places.find(hash, |other| same(graph.op(other), op));
         match place.1 {
             // Blocks come in the order of the tree: what is not above now will never be again.
-            other if other != FREE.1 && self.dominators.dominates(self.home[other.index()], block) => Some(other),
+            other if other != FREE.1 && self.dominators.dominates(self.home[other.index()], block) => {
+                Some(other)
+            }
             other => {
                 *place = (hash, value);
                 self.places.count += usize::from(other == FREE.1);
@@ -182,4 +191,20 @@ pub(super) fn same_params(graph: &mut Graph) {
         }
     }
     renames.apply(graph);
+}
+
+impl Walk<'_> {
+    /// Where the quotient is known, the remainder takes no division.
+    pub(super) fn remainder(&mut self, value: Value) {
+        let Op::Bin { op: op @ (BinOp::Mod | BinOp::Smod), width, a, b } = *self.graph.op(value) else {
+            return;
+        };
+        let Some(sharing) = &mut self.sharing else { return };
+        let op = if op == BinOp::Mod { BinOp::Div } else { BinOp::Sdiv };
+        if let Some(quotient) = sharing.known(self.graph, &Op::Bin { op, width, a, b }, self.block) {
+            // By zero as well: of a quotient that is zero, the remainder is all.
+            let product = self.put(Op::Bin { op: BinOp::Mul, width, a: quotient, b });
+            self.graph.values[value.index()] = Op::Bin { op: BinOp::Sub, width, a, b: product };
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub(in super::super) struct Known {
     /// For every load, where it stood.
     loads: Vec<Option<Stood>>,
     facts: Vec<Fact>,
-    stores: Stores,
+    pub(super) stores: Stores,
     /// The last writes of this block, and how many there were: no place if it may be anywhere.
     writes: Vec<Option<Place>>,
     written: u32,
@@ -176,7 +176,8 @@ impl Walk<'_> {
             self.known.stores.read(&place);
             return Keep;
         }
-        if let Some(mut fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied() {
+        if let Some(mut fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied()
+        {
             self.patch(&mut fact, &place);
             if let Some(known) = self.part_of(&fact, &place, size, extend, swap) {
                 self.use_more(known);
@@ -301,7 +302,7 @@ impl Walk<'_> {
         let plain = (!swap).then_some(stored);
         self.known.write(Some(place), plain);
         self.known.learn(place, stored, swap, None);
-        let (op, joined) = self.known.stores.add(self.graph, value, at, size, stored, swap);
+        let (op, joined) = self.join_stores(value, at, size, stored, swap);
         if let (true, Op::Store { at, size, value, swap }) = (joined, &op) {
             let place = Place::of(self.graph, at, *size);
             self.known.learn(place, *value, *swap, None);
@@ -390,7 +391,10 @@ impl Known {
                         return true;
                     }
                     if let (Some(value), None, false) = (stored, fact.patch, fact.swap) {
-                        if fact.place.bytes <= 8 && fact.place.bytes > place.bytes && fact.place.covers(&place) {
+                        if fact.place.bytes <= 8
+                            && fact.place.bytes > place.bytes
+                            && fact.place.covers(&place)
+                        {
                             let (offset, bytes) = (place.from - fact.place.from, place.bytes);
                             patched = Some(Fact { patch: Some(Patch { offset, bytes, value }), ..*fact });
                         }

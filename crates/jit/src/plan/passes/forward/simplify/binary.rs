@@ -8,6 +8,11 @@ use super::Answer;
 use crate::plan::graph::{BinOp, Op, UnOp, Value};
 use Answer::{Is, Now, Same};
 
+/// Whether an instruction has room for a number.
+fn is_immediate(width: Width, number: u64) -> bool {
+    width == Width::W32 || number as i32 as u64 == number
+}
+
 impl Walk<'_> {
     pub(super) fn binary(&mut self, op: BinOp, width: Width, a: Value, b: Value) -> Answer {
         let (left, right) = (self.constant(a), self.constant(b));
@@ -227,7 +232,9 @@ impl Walk<'_> {
                 Now(self.with(BinOp::Lsh, width, x, d + u64::from(k)))
             }
             // If the product is needed anyway, a shift is cheaper than another one.
-            Some((BinOp::Mul, inner, x, d)) if Self::reaches(inner, width) && self.single(a) => {
+            Some((BinOp::Mul, inner, x, d))
+                if Self::reaches(inner, width) && self.single(a) && is_immediate(width, d << k) =>
+            {
                 Now(self.with(BinOp::Mul, width, x, d << k & all))
             }
             Some((BinOp::Rsh, inner, x, d)) if inner == width && d == u64::from(k) => {
