@@ -1,14 +1,27 @@
 //! What operations do besides computing values, and what they use.
 
+use sandbpf_isa::Size;
+
 use super::graph::{Address, Bulk, Lane, Op, Region, Test, Value};
 
 impl Bulk {
+    /// The size of an element.
+    pub(crate) fn element(&self) -> Size {
+        match *self {
+            Bulk::Copy { element, .. } | Bulk::Combine { element, .. } | Bulk::Apply { element, .. } => {
+                element
+            }
+            Bulk::Fill { element, .. } | Bulk::Sum { element, .. } => element,
+            Bulk::Ramp { .. } => Size::B,
+        }
+    }
+
     /// Where it writes to.
     pub(crate) fn to(&self) -> Option<Address> {
         match *self {
             Bulk::Copy { to, .. } | Bulk::Combine { to, .. } => Some(to),
             Bulk::Apply { to, .. } | Bulk::Fill { to, .. } => Some(to),
-            Bulk::Sum { .. } => None,
+            Bulk::Sum { .. } | Bulk::Ramp { .. } => None,
         }
     }
 
@@ -16,7 +29,7 @@ impl Bulk {
     pub(crate) fn from(&self) -> Option<Address> {
         match *self {
             Bulk::Copy { from, .. } | Bulk::Combine { from, .. } => Some(from),
-            Bulk::Apply { from, .. } | Bulk::Sum { from, .. } => Some(from),
+            Bulk::Apply { from, .. } | Bulk::Sum { from, .. } | Bulk::Ramp { from } => Some(from),
             Bulk::Fill { .. } => None,
         }
     }
@@ -27,7 +40,7 @@ impl Bulk {
             Bulk::Copy { to, from, .. } | Bulk::Combine { to, from, .. } => (Some(to), Some(from)),
             Bulk::Apply { to, from, .. } => (Some(to), Some(from)),
             Bulk::Fill { to, .. } => (Some(to), None),
-            Bulk::Sum { from, .. } => (None, Some(from)),
+            Bulk::Sum { from, .. } | Bulk::Ramp { from } => (None, Some(from)),
         };
         to.into_iter().chain(from)
     }
@@ -70,7 +83,8 @@ impl Op {
         match self {
             Op::Gone | Op::Const(_) | Op::Param(_) | Op::Entry(_) | Op::Base(_) => Effect::None,
             Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Select { .. } => Effect::None,
-            Op::Load { .. } | Op::Bulk { what: Bulk::Sum { .. }, .. } => Effect::Read,
+            Op::Load { .. } => Effect::Read,
+            Op::Bulk { what, .. } if what.to().is_none() => Effect::Read,
             Op::Store { .. } | Op::Clear { .. } | Op::Bulk { .. } => Effect::Write,
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
             Op::Plain { .. } => Effect::Order,
@@ -98,7 +112,7 @@ impl Op {
     pub(crate) fn has_value(&self) -> bool {
         match self {
             Op::Gone | Op::Store { .. } | Op::Clear { .. } | Op::Charge { .. } | Op::Spend { .. } => false,
-            Op::Bulk { what, .. } => matches!(what, Bulk::Sum { .. }),
+            Op::Bulk { what, .. } => what.to().is_none(),
             _ => true,
         }
     }
@@ -157,7 +171,7 @@ impl Op {
                         to.uses_mut(&mut each);
                         each(value);
                     }
-                    Bulk::Sum { from, .. } => from.uses_mut(&mut each),
+                    Bulk::Sum { from, .. } | Bulk::Ramp { from } => from.uses_mut(&mut each),
                 }
                 each(count);
             }

@@ -141,9 +141,11 @@ pub(crate) enum Bulk {
     Apply { op: Lane, to: Address, from: Address, key: Value, element: Size },
     /// `to[i] = value`
     Fill { to: Address, value: Value, element: Size },
-    /// The sum of elements, their bytes reversed if `swap` says so, extended to 64 bits without sign, modulo 2⁶⁴: the only one
-    /// with a value. Only those of two bytes are reversed.
+    /// The sum of elements, their bytes reversed if `swap` says so, extended to 64 bits without sign, modulo 2⁶⁴. Only those
+    /// of two bytes are reversed. Has a value, as has
     Sum { from: Address, element: Size, swap: bool },
+    /// the sum of the sums of the first one, two and so on, up to all, bytes.
+    Ramp { from: Address },
 }
 
 /// An operation on elements, which overflows into none beside them.

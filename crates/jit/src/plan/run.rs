@@ -187,13 +187,9 @@ impl Run<'_> {
     fn bulk(&mut self, what: &Bulk, count: u64) -> Option<u64> {
         let (to, from) = (what.to().map(|to| self.address(&to)), what.from().map(|from| self.address(&from)));
         let (to, from) = (to.unwrap_or_default(), from.unwrap_or_default());
-        let (Bulk::Copy { element, .. }
-        | Bulk::Combine { element, .. }
-        | Bulk::Apply { element, .. }
-        | Bulk::Fill { element, .. }
-        | Bulk::Sum { element, .. }) = *what;
+        let element = what.element();
         assert_eq!(count % u64::from(element.bytes()), 0, "whole elements");
-        let mut sum = 0u64;
+        let (mut sum, mut ramp) = (0u64, 0u64);
         for at in (0..count).step_by(element.bytes().into()) {
             let mut load = |start: u64, swap| self.world.load(start + at, element, swap);
             let value = match *what {
@@ -208,9 +204,18 @@ impl Run<'_> {
                     sum = sum.wrapping_add(load(from, swap));
                     continue;
                 }
+                Bulk::Ramp { .. } => {
+                    sum = sum.wrapping_add(load(from, false));
+                    ramp = ramp.wrapping_add(sum);
+                    continue;
+                }
             };
             self.world.store(to + at, element, false, value);
         }
-        matches!(what, Bulk::Sum { .. }).then_some(sum)
+        match what {
+            Bulk::Sum { .. } => Some(sum),
+            Bulk::Ramp { .. } => Some(ramp),
+            _ => None,
+        }
     }
 }

@@ -182,6 +182,7 @@ impl Graph {
                         let from = self.address(from);
                         write!(f, "sum{} {count} from {from} by {}", swapped(*swap), element.bytes())
                     }
+                    Bulk::Ramp { from } => write!(f, "ramp {count} from {}", self.address(from)),
                 }
             }
         }

@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     Apply(Lane, Size),
     Fill(Size),
     Sum { element: Size, swap: bool },
+    Ramp,
 }
 
 impl Kind {
@@ -46,6 +47,7 @@ impl Kind {
             Bulk::Apply { op, element, .. } => Kind::Apply(op, element),
             Bulk::Fill { element, .. } => Kind::Fill(element),
             Bulk::Sum { element, swap, .. } => Kind::Sum { element, swap },
+            Bulk::Ramp { .. } => Kind::Ramp,
         }
     }
 
@@ -55,7 +57,7 @@ impl Kind {
             Kind::Copy(_) | Kind::Combine(..) => &[TO, FROM],
             Kind::Apply(..) => &[TO, FROM, KEY],
             Kind::Fill(_) => &[TO, KEY],
-            Kind::Sum { .. } => &[FROM],
+            Kind::Sum { .. } | Kind::Ramp => &[FROM],
         }
     }
 
@@ -66,6 +68,7 @@ impl Kind {
             | Kind::Apply(_, element)
             | Kind::Fill(element) => element,
             Kind::Sum { element, .. } => element,
+            Kind::Ramp => Size::B,
         }
     }
 }
@@ -76,6 +79,8 @@ const FROM: u8 = 6;
 const KEY: u8 = 2;
 const RAX: u8 = 0;
 const R8: u8 = 8;
+const R9: u8 = 9;
+const R10: u8 = 10;
 
 /// Vectors: what was read, another one, sums of elements and of their upper halves, the key, zeros.
 const READ: u8 = 0;
@@ -84,6 +89,10 @@ const LOWER: u8 = 2;
 const UPPER: u8 = 3;
 const NUMBER: u8 = 4;
 const ZEROS: u8 = 5;
+/// Of sums of sums besides: what upper halves add up to, how often bytes count, and the bytes of the second half.
+const HALVES: u8 = 6;
+const TIMES: [u8; 2] = [7, 8];
+const SECOND: u8 = 9;
 
 /// Writes the code.
 pub(crate) fn bulk(asm: &mut Assembler, what: Kind, features: Features) {
@@ -95,6 +104,7 @@ pub(crate) fn bulk(asm: &mut Assembler, what: Kind, features: Features) {
     let mut writer = Writer { vectors: Vectors { asm, shape }, what, element: what.element() };
     match what {
         Kind::Sum { swap, .. } => writer.sum(swap),
+        Kind::Ramp => writer.ramp(),
         Kind::Copy(_) | Kind::Combine(..) | Kind::Apply(..) | Kind::Fill(_) => writer.map(),
     }
 }
@@ -111,7 +121,7 @@ impl Writer<'_> {
     }
 
     fn writes(&self) -> bool {
-        !matches!(self.what, Kind::Sum { .. })
+        !matches!(self.what, Kind::Sum { .. } | Kind::Ramp)
     }
 
     /// Writes to every element.
@@ -173,6 +183,68 @@ impl Writer<'_> {
                 dynasm!(asm ; .arch x64 ; add rax, r8 ; shl r8, 32 ; sub rax, r8);
             }
         }
+    }
+
+    /// Adds up sums: of every vector, as often as it has bytes what was added up before, the first byte as often, the next once
+    /// less, and so on; and of the rest one byte after the other.
+    fn ramp(&mut self) {
+        let bytes = self.vectors.shape.bytes();
+        for vector in [LOWER, UPPER, NUMBER, ZEROS, HALVES] {
+            self.vectors.zero(vector);
+        }
+        let asm = &mut *self.vectors.asm;
+        dynasm!(asm ; .arch x64 ; lea rdx, [>times]);
+        self.vectors.load(TIMES[0], KEY, 0);
+        self.vectors.load(TIMES[1], KEY, bytes);
+        let asm = &mut *self.vectors.asm;
+        dynasm!(asm ; .arch x64 ; sub rcx, bytes ; jb >rest ; more:);
+        self.vectors.load(READ, FROM, 0);
+        self.vectors.op(vectors::ADD_DW, UPPER, UPPER, LOWER);
+        self.vectors.op(vectors::SUM_BYTES, OTHER, READ, ZEROS);
+        self.vectors.op(vectors::ADD_DW, LOWER, LOWER, OTHER);
+        self.vectors.op(vectors::HIGH_WORDS, SECOND, READ, ZEROS);
+        self.vectors.op(vectors::LOW_WORDS, READ, READ, ZEROS);
+        self.vectors.op(vectors::PRODUCTS, READ, READ, TIMES[0]);
+        self.vectors.op(vectors::PRODUCTS, SECOND, SECOND, TIMES[1]);
+        self.vectors.op(vectors::ADD_W, READ, READ, SECOND);
+        self.vectors.shift_quads(OTHER, READ, 32);
+        self.vectors.op(vectors::ADD_DW, NUMBER, NUMBER, READ);
+        self.vectors.op(vectors::ADD_DW, HALVES, HALVES, OTHER);
+        self.advance(bytes);
+        let asm = &mut *self.vectors.asm;
+        dynasm!(asm ; .arch x64 ; sub rcx, bytes ; jae <more ; rest: ; add rcx, bytes);
+        for (general, vector) in [(R8, LOWER), (R9, UPPER), (RAX, NUMBER), (R10, HALVES)] {
+            self.vectors.total(general, vector, OTHER);
+        }
+        self.vectors.leave();
+        let asm = &mut *self.vectors.asm;
+        dynasm!(asm
+            ; .arch x64
+            ; add rax, r10
+            ; shl r10, 32
+            ; sub rax, r10
+            ; imul r9, r9, bytes
+            ; add rax, r9
+            ; test rcx, rcx
+            ; jz >end
+            ; byte:
+            ; movzx edx, BYTE [rsi]
+            ; add r8, rdx
+            ; add rax, r8
+            ; inc rsi
+            ; dec rcx
+            ; jnz <byte
+            ; jmp >end
+            ; times:
+        );
+        for half in [0, 8] {
+            for place in 0..bytes / 2 {
+                // Words of a half are eight of every sixteen bytes.
+                let byte = place / 8 * 16 + half + place % 8;
+                asm.push_i16((bytes - byte) as i16);
+            }
+        }
+        dynasm!(asm ; .arch x64 ; end:);
     }
 
     /// The key, as often as it goes into eight bytes.
@@ -307,6 +379,7 @@ impl Writer<'_> {
     fn compute(&mut self) -> u8 {
         match self.what {
             Kind::Copy(_) => {}
+            Kind::Ramp => unreachable!("it has its own loop"),
             Kind::Fill(_) => return NUMBER,
             Kind::Combine(lane, element) => self.vectors.op(code(lane, element), READ, READ, OTHER),
             Kind::Apply(lane, element) => self.vectors.op(code(lane, element), READ, READ, NUMBER),
@@ -359,7 +432,7 @@ impl Writer<'_> {
                 combine(asm, lane);
             }
             Kind::Apply(lane, _) => combine(asm, lane),
-            Kind::Copy(_) | Kind::Fill(_) | Kind::Sum { .. } => {}
+            Kind::Copy(_) | Kind::Fill(_) | Kind::Sum { .. } | Kind::Ramp => {}
         }
         match element {
             Size::B => dynasm!(asm ; .arch x64 ; mov [rdi + r9], al),

@@ -72,6 +72,11 @@ pub(super) const ADD_B: Code = code(1, 1, 0xfc, false);
 pub(super) const ADD_H: Code = code(1, 1, 0xfd, false);
 pub(super) const ADD_W: Code = code(1, 1, 0xfe, false);
 pub(super) const ADD_DW: Code = code(1, 1, 0xd4, true);
+/// Bytes become words, with those of another in the upper halves: of the first and the last eight of every sixteen.
+pub(super) const LOW_WORDS: Code = code(1, 1, 0x60, false);
+pub(super) const HIGH_WORDS: Code = code(1, 1, 0x68, false);
+/// Products of words, two of them added up.
+pub(super) const PRODUCTS: Code = code(1, 1, 0xf5, false);
 /// Sums of eight bytes each.
 pub(super) const SUM_BYTES: Code = code(1, 1, 0xf6, false);
 const LOAD: Code = code(2, 1, 0x6f, true);

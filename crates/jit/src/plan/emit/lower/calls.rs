@@ -144,7 +144,7 @@ impl Lower<'_> {
     /// lea rdi, [to] ; lea rsi, [from] ; mov rcx, count ; …
     /// ```
     pub(super) fn bulk(&mut self, value: Value, what: &Bulk, count: Value) {
-        if let Bulk::Sum { .. } = what {
+        if what.to().is_none() {
             let dst = self.var(value);
             self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
         }

@@ -14,6 +14,9 @@ const BYTES: usize = 700;
 fn kinds(to: Address, from: Address, key: crate::plan::graph::Value, element: Size) -> Vec<Bulk> {
     let mut kinds = vec![Bulk::Copy { to, from, element }, Bulk::Fill { to, value: key, element }];
     kinds.push(Bulk::Sum { from, element, swap: false });
+    if element == Size::B {
+        kinds.push(Bulk::Ramp { from });
+    }
     if element == Size::H {
         kinds.push(Bulk::Sum { from, element, swap: true });
     }

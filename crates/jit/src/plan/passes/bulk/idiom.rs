@@ -24,6 +24,7 @@ pub(super) struct Idiom {
     /// What a round costs that does not leave the loop.
     pub(super) cost: u32,
     pub(super) sums: Vec<Sum>,
+    pub(super) ramps: Vec<Ramp>,
     pub(super) write: Option<Write>,
     /// The least size of an element.
     pub(super) element: Size,
@@ -43,6 +44,17 @@ pub(super) struct Sum {
     pub(super) element: Size,
     pub(super) swap: bool,
     pub(super) down: bool,
+}
+
+/// A parameter that adds up another that adds up bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ramp {
+    pub(super) place: usize,
+    pub(super) width: Width,
+    /// Which of the sums it adds up.
+    pub(super) sum: usize,
+    /// Whether it adds it up before it grows.
+    pub(super) before: bool,
 }
 
 /// What is written.
@@ -65,6 +77,7 @@ impl Idiom {
             trips: None,
             cost: 0,
             sums: Vec::new(),
+            ramps: Vec::new(),
             write: None,
             element: Size::DW,
             down: false,
@@ -323,9 +336,11 @@ impl Idiom {
         }
     }
 
-    /// Finds the parameters of the head that add up elements; all others have to count, or to stay.
+    /// Finds the parameters of the head that add up elements, or sums of bytes; all others have to count, or to stay.
     fn accumulate(&mut self, graph: &Graph, back: &Edge) -> Option<()> {
-        for (place, &param) in graph.code(self.head).params.iter().enumerate() {
+        let params = &graph.code(self.head).params;
+        let mut later = Vec::new();
+        for (place, &param) in params.iter().enumerate() {
             let next = self.resolve(back.arguments[place]);
             if next == param || self.counters.iter().any(|counter| counter.param == param) {
                 continue;
@@ -340,8 +355,21 @@ impl Idiom {
                 (false, true) => a,
                 _ => return None,
             };
-            let sum = self.added(graph, place, width, more)?;
-            self.sums.push(sum);
+            match self.added(graph, place, width, more) {
+                Some(sum) => self.sums.push(sum),
+                None => later.push((place, width, more)),
+            }
+        }
+        for (place, width, more) in later {
+            let found = self.sums.iter().enumerate().find_map(|(number, sum)| {
+                let (param, next) = (params[sum.place], self.resolve(back.arguments[sum.place]));
+                // What is added up must not go around before it is.
+                let fits =
+                    sum.element == Size::B && !sum.down && (sum.width == Width::W64 || width == Width::W32);
+                ((more == param || more == next) && fits).then_some((number, more == param))
+            });
+            let (sum, before) = found?;
+            self.ramps.push(Ramp { place, width, sum, before });
         }
         Some(())
     }

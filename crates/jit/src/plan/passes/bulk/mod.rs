@@ -62,6 +62,20 @@ fn lead(graph: &mut Graph, idiom: &Idiom, rounds: Rounds, before: Block, enter: 
             at.put(Op::Bulk { what, count: bytes })
         })
         .collect();
+    let ramps: Vec<Value> = (idiom.ramps.iter())
+        .map(|ramp| {
+            let sum = &idiom.sums[ramp.sum];
+            let from = at.first(&sum.from, None);
+            let mut all = at.put(Op::Bulk { what: Bulk::Ramp { from }, count });
+            if ramp.before {
+                all = at.binary(BinOp::Sub, Width::W64, all, sums[ramp.sum]);
+            }
+            // What there was at the start counts every time.
+            let start = at.enter[sum.place];
+            let start = at.binary(BinOp::Mul, Width::W64, start, count);
+            at.binary(BinOp::Add, Width::W64, all, start)
+        })
+        .collect();
     if let Some(write) = idiom.write {
         let (mut what, size, down) = (write.what, write.element, write.down);
         let mut made = Vec::new();
@@ -76,6 +90,9 @@ fn lead(graph: &mut Graph, idiom: &Idiom, rounds: Rounds, before: Block, enter: 
     for counter in &idiom.counters {
         let way = at.times(count, counter.step as u64);
         arguments[counter.place] = at.binary(BinOp::Add, counter.width, counter.start, way);
+    }
+    for (ramp, value) in idiom.ramps.iter().zip(ramps) {
+        arguments[ramp.place] = at.binary(BinOp::Add, ramp.width, at.enter[ramp.place], value);
     }
     for (sum, value) in idiom.sums.iter().zip(sums) {
         arguments[sum.place] = at.binary(BinOp::Add, sum.width, at.enter[sum.place], value);

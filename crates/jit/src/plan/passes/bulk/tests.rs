@@ -55,6 +55,19 @@ fn sums() {
 }
 
 #[test]
+fn sums_of_sums() {
+    let ramp = |body: &str| over(1, &format!("r4 = *(u8 *)(r4 + 0)\n{body}"));
+    for wide in ["r", "w"] {
+        let after = ramp(&format!("{wide}5 += {wide}4\n{wide}0 += {wide}5"));
+        assert!(matches!(after[..], [Bulk::Sum { .. }, Bulk::Ramp { .. }]), "{after:?}");
+        let before = ramp(&format!("{wide}0 += {wide}5\n{wide}5 += {wide}4"));
+        assert!(matches!(before[..], [Bulk::Sum { .. }, Bulk::Ramp { .. }]), "{before:?}");
+    }
+    assert!(ramp("w5 += w4\nr0 += r5").is_empty());
+    assert!(over(2, "r4 = *(u16 *)(r4 + 0)\nr5 += r4\nr0 += r5").is_empty());
+}
+
+#[test]
 fn copies_and_fills() {
     assert!(matches!(over(8, "r6 = *(u64 *)(r4 + 0)\n*(u64 *)(r4 + 128) = r6")[..], [Bulk::Copy { .. }]));
     assert!(matches!(over(1, "r6 = *(u8 *)(r4 + 128)\n*(u8 *)(r4 + 0) = r6")[..], [Bulk::Copy { .. }]));
