@@ -254,7 +254,11 @@ impl<'g> Walk<'g> {
     /// Begins with the parameters of a block to which ways lead back.
     fn enter(&mut self, block: Block) {
         let first = self.heads[block.index()] as usize;
-        for place in 0..self.graph.code(block).params.len() {
+        let places = self.graph.code(block).params.len();
+        // How often the head is entered at most, by what is known of any counter.
+        let mut rounds: Option<u64> = None;
+        let mut starts = Vec::with_capacity(places);
+        for place in 0..places {
             let param = self.graph.code(block).params[place];
             let start = self.facts[param.index()];
             let mut fact = match self.carried[first + place] {
@@ -263,8 +267,20 @@ impl<'g> Walk<'g> {
             };
             if let Some(count) = self.counts[first + place] {
                 fact = fact.meet(counted(start, fact, count));
+                let known = [rounds, count.rounds, passed(start, fact, count)];
+                rounds = known.into_iter().flatten().min();
             }
             self.facts[param.index()] = fact;
+            starts.push(start);
+        }
+        let Some(rounds) = rounds else { return };
+        for (place, start) in starts.into_iter().enumerate() {
+            if let Some(count) = self.counts[first + place] {
+                let param = self.graph.code(block).params[place];
+                let fact = self.facts[param.index()];
+                let count = Count { rounds: Some(rounds), ..count };
+                self.facts[param.index()] = fact.meet(counted(start, fact, count));
+            }
         }
     }
 
@@ -378,6 +394,27 @@ fn count(graph: &Graph, flow: &Flow, inside: &Loop, counts: &mut [Option<Count>]
     for counter in counters {
         counts[counter.place] = Some(Count { step: counter.step, width: counter.width, rounds });
     }
+}
+
+/// How many steps a parameter can have taken, and one, if it does not go around.
+fn passed(start: Fact, fact: Fact, count: Count) -> Option<u64> {
+    let most = match count.width {
+        Width::W64 => u64::MAX,
+        Width::W32 => MAX32,
+    };
+    let by = count.step.unsigned_abs();
+    let (from, to) = (start.range, fact.range);
+    if by == 0 || !from.is_plain() || !to.is_plain() || from.hi > most {
+        return None;
+    }
+    let way = if count.step > 0 {
+        to.hi.checked_add(by).filter(|&past| past <= most)?;
+        to.hi.checked_sub(from.lo)?
+    } else {
+        to.lo.checked_sub(by)?;
+        from.hi.checked_sub(to.lo)?
+    };
+    (way / by).checked_add(1)
 }
 
 /// What a parameter is that starts as something and grows.

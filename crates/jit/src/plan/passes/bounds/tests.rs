@@ -82,6 +82,9 @@ fn counters_stay_within_their_loops() {
     // Down.
     let down = "r0 = 0\nif r2 < 64 goto L2\nr3 = 60\nL1:\nr4 = r1\nr4 += r3\nr4 = *(u32 *)(r4 + 0)\nr0 += r4\nr3 += -4\nif r3 s>= 0 goto L1\nL2:\nexit";
     assert_eq!(left(down), (0, 2));
+    // A pointer beside a counter that ends at a number that is not constant.
+    let triangle = "r0 = 0\nif r2 < 96 goto L9\nr3 = 0\nL1:\nr4 = 23\nr4 -= r3\nr5 = 0\nr6 = r1\nL2:\nr7 = *(u32 *)(r6 + 0)\nr0 += r7\nr6 += 4\nr5 += 1\nif r5 < r4 goto L2\nr3 += 1\nif r3 != 23 goto L1\nL9:\nexit";
+    assert_eq!(left(triangle), (0, 3));
     // As long as the packet is.
     let all = "r0 = 0\nr3 = 0\nL1:\nif r3 >= r2 goto L2\nr4 = r1\nr4 += r3\nr4 = *(u8 *)(r4 + 0)\nr0 += r4\nr3 += 1\ngoto L1\nL2:\nexit";
     assert_eq!(left(all), (0, 1));
