@@ -4,13 +4,17 @@
 mod bits;
 mod bounds;
 mod bulk;
+mod choose;
 mod divide;
 mod forward;
+mod hoist;
 pub(crate) mod incoming;
 mod loops;
 mod narrow;
 mod renames;
+mod search;
 mod slots;
+mod spare;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -57,6 +61,14 @@ passes! {
     Slots = 6, slots::slots;
     /// Does at once what loops do to ranges of memory.
     Bulk = 11, bulk::bulk;
+    /// Makes searches of chains and trees of tests of one value.
+    Search = 15, search::search;
+    /// Computes before loops what does not change in them.
+    Hoist = 12, hoist::hoist;
+    /// Lets loops whose rounds are counted pay for all of them at once, and puts rounds one behind the other.
+    Spare = 13, spare::spare;
+    /// Chooses values where short ways part and meet again.
+    Choose = 14, choose::choose;
     /// Computes no more bits than somebody looks at.
     Narrow = 7, narrow::narrow;
 }
@@ -82,7 +94,11 @@ const SCHEDULE: &[&[Pass]] = &[
     &[Pass::Slots],
     &[Pass::Simplify, Pass::Share, Pass::Address],
     &[Pass::Bounds],
+    &[Pass::Search],
     &[Pass::Bulk],
+    &[Pass::Hoist],
+    &[Pass::Spare],
+    &[Pass::Choose],
     &[Pass::Divide],
     &[Pass::Simplify, Pass::Share, Pass::Address, Pass::Memory],
     &[Pass::Narrow],

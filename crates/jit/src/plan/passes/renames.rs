@@ -40,6 +40,15 @@ impl Renames {
         }
     }
 
+    /// The same for those who only look.
+    pub(crate) fn get(&self, value: Value) -> Value {
+        let mut value = value;
+        while let Some(&to) = self.to.get(value.index()).filter(|&&to| to != value) {
+            value = to;
+        }
+        value
+    }
+
     /// Uses `to` instead of `from`, unless they are the same already.
     pub(crate) fn rename(&mut self, from: Value, to: Value) -> bool {
         let (from, to) = (self.of(from), self.of(to));
