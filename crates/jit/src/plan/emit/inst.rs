@@ -131,9 +131,11 @@ pub(crate) enum Op {
     Divide { op: BinOp, known: Divisor },
     /// `dst` is the host's address of what lies `index` bytes behind the start of a region, or wherever else it is: `imm` is
     /// its number in [`Body::locates`]. Without a machine `a` is the packet, `b` its length, `base` the context; with one, `a`
-    /// is the likely region, `b` the packet's length, `base` the environment, `d` the budget.
+    /// is the likely region, `b` the packet's length, `base` the environment, `d` the budget if it
+    /// is not there.
     Locate,
-    /// `dst = a - imm`, the budget; a trap at site `disp` if that is not there. `base` is the environment, with a machine.
+    /// `dst = a - imm`, the budget; a trap at site `disp` if that is not there. `base` is the environment, with a machine; without
+    /// `a` the budget is there.
     Charge,
     /// Calls what the environment says, with arguments in registers; `base` is the environment. Leaves if it does not come back.
     Call,
@@ -304,7 +306,7 @@ impl Inst {
             let memory = memory || matches!(self.op, Op::Divide { .. });
             each(Use { var: self.b, late, memory });
         }
-        let spare = self.op == Op::Charge;
+        let spare = self.op == Op::Charge && self.a.is_some();
         let late = tied || matches!(self.op, Op::Atomic(..));
         if self.base.is_some() && self.base != Var::STACK {
             each(Use { var: self.base, late, memory: spare });

@@ -10,7 +10,6 @@ use super::super::env::Env;
 use super::super::inst::{Inst, Op, Place, Var};
 use super::super::machine::{Widen, reg};
 use super::Lower;
-use super::entry::field;
 use crate::plan::graph::{Address, Bulk, Site, Value};
 
 impl Lower<'_> {
@@ -27,18 +26,17 @@ impl Lower<'_> {
             let dst = self.var(value);
             self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
         }
-        let budget = self.budget();
-        let left = Place::off(env, field::BUDGET);
-        self.push(Inst::new(Op::Load(Widen::Zero(Size::DW)), Width::W64).dst(budget).at(left));
         self.body.calls = true;
-        self.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
-        self.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
-        for (&argument, register) in arguments.iter().zip(reg::ARGUMENTS).rev() {
-            self.place_in(register, argument);
-        }
-        let at = Place::off(env, offset_of!(Env, site) as i32);
-        self.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
-        self.push(Inst::new(Op::Store(Size::DW), Width::W64).a(budget).at(left));
+        self.pool.call();
+        self.around_call(|this| {
+            this.push(Inst { base: Var::real(reg::RDI), ..Inst::new(Op::Call, Width::W64) });
+            this.push(Inst::new(Op::Copy, Width::W64).dst(Var::real(reg::RDI)).a(env));
+            for (&argument, register) in arguments.iter().zip(reg::ARGUMENTS).rev() {
+                this.place_in(register, argument);
+            }
+            let at = Place::off(env, offset_of!(Env, site) as i32);
+            this.push(Inst::new(Op::StoreImm(Size::W), Width::W64).imm(site.0 as i32).at(at));
+        });
     }
 
     /// ```text

@@ -5,13 +5,15 @@
 
 use core::mem::offset_of;
 
-use sandbpf_isa::Width;
+use sandbpf_isa::{Size, Width};
 
 use super::super::env::Env;
 use super::super::inst::{Inst, Kind, Op, Place, Var};
-use super::super::machine::{Widen, reg};
+use super::super::machine::reg;
+use super::super::nest::Nest;
 use super::Lower;
-use crate::plan::graph::{Entry as GraphEntry, Graph, Region};
+use super::shared::Shared;
+use crate::plan::graph::{Entry as GraphEntry, Graph, Op as GraphOp, Region};
 
 /// The fields of the environment, for an operand.
 pub(super) mod field {
@@ -30,17 +32,38 @@ pub(super) struct Entry {
     packet: Var,
     length: Var,
     context: Var,
-    budget: Var,
+    pub(super) budget: Var,
     env: Var,
-    /// Whether runs have a machine: then there are calls, and the budget is put into the environment at the end.
+    /// Whether runs have a machine: then there are calls, and the budget is in the environment at the end.
     pub(super) machine: bool,
+    /// Whether it is there all the time: no loop pays from it that does not call somebody, who looks at it, as well.
+    pub(super) in_memory: bool,
 }
 
 impl Entry {
-    pub(super) fn of(graph: &Graph) -> Entry {
+    pub(super) fn of(graph: &Graph, nest: &Nest) -> Entry {
         let none = Var::NONE;
-        Entry { packet: none, length: none, context: none, budget: none, env: none, machine: graph.machine }
+        let machine = graph.machine;
+        let in_memory = machine && !pays_in_loops(graph, nest);
+        Entry { packet: none, length: none, context: none, budget: none, env: none, machine, in_memory }
     }
+}
+
+/// Whether some loop without calls pays from the budget.
+fn pays_in_loops(graph: &Graph, nest: &Nest) -> bool {
+    let mut pays = vec![false; nest.loops.len()];
+    let mut calls = vec![false; nest.loops.len()];
+    for &block in &nest.order {
+        let Some(around) = nest.loop_of(block) else { continue };
+        for &value in &graph.code(block).body {
+            match graph.op(value) {
+                GraphOp::Charge { .. } | GraphOp::Spend { .. } => pays[around as usize] = true,
+                GraphOp::Call { .. } => calls[around as usize] = true,
+                _ => {}
+            }
+        }
+    }
+    pays.iter().zip(&calls).any(|(&pays, &calls)| pays && !calls)
 }
 
 impl Lower<'_> {
@@ -51,17 +74,8 @@ impl Lower<'_> {
         *of(&mut self.entry)
     }
 
-    pub(super) fn budget(&mut self) -> Var {
-        self.ask(Kind::Budget, |entry| &mut entry.budget)
-    }
-
     pub(super) fn env(&mut self) -> Var {
         self.ask(Kind::Plain, |entry| &mut entry.env)
-    }
-
-    /// The environment, if a run that ends must leave its budget there.
-    pub(super) fn settling(&mut self) -> Var {
-        if self.entry.machine { self.env() } else { Var::NONE }
     }
 
     pub(super) fn entered(&mut self, entry: GraphEntry) -> Var {
@@ -96,22 +110,9 @@ impl Lower<'_> {
         }
     }
 
-    /// Leaves the budget where the host finds it.
-    pub(super) fn settle(&mut self) {
-        let env = self.settling();
-        if env.is_some() {
-            let budget = self.budget();
-            let place = Place::off(env, field::BUDGET);
-            self.push(Inst::new(Op::Store(sandbpf_isa::Size::DW), Width::W64).a(budget).at(place));
-        }
-    }
-
     /// A field of the environment, as it is now.
     fn look_up(&mut self, off: i32) -> Var {
-        let (field, env) = (self.temporary(), self.env());
-        let load = Inst::new(Op::Load(Widen::Zero(sandbpf_isa::Size::DW)), Width::W64);
-        self.before.push(load.dst(field).at(Place::off(env, off)));
-        field
+        self.shared(Shared::Field(off))
     }
 
     /// The first segment: arguments become variables.
@@ -119,6 +120,11 @@ impl Lower<'_> {
         let end = self.body.insts.len() as u32;
         self.push(Inst::new(Op::Jump, Width::W64));
         self.gate(0);
+        if self.entry.in_memory {
+            let left = Place::off(self.env(), field::BUDGET);
+            let store = Inst::new(Op::Store(Size::DW), Width::W64);
+            self.push(store.a(Var::real(reg::RCX)).at(left));
+        }
         let Entry { packet, length, context, budget, env, .. } = self.entry;
         let arguments =
             [(env, reg::R8), (budget, reg::RCX), (context, reg::RDX), (length, reg::RSI), (packet, reg::RDI)];

@@ -159,7 +159,7 @@ impl Lower<'_> {
         let inst = Inst { index: from, imm: number, ..Inst::new(Op::Locate, Width::W64) }.dst(dst);
         self.body.calls |= self.entry.machine;
         let inst = if self.entry.machine {
-            let (env, budget) = (self.env(), self.budget());
+            let (env, budget) = (self.env(), self.own_budget());
             let length = if op.likely == Region::Packet { self.entered(Entry::Length) } else { Var::NONE };
             Inst { a: self.base(op.likely), b: length, base: env, ..inst }.d(budget)
         } else {

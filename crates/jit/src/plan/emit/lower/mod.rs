@@ -5,11 +5,12 @@
 //! Everything is collected in that order and turned around at the end.
 
 mod alu;
+mod budget;
 mod calls;
-mod constants;
 mod entry;
 mod memory;
 mod multiply;
+mod shared;
 mod test;
 
 use sandbpf_isa::Width;
@@ -20,7 +21,7 @@ use super::inst::{Body, Given, Inst, Kind, Locate, Op, Segment, Span, Var, Way};
 use super::layout::Layout;
 use super::machine::reg;
 use super::nest::{NONE, Nest};
-use constants::Constants;
+use shared::Pool;
 
 /// A graph as it is lowered.
 pub(crate) struct Lower<'g> {
@@ -39,7 +40,7 @@ pub(crate) struct Lower<'g> {
     writes: Vec<u32>,
     /// Values that an instruction took in.
     taken: Vec<bool>,
-    constants: Constants,
+    pool: Pool,
     /// Instructions that come before those of the value at hand, the last first.
     before: Vec<Inst>,
     /// What the run begins with.
@@ -66,9 +67,9 @@ pub(crate) fn lower(graph: &Graph, target: &Target, nest: &Nest, layout: &Layout
         home: vec![NONE; values],
         writes: vec![0; values],
         taken: vec![false; values],
-        constants: Constants::of(nest, layout),
+        pool: Pool::of(graph, nest, layout),
         before: Vec::new(),
-        entry: entry::Entry::of(graph),
+        entry: entry::Entry::of(graph, nest),
         keep: false,
         here: 0,
         written: [0; 4],
@@ -183,7 +184,7 @@ impl Lower<'_> {
             }
             self.settled();
         }
-        self.insert_constants(end as usize);
+        self.make_local(end as usize);
         self.push(Inst::new(Op::Block, Width::W64));
         self.segment(end, ways, Some(block));
     }
@@ -191,7 +192,7 @@ impl Lower<'_> {
     /// All that a value needs comes before what is there.
     fn settled(&mut self) {
         self.body.insts.append(&mut self.before);
-        self.constants.settle(self.body.insts.len());
+        self.pool.settle(self.body.insts.len());
     }
 
     /// Notes where the values of a block are, and how many writes come before its loads.
@@ -249,22 +250,10 @@ impl Lower<'_> {
             }
             GraphOp::Clear { from, bytes } => self.clear(*from, *bytes),
             GraphOp::Budget => {
-                let (dst, budget) = (self.var(value), self.budget());
-                self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(budget));
+                let dst = self.var(value);
+                self.left(dst);
             }
-            GraphOp::Charge { cost, site } => {
-                let budget = self.budget();
-                let base = self.settling();
-                let inst = Inst { disp: site.0 as i32, base, ..Inst::new(Op::Charge, Width::W64) };
-                let inst = inst.dst(budget).a(budget);
-                match i32::try_from(*cost) {
-                    Ok(imm) => self.push(inst.imm(imm)),
-                    Err(_) => {
-                        let cost = self.constant((*cost).into());
-                        self.push(inst.b(cost));
-                    }
-                }
-            }
+            GraphOp::Charge { cost, site } => self.charge(*cost, *site),
             GraphOp::Spend { amount } => self.spend(*amount),
             GraphOp::Call { arguments, site } => self.call(value, arguments, *site),
             GraphOp::Plain { function, arguments } => self.plain_call(value, *function, arguments),

@@ -7,8 +7,8 @@
 
 use sandbpf_isa::{Cond, Extend, Size, Width};
 
-use super::super::inst::{Inst, Op, Place, Var};
-use super::super::machine::{Alu, Flag};
+use super::super::inst::{Inst, Op, Place};
+use super::super::machine::Flag;
 use super::Lower;
 use super::memory::immediate;
 use crate::plan::graph::{BinOp, Block, Op as GraphOp, Test, Value};
@@ -269,20 +269,6 @@ impl Lower<'_> {
         };
         self.taken[value.index()] = true;
         Some((self.place(&at), wanted))
-    }
-
-    /// Takes from the budget what was found to be there.
-    pub(super) fn spend(&mut self, amount: Value) {
-        let budget = self.budget();
-        match self.imm(amount, Width::W64) {
-            Some(imm) => {
-                self.push(Inst::new(Op::AluImm(Alu::Sub), Width::W64).dst(budget).a(budget).imm(imm));
-            }
-            None => {
-                let amount: Var = self.var(amount);
-                self.push(Inst::new(Op::Alu(Alu::Sub), Width::W64).dst(budget).a(budget).b(amount));
-            }
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::plan::graph::BinOp;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cold {
     /// The budget is used up.
-    Budget { here: Label, cost: Cost, budget: Home, env: Option<Home>, site: u32 },
+    Budget { here: Label, cost: Cost, budget: Option<Home>, env: Option<Home>, site: u32 },
     /// An address is elsewhere.
     Elsewhere(Elsewhere),
     /// A divisor is 0, or -1 where that needs care.
@@ -54,10 +54,10 @@ impl Writer<'_> {
         }
     }
 
-    fn out_of_budget(&mut self, cost: Cost, budget: Home, env: Option<Home>, site: u32) {
+    fn out_of_budget(&mut self, cost: Cost, budget: Option<Home>, env: Option<Home>, site: u32) {
         if let Some(env) = env {
             // A charge that cannot be paid is not taken.
-            match (cost, self.rm(budget)) {
+            match (cost, self.budget(budget, env)) {
                 (Cost::Imm(cost), rm) => self.code.alu_imm(Alu::Add, Size::DW, rm, cost),
                 (Cost::Place(cost), Rm::Reg(budget)) => {
                     let cost = self.rm(cost);
@@ -68,7 +68,9 @@ impl Writer<'_> {
                     self.code.alu_to(Alu::Add, Size::DW, mem, cost);
                 }
             }
-            self.settle(env, budget, &[]);
+            if let Some(budget) = budget {
+                self.settle(env, budget, &[]);
+            }
         }
         self.code.zero(reg::RAX);
         self.trap(site);

@@ -375,7 +375,7 @@ impl Writer<'_> {
     /// ```
     fn charge(&mut self, inst: &Inst, operands: &Operands) {
         let here = self.jumps.label();
-        let budget = self.rm(operands.a);
+        let budget = self.budget(inst.a.is_some().then_some(operands.a), operands.base);
         let cost = if inst.b.is_some() {
             match budget {
                 Rm::Reg(budget) => {
@@ -394,7 +394,19 @@ impl Writer<'_> {
         };
         self.jump(Some(Flag::Below), here);
         let env = (inst.base != Var::NONE).then_some(operands.base);
-        self.cold.push(Cold::Budget { here, cost, budget: operands.a, env, site: inst.disp as u32 });
+        let budget = inst.a.is_some().then_some(operands.a);
+        self.cold.push(Cold::Budget { here, cost, budget, env, site: inst.disp as u32 });
+    }
+
+    /// The budget as an operand: if it is not in a place of its own, it is in the environment.
+    pub(super) fn budget(&self, place: Option<Home>, env: Home) -> Rm {
+        match place {
+            Some(home) => self.rm(home),
+            None => {
+                let disp = offset_of!(Env, budget) as i32;
+                Rm::Mem(Mem { base: Some(self.reg(env)), index: None, disp })
+            }
+        }
     }
 
     /// The arguments are in registers, the first is the environment.

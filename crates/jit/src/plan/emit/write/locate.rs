@@ -21,6 +21,8 @@ pub(super) struct Elsewhere {
     back: Label,
     what: Locate,
     operands: Operands,
+    /// Whether the budget is not in the environment.
+    has_budget: bool,
 }
 
 impl Writer<'_> {
@@ -61,7 +63,13 @@ impl Writer<'_> {
             }
         }
         self.jumps.put(back, &self.code.bytes);
-        self.cold.push(Cold::Elsewhere(Elsewhere { here, back, what, operands: *operands }));
+        self.cold.push(Cold::Elsewhere(Elsewhere {
+            here,
+            back,
+            what,
+            operands: *operands,
+            has_budget: inst.d.is_some(),
+        }));
     }
 
     /// Goes on if so many bytes from `from` on are within so many.
@@ -163,14 +171,16 @@ impl Writer<'_> {
 
     /// Looks at the regions of the environment, then asks the host. All registers but `dst` stay.
     fn elsewhere_with_machine(&mut self, elsewhere: Elsewhere) {
-        let Elsewhere { what, operands, back, .. } = elsewhere;
+        let Elsewhere { what, operands, back, has_budget, .. } = elsewhere;
         let (dst, from) = (self.reg(operands.dst), self.reg(operands.index));
         // The environment is in a register meanwhile.
         let (env, borrowed) = match operands.base {
             Home::Register(env) => (env, false),
             other => {
                 let spare = [reg::RAX, reg::RCX, reg::RDX, reg::RSI];
-                let used = |spare| spare == dst || spare == from || operands.d == Home::Register(spare);
+                let used = |spare| {
+                    spare == dst || spare == from || has_budget && operands.d == Home::Register(spare)
+                };
                 let env = spare.into_iter().find(|&spare| !used(spare)).unwrap_or(reg::RSI);
                 let rm = self.rm(other);
                 self.code.push(env);
@@ -223,7 +233,9 @@ impl Writer<'_> {
         if borrowed {
             self.move_stack(8);
         }
-        self.settle(Home::Register(env), operands.d, &[from]);
+        if has_budget {
+            self.settle(Home::Register(env), operands.d, &[from]);
+        }
         self.bad_access(from, what);
     }
 
