@@ -16,6 +16,7 @@ enum Site {
         flag: Option<Flag>,
         long: bool,
     },
+    Call(Label),
     /// What follows begins at a multiple of this.
     Align(u8),
 }
@@ -46,6 +47,11 @@ impl Jumps {
     /// A jump is here: if the flag says so, or always.
     pub(crate) fn jump(&mut self, flag: Option<Flag>, to: Label, code: &[u8]) {
         self.sites.push((code.len() as u32, Site::Jump { to, flag, long: false }));
+    }
+
+    /// A call is here.
+    pub(crate) fn call(&mut self, to: Label, code: &[u8]) {
+        self.sites.push((code.len() as u32, Site::Call(to)));
     }
 
     pub(crate) fn align(&mut self, to: u8, code: &[u8]) {
@@ -86,6 +92,10 @@ impl Jumps {
                     let count = added[number + 1] - added[number];
                     nothing(&mut bytes, count as usize);
                 }
+                Site::Call(to) => {
+                    bytes.push(0xe8);
+                    bytes.extend_from_slice(&self.distance(&added, number, to).to_le_bytes());
+                }
                 Site::Jump { to, flag, long } => {
                     let distance = self.distance(&added, number, to);
                     match (flag, long) {
@@ -112,7 +122,7 @@ impl Jumps {
             added[number] = sum;
             sum += match site {
                 Site::Jump { flag: _, long: false, .. } => 2,
-                Site::Jump { flag: None, long: true, .. } => 5,
+                Site::Jump { flag: None, long: true, .. } | Site::Call(_) => 5,
                 Site::Jump { flag: Some(_), long: true, .. } => 6,
                 Site::Align(to) => (at + sum).next_multiple_of(to.into()) - (at + sum),
             };

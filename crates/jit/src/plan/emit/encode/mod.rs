@@ -333,6 +333,22 @@ impl Encoder {
         self.bytes.push(0x50 | reg & 7);
     }
 
+    /// `push imm`
+    pub(crate) fn push_imm(&mut self, imm: i32) {
+        match i8::try_from(imm) {
+            Ok(imm) => self.bytes.extend_from_slice(&[0x6a, imm as u8]),
+            Err(_) => {
+                self.bytes.push(0x68);
+                self.bytes.extend_from_slice(&imm.to_le_bytes());
+            }
+        }
+    }
+
+    /// `push [mem]`
+    pub(crate) fn push_mem(&mut self, mem: Mem) {
+        self.plain(Width::W32, 0xff, 6, Rm::Mem(mem));
+    }
+
     pub(crate) fn pop(&mut self, reg: u8) {
         if reg >= 8 {
             self.bytes.push(0x41);

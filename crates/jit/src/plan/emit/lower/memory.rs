@@ -10,9 +10,12 @@ use sandbpf_isa::{Extend, Size, Width};
 use sandbpf_runtime::address::STACK;
 
 use super::super::inst::{Inst, Locate, Op, Place, Var, widen};
-use super::super::machine::{Alu, Widen};
+use super::super::machine::{Alu, Widen, reg};
 use super::{Lower, region};
 use crate::plan::graph::{Address, BinOp, Entry, Op as GraphOp, Region, Value};
+
+/// So many bytes are cleared by stores; the instruction for more takes some time to start.
+const MOST_STORES: u32 = 512;
 
 impl Lower<'_> {
     /// An address, for an operand.
@@ -157,7 +160,8 @@ impl Lower<'_> {
         let from = self.temporary();
         let number = self.body.locates.len() as i32;
         let inst = Inst { index: from, imm: number, ..Inst::new(Op::Locate, Width::W64) }.dst(dst);
-        self.body.calls |= self.entry.machine;
+        // The search for it, that is.
+        self.body.calls = true;
         let inst = if self.entry.machine {
             let (env, budget) = (self.env(), self.own_budget());
             let length = if op.likely == Region::Packet { self.entered(Entry::Length) } else { Var::NONE };
@@ -189,8 +193,20 @@ impl Lower<'_> {
         // Frames lie near the start of the region.
         let disp = (from.wrapping_sub(STACK)) as i32;
         let base = self.region(Region::Stack);
-        let place = Place::off(base, disp);
-        self.push(Inst::new(Op::Clear, Width::W64).imm(bytes as i32).at(place));
+        let clear = |disp: i32, bytes: u32| {
+            Inst::new(Op::Clear, Width::W64).imm(bytes as i32).at(Place::off(base, disp))
+        };
+        if bytes <= MOST_STORES {
+            return self.push(clear(disp, bytes));
+        }
+        let (words, rest) = (bytes / 8, bytes % 8);
+        if rest > 0 {
+            self.push(clear(disp + (bytes - rest) as i32, rest));
+        }
+        self.push(Inst::new(Op::Fill, Width::W64));
+        self.push(Inst::number(Var::real(reg::RAX), 0, true));
+        self.push(Inst::number(Var::real(reg::RCX), words.into(), true));
+        self.push(Inst::new(Op::Lea, Width::W64).dst(Var::real(reg::RDI)).at(Place::off(base, disp)));
     }
 }
 

@@ -210,6 +210,9 @@ impl Lower<'_> {
 
     /// Makes what loops behind this segment want. Flags may be in use.
     pub(super) fn gate(&mut self, segment: u32) {
+        if self.pool.early.is_empty() {
+            return;
+        }
         for (var, what) in self.pool.early.remove(&segment).unwrap_or_default() {
             let inst = self.made(var, what, false);
             self.push(inst);

@@ -58,7 +58,13 @@ impl Lower<'_> {
         let place = self.body.insts.len();
         self.push(Inst::new(Op::Unreachable, Width::W64));
         // A number that the result replaces is made before the flags are.
-        let (no, yes) = (self.replaced(no), self.var(yes));
+        let no = self.replaced(no);
+        if let Some(at) = self.operand(yes, Width::W64) {
+            let flag = self.flags(test, None);
+            self.body.insts[place] = Inst::new(Op::CmovMem(flag), Width::W64).dst(dst).a(no).at(at);
+            return;
+        }
+        let yes = self.var(yes);
         let flag = self.flags(test, None);
         self.body.insts[place] = Inst::new(Op::Cmov(flag), Width::W64).dst(dst).a(no).b(yes);
     }

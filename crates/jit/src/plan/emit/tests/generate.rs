@@ -15,7 +15,7 @@ use crate::plan::graph::{
 /// How many bytes the packet has, at least; it may have more.
 pub(super) const PACKET: u32 = 96;
 pub(super) const CONTEXT_BYTES: u32 = 64;
-pub(super) const STACK_BYTES: u32 = 128;
+pub(super) const STACK_BYTES: u32 = 648;
 const START: u64 = 0x4000_0000;
 
 /// Numbers at random (Steele, Lea, Flood: SplitMix).

@@ -101,3 +101,61 @@ fn hunt() {
         if machine { machine::agree(&graph, seed ^ 77) } else { agree(&graph, seed ^ 77) }
     }
 }
+
+#[test]
+#[ignore]
+fn speed() {
+    use crate::plan::build::{Setting, build};
+    use std::time::Instant;
+    let Ok(paths) = std::env::var("PROGRAMS") else { return };
+    for path in paths.split(' ') {
+        let bytes = std::fs::read(path).unwrap();
+        let program = sandbpf_isa::Program::decode(&bytes).unwrap();
+        let setting = Setting { input: crate::Input::Memory, proved: None, helpers: None, machine: false };
+        let Some(mut graph) = build(&program, setting) else {
+            eprintln!("{path}: none");
+            continue;
+        };
+        crate::plan::passes::run(&mut graph, Default::default());
+        let options = EmitOptions::default();
+        let count = program.len() as f64;
+        let mut best = [f64::MAX; 6];
+        let mut size = 0;
+        for _ in 0..10 {
+            let mut at = Instant::now();
+            let mut lap = |best: &mut f64| {
+                let now = Instant::now();
+                *best = best.min((now - at).as_nanos() as f64 / count);
+                at = now;
+            };
+            let nest = super::nest::Nest::of(&graph);
+            let layout = super::layout::Layout::of(&graph, &nest);
+            lap(&mut best[0]);
+            let target = super::Target::of(&options);
+            let body = super::lower::lower(&graph, &target, &nest, &layout);
+            lap(&mut best[1]);
+            let lives = super::allocate::live::find(&body);
+            lap(&mut best[2]);
+            drop(lives);
+            at = Instant::now();
+            let mut lap = |best: &mut f64| {
+                let now = Instant::now();
+                *best = best.min((now - at).as_nanos() as f64 / count);
+                at = now;
+            };
+            let allocation = super::allocate::allocate(&body, target.registers);
+            lap(&mut best[3]);
+            let bytes = super::write::write(&graph, &target, &body, allocation);
+            lap(&mut best[4]);
+            size = bytes.len();
+            if best[5] == f64::MAX {
+                eprintln!("{path}: insts {} vars {} segments {}", body.insts.len(), body.kinds.len(), body.segments.len());
+            }
+            best[5] = 0.0;
+        }
+        eprintln!(
+            "{path}: {count} insns; nest {:.1} lower {:.1} live {:.1} allocate (all) {:.1} write {:.1}; {:.2} bytes/insn",
+            best[0], best[1], best[2], best[3], best[4], size as f64 / count
+        );
+    }
+}

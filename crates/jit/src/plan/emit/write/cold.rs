@@ -6,7 +6,7 @@ use sandbpf_isa::{Size, Width};
 
 use super::super::allocate::moves::Home;
 use super::super::env::Env;
-use super::super::machine::{Alu, Mem, Rm, Widen, reg};
+use super::super::machine::{Alu, Mem, Rm, reg};
 use super::super::relax::Label;
 use super::Writer;
 use super::locate::Elsewhere;
@@ -69,31 +69,31 @@ impl Writer<'_> {
                 }
             }
             if let Some(budget) = budget {
-                self.settle(env, budget, &[]);
+                let scratch = if budget == Home::Register(reg::RAX) { reg::RDX } else { reg::RAX };
+                self.settle(env, budget, scratch);
             }
         }
         self.code.zero(reg::RAX);
         self.trap(site);
     }
 
-    /// Leaves the budget in the environment; may change registers but those, and those that are places of both.
-    pub(super) fn settle(&mut self, env: Home, budget: Home, but: &[u8]) {
-        let mut free = [reg::RAX, reg::RCX, reg::RDX, reg::RSI, reg::RDI].into_iter().filter(|&register| {
-            !but.contains(&register) && env != Home::Register(register) && budget != Home::Register(register)
-        });
-        let mut loaded = |this: &mut Self, home: Home| match home {
+    /// Leaves the budget in the environment; may change `scratch`, which neither of both is.
+    pub(super) fn settle(&mut self, env: Home, budget: Home, scratch: u8) {
+        let env = match env {
             Home::Register(register) => register,
             _ => {
-                let register = free.next().unwrap_or(reg::RCX);
-                let rm = this.rm(home);
-                this.code.widen(Widen::Zero(Size::DW), register, rm);
-                register
+                self.transfer(env, Home::Register(scratch));
+                scratch
             }
         };
-        let env = loaded(self, env);
-        let budget = loaded(self, budget);
         let at = Mem { base: Some(env), index: None, disp: offset_of!(Env, budget) as i32 };
-        self.code.store(Size::DW, at, budget);
+        match self.rm(budget) {
+            Rm::Reg(budget) => self.code.store(Size::DW, at, budget),
+            Rm::Mem(mem) => {
+                self.code.vector_load8(0, mem);
+                self.code.vector_store8(0, at);
+            }
+        }
     }
 
     /// Ends the run with a trap, whose address is in rax.

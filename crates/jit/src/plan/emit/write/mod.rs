@@ -11,6 +11,7 @@ mod cold;
 mod frame;
 mod insts;
 mod locate;
+mod search;
 
 use std::ops::Range;
 
@@ -41,9 +42,13 @@ pub(crate) struct Writer<'b> {
     labels: Vec<Label>,
     /// For every segment, the one that it is nothing but a way to, or itself.
     shortcuts: Vec<u32>,
+    /// For every segment, the one that is written next.
+    following: Vec<u32>,
     /// Where the run ends, with its answer in rax and rdx.
     leave: Label,
     left: bool,
+    /// Where addresses are looked for in all regions, if some are.
+    search: Option<Label>,
     cold: Vec<Cold>,
     next_move: usize,
     /// Moves that happen at once.
@@ -96,19 +101,36 @@ pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: All
         frame,
         labels,
         shortcuts: Vec::new(),
+        following: Vec::new(),
         leave,
         left: false,
+        search: None,
         cold: Vec::new(),
         next_move: 0,
         group: Vec::new(),
     };
     writer.shortcuts = writer.shortcuts();
+    writer.following = following(&writer.shortcuts);
     writer.enter();
     for segment in 0..body.segments.len() {
         writer.segment(segment);
     }
     writer.cold();
+    writer.search();
     writer.finish()
+}
+
+/// For every segment, the next one that is written.
+fn following(shortcuts: &[u32]) -> Vec<u32> {
+    let mut following = vec![NONE; shortcuts.len()];
+    let mut next = NONE;
+    for number in (0..shortcuts.len()).rev() {
+        following[number] = next;
+        if shortcuts[number] == number as u32 {
+            next = number as u32;
+        }
+    }
+    following
 }
 
 impl Writer<'_> {
@@ -358,9 +380,7 @@ impl Writer<'_> {
 
     /// Whether what is written next is this segment.
     fn is_next(&self, after: usize, segment: u32) -> bool {
-        let written = |number: &usize| self.shortcuts[*number] == *number as u32;
-        let next = (after + 1..self.body.segments.len()).find(written);
-        next == Some(self.shortcuts[segment as usize] as usize)
+        self.following[after] == self.shortcuts[segment as usize]
     }
 
     /// How a segment ends.
