@@ -49,7 +49,7 @@ fn moves() {
     same!(swap(RBX, RCX) => xchg rbx, rcx);
     same!(push(RBX) => push rbx);
     same!(push(12) => push r12);
-    same!(push_imm(500) => push 500);
+    same!(push_imm(500) => push DWORD 500);
     same!(push_imm(-5) => push BYTE -5);
     same!(push_mem(Mem { base: Some(RSP), index: None, disp: 40 }) => push QWORD [rsp + 40]);
     same!(pop(RBP) => pop rbp);

@@ -110,7 +110,7 @@ fn speed() {
     let Ok(paths) = std::env::var("PROGRAMS") else { return };
     for path in paths.split(' ') {
         let bytes = std::fs::read(path).unwrap();
-        let program = sandbpf_isa::Program::decode(&bytes).unwrap();
+        let program = sandbpf_isa::decode(&bytes).unwrap();
         let setting = Setting { input: crate::Input::Memory, proved: None, helpers: None, machine: false };
         let Some(mut graph) = build(&program, setting) else {
             eprintln!("{path}: none");
@@ -136,6 +136,11 @@ fn speed() {
             lap(&mut best[1]);
             let lives = super::allocate::live::find(&body);
             lap(&mut best[2]);
+            if best[5] == f64::MAX {
+                let most = lives.enters.iter().map(|slice| slice.count).max();
+                let long = lives.enters.iter().filter(|slice| slice.count > 20).count();
+                eprintln!("entered {} ranges {} most {most:?} long {long}", lives.entered.len(), lives.ranges.len());
+            }
             drop(lives);
             at = Instant::now();
             let mut lap = |best: &mut f64| {
