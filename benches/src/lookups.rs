@@ -34,8 +34,32 @@ pub struct ArrayOf {
     pub names: Vec<&'static str>,
 }
 
+const LOOK_UP: &str = "r1 = map[fd:0]
+         r2 = r6
+         call 1
+         if r0 == 0 goto absent
+         r0 = *(u64 *)(r0 + 0)
+         r9 += r0
+         absent:";
+const UPDATE: &str = "r1 = map[fd:0]
+         r2 = r6
+         r3 = r10
+         r3 += -8
+         r4 = 0
+         call 2
+";
+const DELETE: &str = "r1 = map[fd:0]
+         r2 = r6
+         call 3
+";
+
 /// A program that looks up the keys of its packet in map 0 and adds the values.
 pub fn program(key_size: usize) -> String {
+    doing(key_size, LOOK_UP)
+}
+
+/// A program that does something with each key of its packet. A value is at `r10 - 8`.
+fn doing(key_size: usize, middle: &str) -> String {
     format!(
         "r6 = *(u32 *)(r1 + 0)
          r7 = *(u32 *)(r1 + 4)
@@ -43,16 +67,12 @@ pub fn program(key_size: usize) -> String {
          r1 = r6
          r1 += {}
          if r1 > r7 goto end
+         r8 = 7
+         *(u64 *)(r10 - 8) = r8
          r8 = {KEYS}
          r9 = 0
          next:
-         r1 = map[fd:0]
-         r2 = r6
-         call 1
-         if r0 == 0 goto absent
-         r0 = *(u64 *)(r0 + 0)
-         r9 += r0
-         absent:
+         {middle}
          r6 += {key_size}
          r8 -= 1
          if r8 != 0 goto next
@@ -64,10 +84,7 @@ pub fn program(key_size: usize) -> String {
 
 /// The same without a map: adds the first four bytes of each key.
 fn plain(key_size: usize) -> String {
-    let text = program(key_size);
-    let (before, rest) = text.split_once("r1 = map[fd:0]").expect("it names the map");
-    let (_, after) = rest.split_once("r0 = *(u64 *)(r0 + 0)").expect("it reads the value");
-    [before, "r0 = *(u32 *)(r6 + 0)", &after.replace("absent:", "")].concat()
+    doing(key_size, "r0 = *(u32 *)(r6 + 0)\nr9 += r0")
 }
 
 fn key<const SIZE: usize>(number: u64) -> [u8; SIZE] {
@@ -104,6 +121,73 @@ pub fn hash<const SIZE: usize>(entries: u32) -> Result<Table, Failure> {
         subjects.push(looking(&maps, engine, &program, &packets)?);
     }
     Ok(Table { key_size: SIZE, subjects })
+}
+
+/// The operations on a map besides lookups that stay what they are, each beside a native one where there is such.
+pub fn operations() -> Result<Vec<(&'static str, [Entry; 3])>, Failure> {
+    // As many keys as all packets have, each once.
+    const ENTRIES: u32 = KEYS * PACKETS as u32;
+    let mut numbers = 0..u64::from(ENTRIES);
+    let mut packet = || numbers.by_ref().take(KEYS as usize).flat_map(key::<8>).collect();
+    let packets: Vec<Vec<u8>> = (0..PACKETS).map(|_| packet()).collect();
+    let operation = |map_type, room, middle: &str, change: Option<Change>| -> Result<[Entry; 3], Failure> {
+        let maps = Maps::new();
+        maps.create(MapSpec::new(map_type, 8, 8, room).with_name("table"))?;
+        let view = maps.get::<typed::HashMap<[u8; 8], u64>>("table")?;
+        let mut native = Native::<8> { table: HashTable::new(), packets: packets.clone(), at: 0 };
+        for number in 0..u64::from(ENTRIES) {
+            view.insert(key(number), number)?;
+            native.insert(key(number), number);
+        }
+        let program = doing(8, middle);
+        let native: Entry = change.map(|change| Box::new(Changing { native, change }) as _);
+        let jit = looking(&maps, Engine::Jit, &program, &packets)?;
+        Ok([native, jit, looking(&maps, Engine::Interpreter, &program, &packets)?])
+    };
+    use MapType::{Hash, LruHash};
+    Ok(vec![
+        ("update a value", operation(Hash, ENTRIES, UPDATE, Some(update))?),
+        ("delete and insert", operation(Hash, ENTRIES, &[DELETE, UPDATE].concat(), Some(delete_and_insert))?),
+        ("look up, LRU", operation(LruHash, ENTRIES, LOOK_UP, None)?),
+        ("update a value, LRU", operation(LruHash, ENTRIES, UPDATE, None)?),
+        // What was put in is gone when it comes again.
+        ("insert and evict, LRU", operation(LruHash, ENTRIES / 2, UPDATE, None)?),
+    ])
+}
+
+/// What is done to a key of a native table.
+type Change = fn(&mut HashTable<([u8; 8], u64)>, &[u8; 8]);
+
+fn update(table: &mut HashTable<([u8; 8], u64)>, key: &[u8; 8]) {
+    if let Some((_, value)) = table.find_mut(fold(key), |(own, _)| own == key) {
+        *value = 7;
+    }
+}
+
+fn delete_and_insert(table: &mut HashTable<([u8; 8], u64)>, key: &[u8; 8]) {
+    if let Ok(entry) = table.find_entry(fold(key), |(own, _)| own == key) {
+        entry.remove();
+    }
+    table.insert_unique(fold(key), (*key, 7), |(key, _)| fold(key));
+}
+
+/// The same loop in Rust, changing the table.
+struct Changing {
+    native: Native<8>,
+    change: Change,
+}
+
+impl Subject for Changing {
+    fn batch(&mut self, count: u32) -> u64 {
+        for _ in 0..count {
+            let packet = &self.native.packets[self.native.at % PACKETS];
+            for key in black_box(packet).as_chunks::<8>().0 {
+                (self.change)(black_box(&mut self.native.table), key);
+            }
+            self.native.at += 1;
+        }
+        0
+    }
 }
 
 /// An array of 1024 words.

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Failure, MEDIAN, Section, how, time_json};
+use super::{Failure, MEDIAN, Section, how, ratio, time_json};
 use crate::cli::Options;
-use crate::lookups::{ArrayOf, KEYS, Table as Keyed, array, hash};
+use crate::lookups::{ArrayOf, KEYS, Table as Keyed, array, hash, operations};
 use crate::picture::{Picture, Scale};
 use crate::rounds::{Plan, Time};
 use crate::table::{Table, geometric_mean, number};
@@ -31,15 +31,15 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
             [hash::<4>(count)?, hash::<8>(count)?, hash::<16>(count)?, hash::<32>(count)?, hash::<64>(count)?]
         {
             let (size, times) = times(keyed, plan)?;
-            let ratio = times[1].zip(times[0]).map(|(jit, native)| MEDIAN(jit) / MEDIAN(native));
+            let to_native = ratio(times[1], times[0], MEDIAN);
             let each = [0, 1, 2].map(|at| number(times[at].map(MEDIAN)));
-            hashes.row([format!("{size} bytes, {count}")].into_iter().chain(each).chain([number(ratio)]));
+            hashes.row([format!("{size} bytes, {count}")].into_iter().chain(each).chain([number(to_native)]));
             numbers.push(json!({
                 "key_size": size, "entries": count, "native": time_json(times[0]), "jit": time_json(times[1]),
                 "interpreter": time_json(times[2]),
             }));
-            all.push(ratio);
-            group.push(ratio);
+            all.push(to_native);
+            group.push(to_native);
         }
         picture.group(&format!("{count} entries"), group);
     }
@@ -55,12 +55,24 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         arrays.row([name.to_string(), number(time), above]);
         numbers.push(json!({ "array": name, "median_ns": time }));
     }
+    let mut others = Table::new(["operation", "native ns", "jit ns", "interp ns", "jit / native"]);
+    for (name, mut subjects) in operations()? {
+        let times: Vec<Option<Time>> = plan.measure(&mut subjects).into_iter().map(each_key).collect();
+        let cells = [0, 1, 2].map(|at| number(times[at].map(MEDIAN)));
+        let to_native = number(ratio(times[1], times[0], MEDIAN));
+        others.row([name.to_string()].into_iter().chain(cells).chain([to_native]));
+        numbers.push(json!({
+            "operation": name, "native": time_json(times[0]), "jit": time_json(times[1]),
+            "interpreter": time_json(times[2]),
+        }));
+    }
     let text = format!(
         "### Maps\n\n\
          A verified XDP program looks up {KEYS} keys of a packet, all present, and adds what it finds; over 256 packets of \
          random keys. Native is the same loop over a hash table (hashbrown) with a hash that costs as much. Nanoseconds a \
          key; {}, medians. Geometric mean of jit / native {mean}, at most {most}.\n\n{hashes}\n\
-         An array of 1024 words, the same way; the plain load adds the numbers themselves.\n\n{arrays}",
+         An array of 1024 words, the same way; the plain load adds the numbers themselves.\n\n{arrays}\n\
+         Other operations on 8192 keys of 8 bytes, the same way.\n\n{others}",
         how(plan)
     );
     Ok(Some(Section { text, numbers: numbers.into(), pictures: vec![("maps", picture)] }))

@@ -29,9 +29,10 @@ struct Task {
 /// What all threads did together.
 #[derive(Clone, Copy)]
 struct Pace {
+    threads: usize,
     /// A thread's time for a run, in nanoseconds.
     each: f64,
-    /// Runs in a microsecond.
+    /// Runs in a microsecond, by the clock.
     rate: f64,
 }
 
@@ -41,12 +42,9 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
     let processors = processors();
     let counts: Vec<usize> =
         (0..).map(|power| 1 << power).take_while(|&count| count <= processors.len()).collect();
-    let head = ["program".to_string()].into_iter().chain(
-        counts
-            .iter()
-            .flat_map(|count| [format!("ns a run, {count} threads"), format!("runs a µs, {count} threads")]),
-    );
-    let mut table = Table::new(head.chain(["speed-up".to_string()]));
+    let head = counts.iter().map(|count| format!("ns a run, {count} threads"));
+    let head = ["program".to_string()].into_iter().chain(head);
+    let mut table = Table::new(head.chain(["by their time".into(), "by the clock".into()]));
     let mut numbers = Vec::new();
     let (rounds, window) = if options.plan.rounds > Plan::QUICK.rounds { (9, 20) } else { (2, 5) };
     for task in tasks()? {
@@ -57,9 +55,11 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
             }
         }
         let medians: Vec<Pace> = paces.iter().map(|paces| median(paces)).collect();
-        let cells = medians.iter().flat_map(|pace| [number(Some(pace.each)), number(Some(pace.rate))]);
-        let speed_up = medians.first().zip(medians.last()).map(|(one, all)| all.rate / one.rate);
-        table.row([task.name.to_string()].into_iter().chain(cells).chain([number(speed_up)]));
+        let cells = medians.iter().map(|pace| number(Some(pace.each)));
+        let (Some(one), Some(all)) = (medians.first(), medians.last()) else { continue };
+        let by_their_time = all.threads as f64 * one.each / all.each;
+        let gains = [by_their_time, all.rate / one.rate].map(|gain| number(Some(gain)));
+        table.row([task.name.to_string()].into_iter().chain(cells).chain(gains));
         let all: Value = counts
             .iter()
             .zip(&medians)
@@ -71,7 +71,9 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         "### Threads\n\n\
          A program in {} threads at once, each on a processor of its own and with a runner of its own; {rounds} rounds of \
          {window} ms, medians. Programs on maps share a hash of {ENTRIES} entries, and do 32 operations a run on keys that \
-         no other thread uses, or that all use.\n\n{table}",
+         no other thread uses, or that all use. A run costs so much of a thread's own time; more runs are done in the same time than \
+         by one thread by those costs, and by the clock, which also says where threads sleep and whether the machine had the \
+         processors to give.\n\n{table}",
         counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     );
     Ok(Some(Section { text, numbers: numbers.into(), pictures: Vec::new() }))
@@ -83,7 +85,7 @@ fn median(paces: &[Pace]) -> Pace {
         values.sort_unstable_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    Pace { each: middle(|pace| pace.each), rate: middle(|pace| pace.rate) }
+    Pace { threads: paces[0].threads, each: middle(|pace| pace.each), rate: middle(|pace| pace.rate) }
 }
 
 fn tasks() -> Result<Vec<Task>, Failure> {
@@ -173,7 +175,7 @@ fn pace(task: &Task, processors: &[core_affinity::CoreId], window: Duration) -> 
         threads.into_iter().map(|thread| thread.join().expect("the programs end")).collect()
     });
     let each = results.iter().map(|(each, _)| each).sum::<f64>() / results.len() as f64;
-    Pace { each, rate: results.iter().map(|(_, rate)| rate).sum() }
+    Pace { threads: results.len(), each, rate: results.iter().map(|(_, rate)| rate).sum() }
 }
 
 /// Runs between two looks at the clock.
