@@ -159,16 +159,16 @@ pub fn operations() -> Result<Vec<(&'static str, [Entry; 3])>, Failure> {
 type Change = fn(&mut HashTable<([u8; 8], u64)>, &[u8; 8]);
 
 fn update(table: &mut HashTable<([u8; 8], u64)>, key: &[u8; 8]) {
-    if let Some((_, value)) = table.find_mut(fold(key), |(own, _)| own == key) {
+    if let Some((_, value)) = table.find_mut(hash_of(key), |(own, _)| own == key) {
         *value = 7;
     }
 }
 
 fn delete_and_insert(table: &mut HashTable<([u8; 8], u64)>, key: &[u8; 8]) {
-    if let Ok(entry) = table.find_entry(fold(key), |(own, _)| own == key) {
+    if let Ok(entry) = table.find_entry(hash_of(key), |(own, _)| own == key) {
         entry.remove();
     }
-    table.insert_unique(fold(key), (*key, 7), |(key, _)| fold(key));
+    table.insert_unique(hash_of(key), (*key, 7), |(key, _)| hash_of(key));
 }
 
 /// The same loop in Rust, changing the table.
@@ -253,7 +253,7 @@ struct Native<const SIZE: usize> {
 
 impl<const SIZE: usize> Native<SIZE> {
     fn insert(&mut self, key: [u8; SIZE], value: u64) {
-        self.table.insert_unique(fold(&key), (key, value), |(key, _)| fold(key));
+        self.table.insert_unique(hash_of(&key), (key, value), |(key, _)| hash_of(key));
     }
 }
 
@@ -261,7 +261,7 @@ impl<const SIZE: usize> Native<SIZE> {
 fn sum<const SIZE: usize>(table: &HashTable<([u8; SIZE], u64)>, packet: &[u8]) -> u64 {
     let (keys, _) = packet.as_chunks::<SIZE>();
     let value =
-        |key: &[u8; SIZE]| table.find(fold(key), |(own, _)| own == key).map_or(0, |(_, value)| *value);
+        |key: &[u8; SIZE]| table.find(hash_of(key), |(own, _)| own == key).map_or(0, |(_, value)| *value);
     keys.iter().map(value).fold(0, u64::wrapping_add)
 }
 
@@ -277,23 +277,8 @@ impl<const SIZE: usize> Subject for Native<SIZE> {
     }
 }
 
-/// A hash of bytes: words and secrets multiplied, the halves of products folded together.
+/// The hash that maps have, with a seed of one's own.
 #[inline(always)]
-fn fold<const SIZE: usize>(key: &[u8; SIZE]) -> u64 {
-    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
-    const SECOND: u64 = 0xd1b5_4a32_d192_ed03;
-    let folded = |a: u64, b: u64| {
-        let product = u128::from(a) * u128::from(b);
-        product as u64 ^ (product >> 64) as u64
-    };
-    if SIZE <= 8 {
-        let mut word = [0; 8];
-        word[..SIZE].copy_from_slice(key);
-        return folded(u64::from_le_bytes(word) ^ FIRST, SECOND);
-    }
-    let (pairs, _) = key.as_chunks::<16>();
-    pairs.iter().fold(FIRST, |hash, pair| {
-        let word = |at: usize| u64::from_le_bytes(*pair[at..].first_chunk().expect("a pair has two words"));
-        folded(hash ^ word(0), SECOND ^ word(8))
-    })
+fn hash_of<const SIZE: usize>(key: &[u8; SIZE]) -> u64 {
+    sandbpf::maps::hash_of(key, 7)
 }

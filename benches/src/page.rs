@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::report::Section;
+use crate::table::Table;
 
 /// Starts the measured part.
 pub const BEGIN: &str = "<!-- measured: begin -->\n";
@@ -28,6 +29,20 @@ pub fn replace_measured(page: &str, measured: &str) -> Result<String, NoMeasured
     let (before, rest) = page.split_once(BEGIN).ok_or(NoMeasuredPart)?;
     let (_, after) = rest.split_once(END).ok_or(NoMeasuredPart)?;
     Ok([before, BEGIN, measured, END, after].concat())
+}
+
+/// What all sections say in short.
+///
+/// ```
+/// let short = sandbpf_benches::page::in_short(&[("a call".to_string(), "2.00 ns".to_string())]);
+/// assert_eq!(short, "### In short\n\n|        |         |\n|--------|--------:|\n| a call | 2.00 ns |\n");
+/// ```
+pub fn in_short(headlines: &[(String, String)]) -> String {
+    let mut table = Table::new(["", ""]);
+    for (what, figure) in headlines {
+        table.row([what.as_str(), figure]);
+    }
+    format!("### In short\n\n{table}")
 }
 
 /// The file of a picture, beside the page.

@@ -6,7 +6,7 @@ use std::iter::repeat_n;
 use sandbpf::{Accept, Buffer, Kind, Loader, Program, Runner, SocketFilter, Xdp, XdpAction};
 use serde_json::json;
 
-use super::{Failure, MEDIAN, Section, how, time_json};
+use super::{Failure, MEDIAN, Section, headline, how, time_json};
 use crate::case::{Case, Form, Yardstick};
 use crate::cli::Options;
 use crate::engines::{ENGINES, Project};
@@ -95,7 +95,14 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
          the same arguments through a pointer; {}, medians. XDP programs are verified.\n\n{table}",
         how(options.plan)
     );
-    Ok(Some(Section { text, numbers: all.into(), pictures: Vec::new() }))
+    let headlines = ["Runner::run, XDP, frame", "Runner::run, XDP, bytes", "Runner::run_batch, XDP, bytes"]
+        .map(|what| {
+            let at = doors.iter().position(|door| door.name.ends_with(what))?;
+            let above = MEDIAN(times[at][0]?) - MEDIAN(times[0][0]?);
+            headline(format!("a call above a native one: {what}"), Some(above), "ns")
+        });
+    let headlines = headlines.into_iter().flatten().collect();
+    Ok(Some(Section { text, headlines, numbers: all.into(), pictures: Vec::new() }))
 }
 
 fn difference(time: Option<f64>, native: Option<f64>) -> String {

@@ -1,6 +1,7 @@
 //! A folder of programs that compilers made, where there is one.
 
-use super::{Failure, Section, how, race};
+use super::race::{self, About};
+use super::{Failure, Section, how};
 use crate::case::Case;
 use crate::cli::Options;
 use crate::collection::Collection;
@@ -19,5 +20,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         cases.len(),
         how(options.plan)
     );
-    race::measure(&cases, options, &head, ["workloads", "workload-interpreters"])
+    let about =
+        About { head, programs: "compiled programs", pictures: ["workloads", "workload-interpreters"] };
+    race::measure(&cases, options, about)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sandbpf::classic::ClassicInsn;
 use serde_json::{Value, json};
 
-use super::{Failure, MEDIAN, Section, how, ratio};
+use super::{Failure, MEDIAN, Section, headline, how, ratio};
 use crate::classic::subjects;
 use crate::cli::Options;
 use crate::rounds::{Plan, Time};
@@ -128,7 +128,18 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         .iter()
         .map(|row| json!({ "filter": row.expression, "instructions": row.instructions, "interp": row.interpreter, "jit": row.jit }))
         .collect();
-    Ok(Some(Section { text, numbers, pictures: Vec::new() }))
+    let mean = |of: fn(&Row) -> Option<f64>| geometric_mean(rows.iter().map(of));
+    let slower = rows.iter().filter(|row| row.jit.is_some_and(|ratio| ratio < 1.0)).count();
+    let headlines = [
+        headline("recorded filters: libpcap's time / our machine code's", mean(|row| row.jit), ""),
+        headline("recorded filters: libpcap's time / our interpreter's", mean(|row| row.interpreter), ""),
+        Some((
+            "recorded filters: libpcap is faster than our machine code on".into(),
+            format!("{slower} of {}", rows.len()),
+        )),
+    ];
+    let headlines = headlines.into_iter().flatten().collect();
+    Ok(Some(Section { text, headlines, numbers, pictures: Vec::new() }))
 }
 
 fn row(record: &Value, packets: &[Vec<u8>], plan: Plan) -> Option<Row> {

@@ -3,7 +3,7 @@
 use sandbpf::classic;
 use serde_json::{Value, json};
 
-use super::{Failure, MEDIAN, Section, how, ratio, time_json};
+use super::{Failure, MEDIAN, Section, headline, how, ratio, time_json};
 use crate::classic::{COLUMNS, FILTERS};
 use crate::cli::Options;
 use crate::packets;
@@ -28,7 +28,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         Scale::Logarithmic,
         ["jit", "interpreter"],
     );
-    let mut all = Vec::new();
+    let (mut all, mut headlines) = (Vec::new(), Vec::new());
     let mut ratios = [Vec::new(), Vec::new()];
     for filter in FILTERS {
         let first = ratios[0].len();
@@ -65,6 +65,13 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
             number(mean(1)),
         ]);
         picture.group(filter.name, [mean(1), mean(0)]);
+        for (at, what) in [(1, "machine code"), (0, "interpreter")] {
+            headlines.extend(headline(
+                format!("`{}`: libpcap's time / our {what}'s", filter.name),
+                mean(at),
+                "",
+            ));
+        }
     }
     let absent = if cfg!(feature = "libpcap") { "" } else { ABSENT };
     let text = format!(
@@ -72,7 +79,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
          Nanoseconds a packet, and libpcap's `bpf_filter` as a multiple of ours; {}, medians.\n\n{absent}{table}",
         how(options.plan)
     );
-    Ok(Some(Section { text, numbers: all.into(), pictures: vec![("filters", picture)] }))
+    Ok(Some(Section { text, headlines, numbers: all.into(), pictures: vec![("filters", picture)] }))
 }
 
 /// The verdict of the executable reference, which is neither of the engines.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sandbpf::{Buffer, KindName, Loader, SocketFilter, Verifier, Xdp, classic, isa};
 use serde_json::{Value, json};
 
-use super::{Failure, MEDIAN, Section, how, time_json};
+use super::{Failure, MEDIAN, Section, headline, how, time_json};
 use crate::case::Form;
 use crate::classic::FILTERS;
 use crate::cli::Options;
@@ -19,8 +19,9 @@ use crate::table::{Table, number};
 
 pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
     let (peers, peer_numbers, picture) = peers(options.plan)?;
-    let (steps, step_numbers) = steps(options.plan)?;
-    let (filters, filter_numbers) = filters(options.plan);
+    let (steps, step_numbers, mut headlines) = steps(options.plan)?;
+    let (filters, filter_numbers, filter_headline) = filters(options.plan);
+    headlines.extend(filter_headline);
     let text = format!(
         "### Loading\n\n\
          Nanoseconds an instruction, medians; {}, fewer for the longest programs.\n\n\
@@ -33,8 +34,11 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         how(options.plan)
     );
     let numbers = json!({ "peers": peer_numbers, "steps": step_numbers, "filters": filter_numbers });
-    Ok(Some(Section { text, numbers, pictures: vec![("loading", picture)] }))
+    Ok(Some(Section { text, headlines, numbers, pictures: vec![("loading", picture)] }))
 }
+
+/// What was compared, and the figure.
+type Headline = (String, String);
 
 /// A step as something to time.
 struct Step<F>(F);
@@ -140,7 +144,7 @@ fn recorded() -> Vec<(String, isa::Program, Shape)> {
     found
 }
 
-fn steps(plan: Plan) -> Result<(Table, Value), Failure> {
+fn steps(plan: Plan) -> Result<(Table, Value, Vec<Headline>), Failure> {
     let mut table = Table::new([
         "program",
         "decode",
@@ -151,7 +155,7 @@ fn steps(plan: Plan) -> Result<(Table, Value), Failure> {
         "compile with facts",
         "bytes with facts",
     ]);
-    let mut all = Vec::new();
+    let (mut all, mut headlines) = (Vec::new(), Vec::new());
     let most = if plan.rounds > Plan::QUICK.rounds { 1_000_000 } else { 10_000 };
     for (name, program, shape) in programs(most) {
         let length = program.len() as f64;
@@ -182,10 +186,19 @@ fn steps(plan: Plan) -> Result<(Table, Value), Failure> {
             "interpreter": time_json(times[1]), "compile": time_json(times[2]), "verify": time_json(times[3]),
             "load_verified": time_json(times[4]), "code_bytes": size, "code_bytes_with_facts": proved_size,
         }));
+        let of_each = |value: Option<f64>| value.map(|value| value / length);
+        headlines.extend(headline(
+            format!("compiling, {name}: an instruction"),
+            of_each(times[2].map(MEDIAN)),
+            "ns",
+        ));
+        headlines.extend(headline(format!("machine code, {name}: an instruction"), of_each(size), "bytes"));
         let (size, facts, proved_size) = (each(size), each(facts), each(proved_size));
         table.row([name, decode, interpreter, compile, size, verify, facts, proved_size]);
     }
-    Ok((table, all.into()))
+    // The longest tell.
+    let headlines = headlines.split_off(headlines.len().saturating_sub(4));
+    Ok((table, all.into(), headlines))
 }
 
 fn verifier() -> Verifier {
@@ -202,7 +215,7 @@ fn loading_verified(program: &isa::Program) -> Entry {
     step(move || drop(black_box(loader.load::<Xdp>(black_box(program.clone())))))
 }
 
-fn filters(plan: Plan) -> (Table, Value) {
+fn filters(plan: Plan) -> (Table, Value, Option<Headline>) {
     let mut table = Table::new([
         "filter",
         "instructions",
@@ -212,7 +225,7 @@ fn filters(plan: Plan) -> (Table, Value) {
         "load",
         "bytes of code",
     ]);
-    let mut all = Vec::new();
+    let (mut all, mut longest) = (Vec::new(), None);
     for filter in FILTERS {
         let insns = filter.insns();
         let check = |insns: &[classic::ClassicInsn]| {
@@ -232,6 +245,8 @@ fn filters(plan: Plan) -> (Table, Value) {
         let times = plan.measure(&mut subjects);
         let code = Loader::new().load::<SocketFilter>(&insns).ok();
         let code = code.and_then(|filter| Some(filter.machine_code()?.len()));
+        let whole = times[3].map(|time| MEDIAN(time) / 1000.0);
+        longest = headline(format!("loading a classic filter of {} instructions", insns.len()), whole, "µs");
         let micro = (0..4).map(|at| number(times[at].map(|time| MEDIAN(time) / 1000.0)));
         let head = [filter.name.to_string(), insns.len().to_string()];
         table.row(head.into_iter().chain(micro).chain([code.map_or("–".into(), |code| code.to_string())]));
@@ -241,5 +256,5 @@ fn filters(plan: Plan) -> (Table, Value) {
             "code_bytes": code,
         }));
     }
-    (table, all.into())
+    (table, all.into(), longest)
 }

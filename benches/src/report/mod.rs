@@ -23,6 +23,8 @@ use crate::rounds::{Plan, Time};
 pub struct Section {
     /// Markdown, with a heading of the third level.
     pub text: String,
+    /// What the section says in short: what was compared, and the figure.
+    pub headlines: Vec<(String, String)>,
     /// Every number.
     pub numbers: Value,
     /// Pictures, by the last part of their file's name.
@@ -66,6 +68,13 @@ const FASTEST: Of = |time| time.min;
 /// How often one time is another.
 fn ratio(over: Option<Time>, under: Option<Time>, of: Of) -> Option<f64> {
     Some(of(over?) / of(under?))
+}
+
+/// A figure, if there is one, and what it says.
+fn headline(what: impl Into<String>, value: Option<f64>, unit: &str) -> Option<(String, String)> {
+    let value = value?;
+    let space = if unit.is_empty() { "" } else { " " };
+    Some((what.into(), format!("{}{space}{unit}", crate::table::number(Some(value)))))
 }
 
 fn time_json(time: Option<Time>) -> Value {

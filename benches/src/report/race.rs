@@ -3,7 +3,7 @@
 use sandbpf::{AnyInput, KindName, Loader, Observer, Pc, Registers};
 use serde_json::{Value, json};
 
-use super::{FASTEST, Failure, MEDIAN, Of, Section, ratio, time_json};
+use super::{FASTEST, Failure, MEDIAN, Of, Section, headline, ratio, time_json};
 use crate::case::{Case, Yardstick};
 use crate::cli::Options;
 use crate::engines::{ENGINES, Engine, How, Project, helpers};
@@ -170,12 +170,21 @@ fn net(time: Option<Time>, empty: Option<Time>) -> Option<Time> {
     (net.min >= KERNEL_LEAST && net.median >= KERNEL_LEAST).then_some(net)
 }
 
+/// What is said of a set of programs.
+pub(super) struct About {
+    /// The heading and where the programs come from.
+    pub(super) head: String,
+    /// What they are called in short.
+    pub(super) programs: &'static str,
+    /// Names of the pictures of machine code and of interpreters.
+    pub(super) pictures: [&'static str; 2],
+}
+
 /// Measures all cases that are asked for; nothing if none is.
 pub(super) fn measure(
     cases: &[&dyn Case],
     options: &Options,
-    head: &str,
-    pictures: [&'static str; 2],
+    about: About,
 ) -> Result<Option<Section>, Failure> {
     let columns = Column::all();
     let wanted = cases.iter().filter(|case| options.wants(case.name()));
@@ -185,19 +194,40 @@ pub(super) fn measure(
         return Ok(None);
     }
     let text = format!(
-        "{head}\n\
+        "{}\n\
          Machine code: native in nanoseconds, the others as multiples of it, median rounds.\n\n{}\n{}\n\
          Interpreters: nanoseconds an executed instruction, median rounds. The mean is of programs that execute more than \
          {LONG}; the others tell what a call costs.\n\n{}",
+        about.head,
         machine_code(&columns, &rows),
         summary(&columns, &rows),
         interpreters(&columns, &rows),
     );
     let numbers = rows.iter().map(|row| row.to_json(&columns)).collect();
-    let [code, interpreted] = pictures;
+    let headlines = headlines(&columns, &rows, about.programs);
+    let [code, interpreted] = about.pictures;
     let pictures =
         vec![(code, code_picture(&columns, &rows)), (interpreted, interpreter_picture(&columns, &rows))];
-    Ok(Some(Section { text, numbers, pictures }))
+    Ok(Some(Section { text, headlines, numbers, pictures }))
+}
+
+fn headlines(columns: &[Column], rows: &[Row], programs: &str) -> Vec<(String, String)> {
+    let ours = |row: &Row| row.ours(columns);
+    let against = |over: &dyn Fn(&Row) -> Option<Time>, under: &dyn Fn(&Row) -> Option<Time>| {
+        geometric_mean(rows.iter().map(|row| ratio(over(row), under(row), MEDIAN)))
+    };
+    let native = against(&ours, &|row| row.times[0]);
+    let mut all = vec![headline(format!("machine code, {programs}: our time / native's"), native, "")];
+    for column in columns.iter().filter(|column| column.is(How::Jit) && !column.is_ours()) {
+        let at = position(columns, column);
+        let mean = against(&|row| row.times[at], &ours);
+        all.push(headline(format!("machine code, {programs}: {}'s time / ours", column.name()), mean, ""));
+    }
+    for at in interpreted(columns) {
+        let mean = interpreter_mean(rows, at, MEDIAN);
+        all.push(headline(format!("an instruction, {programs}: {}", columns[at].name()), mean, "ns"));
+    }
+    all.into_iter().flatten().collect()
 }
 
 /// The columns of machine code, without the yardstick itself.

@@ -9,7 +9,7 @@ use sandbpf::classic::{self, ClassicInsn};
 use sandbpf::{Engine, Loader, Runner, Seccomp, SeccompAction, SyscallData};
 use serde_json::{Value, json};
 
-use super::{Failure, MEDIAN, Section, corpus, filters, how, ratio, time_json};
+use super::{Failure, MEDIAN, Section, corpus, filters, headline, how, ratio, time_json};
 use crate::cli::Options;
 use crate::picture::{Picture, Scale};
 use crate::rounds::{Entry, Plan, Subject, Time};
@@ -58,7 +58,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
     let mut table =
         Table::new(["system call", "libpcap ns", "interp ns", "jit ns", "libpcap / interp", "libpcap / jit"]);
     let mut numbers = Vec::new();
-    let mut means = Vec::new();
+    let (mut means, mut headlines) = (Vec::new(), Vec::new());
     let mut profiles = vec![own];
     profiles.extend(recorded()?);
     for (at, profile) in profiles.iter().enumerate() {
@@ -89,6 +89,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
     for (name, length, interpreter, jit) in &means {
         profile_table.row([name.clone(), length.to_string(), number(*interpreter), number(*jit)]);
         picture.group(name, [*jit, *interpreter]);
+        headlines.extend(headline(format!("seccomp, {name}: libpcap's time / our machine code's"), *jit, ""));
     }
     let absent = if cfg!(feature = "libpcap") { "" } else { filters::ABSENT };
     let text = format!(
@@ -99,7 +100,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
         profiles[0].insns.len(),
         how(options.plan)
     );
-    Ok(Some(Section { text, numbers: numbers.into(), pictures: vec![("seccomp", picture)] }))
+    Ok(Some(Section { text, headlines, numbers: numbers.into(), pictures: vec![("seccomp", picture)] }))
 }
 
 /// Profiles of Docker's among the recorded filters, as libseccomp makes them.

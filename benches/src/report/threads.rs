@@ -76,7 +76,7 @@ pub(super) fn measure(options: &Options) -> Result<Option<Section>, Failure> {
          processors to give.\n\n{table}",
         counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     );
-    Ok(Some(Section { text, numbers: numbers.into(), pictures: Vec::new() }))
+    Ok(Some(Section { text, headlines: Vec::new(), numbers: numbers.into(), pictures: Vec::new() }))
 }
 
 fn median(paces: &[Pace]) -> Pace {
