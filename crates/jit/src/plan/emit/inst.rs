@@ -430,6 +430,8 @@ pub(crate) struct Body {
     pub(crate) sources: Vec<u32>,
     /// The loops, from the inner to the outer ones: their first and last segment, and the loop around each.
     pub(crate) loops: Vec<Span>,
+    /// The segments so that each stands before those that it leads to, but for ways back.
+    pub(crate) order: Vec<u32>,
 }
 
 /// A loop, in places of segments.
@@ -438,6 +440,10 @@ pub(crate) struct Span {
     pub(crate) first: u32,
     pub(crate) last: u32,
     pub(crate) parent: u32,
+    /// The segment by which it is entered …
+    pub(crate) head: u32,
+    /// … if there is only one.
+    pub(crate) one_way: bool,
 }
 
 impl Body {

@@ -26,17 +26,17 @@ pub(crate) struct Bundles {
 }
 
 impl Bundles {
-    pub(crate) fn of(body: &Body, lives: &mut Lives) -> Bundles {
+    pub(crate) fn of(body: &Body, lives: Lives) -> Bundles {
         let count = body.kinds.len() as u32;
         let mut bundles = Bundles {
             of: (0..count).collect(),
-            ranges: std::mem::take(&mut lives.ranges),
-            spans: std::mem::take(&mut lives.of),
+            ranges: lives.ranges,
+            spans: lives.of,
             next: (0..count).collect(),
-            wishes: std::mem::take(&mut lives.wishes),
-            weights: std::mem::take(&mut lives.weights),
+            wishes: lives.wishes,
+            weights: lives.weights,
         };
-        for &(a, b) in lives.friends.iter().rev().flatten() {
+        for &(a, b) in lives.friends.iter().rev().flat_map(|friends| friends.iter().rev()) {
             bundles.join(body, a, b);
         }
         for var in 0..count {

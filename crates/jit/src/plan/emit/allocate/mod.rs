@@ -1,12 +1,14 @@
 //! Registers for variables.
 //!
-//! [`live`] says where variables live, [`bundle`] which of them are to be in the same register, [`scan`] which register that is,
+//! [`flow`] and [`live`] say where variables live, [`bundle`] which of them are to be in the same register, [`scan`] which register that is,
 //! where there are enough, and here moves are found that are needed where a bundle changes its place.
 //!
 //! A bundle that is in the frame somewhere is put there wherever it is computed: its word is always right, and leaving a register
 //! costs nothing.
 
 pub(crate) mod bundle;
+mod fixed;
+pub(crate) mod flow;
 pub(crate) mod live;
 pub(crate) mod moves;
 mod resolve;
@@ -17,6 +19,7 @@ use super::inst::{Body, Kind, Var};
 use super::machine::reg;
 use super::nest::NONE;
 use bundle::Bundles;
+use flow::Flow;
 use moves::{Home, Move};
 use scan::{Calendar, FRAME, Piece, Scan};
 
@@ -63,15 +66,15 @@ pub(crate) fn after(index: u32) -> u64 {
 
 /// Finds places for all variables; only these registers are used.
 pub(crate) fn allocate(body: &Body, registers: u16) -> Allocation {
-    let mut lives = live::find(body);
-    let bundles = Bundles::of(body, &mut lives);
-    let mut scan = Scan::new(body, &bundles, std::mem::take(&mut lives.reserved), registers);
+    let flow = Flow::of(body);
+    let bundles = Bundles::of(body, live::find(body, &flow));
+    let mut scan = Scan::new(body, &bundles, fixed::find(body), registers);
     scan.run();
     let (pieces, calendars) = (std::mem::take(&mut scan.pieces), std::mem::take(&mut scan.calendars));
     drop(scan);
     let mut allocation = Allocation::of(body, &bundles, &pieces);
     (allocation.calendars, allocation.registers) = (calendars, registers);
-    resolve::resolve(body, &bundles, &lives, &pieces, &mut allocation);
+    resolve::resolve(body, &bundles, &flow, &pieces, &mut allocation);
     allocation
 }
 

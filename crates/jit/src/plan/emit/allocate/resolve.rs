@@ -3,7 +3,7 @@
 use super::super::inst::{Body, Given, Segment};
 use super::super::nest::NONE;
 use super::bundle::Bundles;
-use super::live::Lives;
+use super::flow::Flow;
 use super::moves::{Home, Move};
 use super::scan::Piece;
 use super::{Allocation, after, before, right_before};
@@ -13,14 +13,16 @@ struct Split<'p> {
     body: &'p Body,
     bundles: &'p Bundles,
     pieces: Vec<&'p Piece>,
-    /// For every bundle, where its own start, if there are several.
+    /// For every bundle, where its own start, if there are several, …
     first: Vec<u32>,
+    /// … and how many they are.
+    counts: Vec<u32>,
 }
 
 pub(super) fn resolve(
     body: &Body,
     bundles: &Bundles,
-    lives: &Lives,
+    flow: &Flow,
     pieces: &[Piece],
     allocation: &mut Allocation,
 ) {
@@ -36,9 +38,9 @@ pub(super) fn resolve(
         let first = &mut first[piece.bundle as usize];
         *first = (*first).min(place as u32);
     }
-    let split = Split { body, bundles, pieces: list, first };
+    let split = Split { body, bundles, pieces: list, first, counts };
     split.between(allocation);
-    split.entered(lives, allocation);
+    split.entered(flow, allocation);
     split.given(allocation);
     allocation.moves.sort_by_key(|&(time, _)| time);
     allocation.edges.sort_by_key(|&(segment, way, _)| (segment, way));
@@ -50,8 +52,12 @@ impl Split<'_> {
         match self.first[bundle as usize] {
             NONE => allocation.homes[bundle as usize],
             first => {
-                let own = &self.pieces[first as usize..];
-                let behind = own.partition_point(|piece| piece.bundle == bundle && piece.from <= at);
+                let own = &self.pieces[first as usize..(first + self.counts[bundle as usize]) as usize];
+                // Mostly they are few.
+                let behind = match own {
+                    [_, second] => 1 + usize::from(second.from <= at),
+                    _ => own.partition_point(|piece| piece.from <= at),
+                };
                 allocation.home(self.body, own[behind.saturating_sub(1)])
             }
         }
@@ -79,28 +85,28 @@ impl Split<'_> {
     }
 
     /// Moves on edges, for bundles that are elsewhere at their end.
-    fn entered(&self, lives: &Lives, allocation: &mut Allocation) {
-        let mut at = 0;
-        while at < self.pieces.len() {
-            let bundle = self.pieces[at].bundle;
-            while self.pieces.get(at).is_some_and(|piece| piece.bundle == bundle) {
-                at += 1;
-            }
-            for var in self.bundles.members(bundle) {
-                for &segment in lives.enters[var as usize].of(&lives.entered) {
-                    let to = self.home(allocation, bundle, 2 * self.body.segments[segment as usize].first);
-                    let Home::Register(_) = to else { continue };
-                    let sources = self.body.sources(segment as usize);
-                    for (place, &source) in sources.iter().enumerate() {
-                        // Two edges from one block stand side by side.
-                        if place > 0 && sources[place - 1] == source {
-                            continue;
-                        }
-                        let end = 2 * self.body.segments[source as usize].end - 1;
-                        let from = self.home(allocation, bundle, end);
-                        if from != to {
-                            self.on_edges(allocation, source, segment, Move { from, to });
-                        }
+    fn entered(&self, flow: &Flow, allocation: &mut Allocation) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        for (number, segment) in self.body.segments.iter().enumerate() {
+            for &var in flow.entering(number as u32) {
+                let bundle = self.bundles.of[var as usize];
+                if self.first[bundle as usize] == NONE {
+                    continue;
+                }
+                let to = self.home(allocation, bundle, 2 * segment.first);
+                let Home::Register(_) = to else { continue };
+                let sources = self.body.sources(number);
+                for (place, &source) in sources.iter().enumerate() {
+                    // Two edges from one block stand side by side.
+                    if place > 0 && sources[place - 1] == source {
+                        continue;
+                    }
+                    let end = 2 * self.body.segments[source as usize].end - 1;
+                    let from = self.home(allocation, bundle, end);
+                    if from != to {
+                        self.on_edges(allocation, source, number as u32, Move { from, to });
                     }
                 }
             }

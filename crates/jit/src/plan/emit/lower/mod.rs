@@ -362,8 +362,12 @@ impl Lower<'_> {
             first: first.saturating_add(1),
             last: last + 1,
             parent: found.parent,
+            head: self.layout.place[found.head.index()] + 1,
+            one_way: found.one_way,
         };
         body.loops = spans.map(span).collect();
+        let segment = |block: &Block| self.layout.place[block.index()] + 1;
+        body.order = std::iter::once(0).chain(self.nest.order.iter().map(segment)).collect();
         self.body
     }
 }
