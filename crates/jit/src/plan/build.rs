@@ -114,7 +114,7 @@ fn connect(
     };
     let mut graph = Graph::new(packet, 512 * (depth + 1), context);
     graph.machine = setting.machine;
-    let mut translator = Translator::new(graph, setting);
+    let mut translator = Translator::new(graph, setting, program.stack_use());
     let before = translator.initial();
     if !setting.machine {
         translator.clear(program, 0);

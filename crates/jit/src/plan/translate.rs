@@ -1,6 +1,6 @@
 //! One instruction after the other, from registers to values.
 
-use sandbpf_isa::{AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, UnaryOp, Width};
+use sandbpf_isa::{AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, StackUse, UnaryOp, Width};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
 use sandbpf_runtime::helpers::{HelperSet, Plain};
 
@@ -28,6 +28,8 @@ pub(super) struct Translator<'p> {
     pub(super) block: Block,
     pub(super) registers: Registers,
     depth: u32,
+    /// How many bytes of the stack every function has.
+    frame: u32,
     pub(super) length: Option<Value>,
     bases: Vec<(Region, Value)>,
     numbers: [Option<(u64, Value)>; NUMBERS],
@@ -36,7 +38,7 @@ pub(super) struct Translator<'p> {
 }
 
 impl<'p> Translator<'p> {
-    pub(super) fn new(graph: Graph, setting: Setting<'p>) -> Translator<'p> {
+    pub(super) fn new(graph: Graph, setting: Setting<'p>, stack: StackUse) -> Translator<'p> {
         let registers = [Value(0); REGISTERS];
         Translator {
             graph,
@@ -46,6 +48,7 @@ impl<'p> Translator<'p> {
             block: Block::ENTRY,
             registers,
             depth: 0,
+            frame: if stack == StackUse::None { 0 } else { 512 },
             length: None,
             bases: Vec::new(),
             numbers: [None; NUMBERS],
@@ -344,7 +347,7 @@ impl<'p> Translator<'p> {
         let likely = self.hint(base).unwrap_or(Region::Packet);
         let size = u32::from(size.bytes());
         let site = self.site(Trapping::Access { pc, size, write });
-        let stack = 512 * (self.depth + 1);
+        let stack = self.frame * (self.depth + 1);
         let host = self.append(Op::Host { at: base, off: off.into(), size, likely, stack, site });
         Address { base: host, index: None, disp: 0, region: None }
     }
@@ -367,7 +370,7 @@ impl<'p> Translator<'p> {
             let from = address.wrapping_sub(self.graph.start(region));
             from <= u64::from(bytes) && from + u64::from(size.bytes()) <= u64::from(bytes)
         };
-        let stack = 512 * (self.depth + 1);
+        let stack = self.frame * (self.depth + 1);
         let context = within(Region::Context, self.graph.context).then_some(Region::Context);
         context.or(within(Region::Stack, stack).then_some(Region::Stack))
     }
