@@ -1,6 +1,8 @@
 //! One instruction after the other, from registers to values.
 
-use sandbpf_isa::{AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, StackUse, UnaryOp, Width};
+use sandbpf_isa::{
+    AluOp, AtomicOp, Callee, Cond, Extend, Imm64, Insn, Pc, Reg, Size, StackUse, UnaryOp, Width,
+};
 use sandbpf_runtime::address::{self, CONTEXT, PACKET};
 use sandbpf_runtime::helpers::{HelperSet, Plain};
 

@@ -89,7 +89,7 @@ impl<'g> Hoisting<'g> {
                 {
                     continue;
                 }
-                Op::Bin { op, .. } if matches!(op, BinOp::Div | BinOp::Mod | BinOp::Sdiv | BinOp::Smod) => {
+                Op::Bin { op: BinOp::Div | BinOp::Mod | BinOp::Sdiv | BinOp::Smod, .. } => {
                     if always {
                         OUTSIDE
                     } else {

@@ -83,4 +83,3 @@ fn nothing_is_little() {
     // mov eax, 2 ; xor edx, edx ; ret
     assert_eq!(bytes, [0xb8, 2, 0, 0, 0, 0x31, 0xd2, 0xc3]);
 }
-

@@ -101,7 +101,8 @@ impl Writer<'_> {
         } else {
             // The frame is above all that was pushed.
             let above = 8 * (KEPT.len() as i32 + 1 + self.search_words());
-            let sum = Mem { base: Some(reg::RSP), index: Some((reg::RAX, 0)), disp: above + self.frame.stack };
+            let sum =
+                Mem { base: Some(reg::RSP), index: Some((reg::RAX, 0)), disp: above + self.frame.stack };
             self.code.lea(Width::W64, reg::RAX, sum);
         }
         self.jump(None, found);

@@ -142,6 +142,6 @@ fn rounds(trips: u64, size: usize) -> u64 {
     if trips <= 8 && trips * size <= ALL as u64 {
         return trips;
     }
-    let fits = |&rounds: &u64| trips % rounds == 0 && rounds * size <= SEVERAL as u64;
+    let fits = |&rounds: &u64| trips.is_multiple_of(rounds) && rounds * size <= SEVERAL as u64;
     [4, 3, 5, 2, 7].into_iter().find(fits).unwrap_or(1)
 }
