@@ -83,7 +83,7 @@ static OWN: LazyLock<Loader> = LazyLock::new(|| Loader::new().helpers(helpers())
 sandbpf::helpers! {
     static MIX;
     /// `(a ^ (b << 1)) + c`.
-    1 fn mix(_machine, a: Scalar, b: Scalar, c: Scalar) { Ok(helper::mix(a.0, b.0, c.0)) }
+    1 fn mix(a: Scalar, b: Scalar, c: Scalar) -> u64 { helper::mix(a.0, b.0, c.0) }
 }
 
 /// What programs can call: the helper of the workloads alone.

@@ -117,8 +117,15 @@ impl Plan {
     pub fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
         match answer.status {
             0 => Ok(answer.value),
-            site => Err(trap(&self.sites, site - 1, answer.value)),
+            _ => Err(self.trap(answer)),
         }
+    }
+
+    /// Why a run of this plan that did not return stopped.
+    #[cold]
+    #[inline(never)]
+    pub fn trap(&self, answer: Answer) -> Trap {
+        trap(&self.sites, answer.status.wrapping_sub(1), answer.value)
     }
 
     /// The code.

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_abi::{Effect, helpers};
 use sandbpf_isa::{Callee, FRAME_SIZE, Pc, Program, Reg, Size};
 use sandbpf_runtime::address::{BUFFER, CONTEXT, PACKET, REGION_BITS, STACK};
-use sandbpf_runtime::helpers::{Helper, HelperSet};
+use sandbpf_runtime::helpers::{Body, HelperSet};
 use sandbpf_runtime::memory::view::{REGIONS, RegionView, View};
 use sandbpf_runtime::{Execute, Machine, Registers, TAIL_CALL, Trap, address};
 use sandbpf_verifier::Facts;
@@ -37,14 +37,22 @@ pub struct Running {
     program: Arc<Program>,
     direct: Direct,
     sites: Box<[Trapping]>,
-    /// The helpers that sites call, where they are known, and in which frames.
-    helpers: Box<[Option<(Helper, u32)>]>,
+    /// What sites call, where it is known.
+    helpers: Box<[Option<Known>]>,
     input: Input,
     /// Whether it may write to its packet, or to its context.
     writes: [bool; 2],
     needs: Option<Needs>,
     /// Code of another kind, for what plans take for granted and is not so.
     other: OnceLock<Option<Box<Code>>>,
+}
+
+/// A helper that a site calls, and in which frame.
+#[derive(Clone, Copy)]
+struct Known {
+    body: Body,
+    id: i32,
+    depth: u32,
 }
 
 /// What calls need to know of a run.
@@ -92,7 +100,7 @@ impl Running {
         let Graph { sites, .. } = graph;
         let known = |site: &Trapping| match site {
             Trapping::Call { callee: Callee::Helper(id), depth, .. } if *id != TAIL_CALL => {
-                Some((*helpers?.get(*id)?, *depth))
+                Some(Known { body: helpers?.get(*id)?.as_body()?, id: *id, depth: *depth })
             }
             _ => None,
         };
@@ -239,11 +247,11 @@ extern "sysv64" fn call(env: *mut Env, r1: u64, r2: u64, r3: u64, r4: u64, r5: u
     machine.budget = env.budget;
     machine.memory.settle();
     let arguments = [r1, r2, r3, r4, r5];
-    let Some(&Some((helper, depth))) = state.running.helpers.get(env.site as usize) else {
+    let Some(&Some(Known { body, id, depth })) = state.running.helpers.get(env.site as usize) else {
         return elsewhere(env, state, machine, arguments);
     };
     state.stand(machine, depth);
-    let called = catch_unwind(AssertUnwindSafe(|| helper.call(machine, arguments)));
+    let called = catch_unwind(AssertUnwindSafe(|| body(machine, arguments)));
     env.budget = machine.budget;
     // Most helpers move nothing, and nothing was proved of most programs that do not ask for it.
     if let Ok(Ok(value)) = called
@@ -255,7 +263,7 @@ extern "sysv64" fn call(env: *mut Env, r1: u64, r2: u64, r3: u64, r4: u64, r5: u
     let pc = state.running.pc_of(env.site);
     let called = called.map(|result| {
         let value = result.map_err(|stop| stop.at(pc))?;
-        state.still(machine, pc, Some(helper.spec().id))?;
+        state.still(machine, pc, Some(id))?;
         Ok(Answer { value, status: 0 })
     });
     state.finish(env, machine, called)

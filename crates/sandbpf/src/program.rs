@@ -9,7 +9,7 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::Trap;
 
 use crate::image::{Image, with_scratch};
-use crate::{Engine, Kind, LoadError, Loader, Proof, Runner, kinds};
+use crate::{Engine, Kind, LoadError, Loader, Proof, Runner};
 
 /// A loaded program: checked, prepared for an engine, ready to run.
 ///
@@ -33,9 +33,20 @@ impl<K: Kind> Program<K> {
         if let Some(r0) = K::answer(&self.image, &input) {
             return Ok(K::verdict(r0));
         }
-        if let Some(result) = kinds::planned::<K>(&self.image, &mut input) {
-            return result.map(K::verdict);
+        if let Some(plan) = &self.image.plan
+            && let Some(answer) = K::planned(plan, &self.image, &mut input)
+        {
+            return match answer.returned() {
+                Some(r0) => Ok(K::verdict(r0)),
+                None => Err(plan.trap(answer)),
+            };
         }
+        self.enter(input)
+    }
+
+    /// Runs the program with a machine; out of the way of runs that need none.
+    #[inline(never)]
+    fn enter(&self, input: K::Input<'_>) -> Result<K::Verdict, Trap> {
         with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
             .map(K::verdict)
     }

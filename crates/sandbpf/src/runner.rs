@@ -4,7 +4,7 @@ use sandbpf_interp::Observer;
 use sandbpf_runtime::Trap;
 
 use crate::image::Scratch;
-use crate::{Kind, Program, kinds};
+use crate::{Kind, Program};
 
 /// A program with scratch memory of its own: no locks, no look-ups between runs.
 ///
@@ -40,9 +40,21 @@ impl<K: Kind> Runner<K> {
         if let Some(r0) = K::answer(image, &input) {
             return Ok(K::verdict(r0));
         }
-        if let Some(result) = kinds::planned::<K>(image, &mut input) {
-            return result.map(K::verdict);
+        if let Some(plan) = &image.plan
+            && let Some(answer) = K::planned(plan, image, &mut input)
+        {
+            return match answer.returned() {
+                Some(r0) => Ok(K::verdict(r0)),
+                None => Err(plan.trap(answer)),
+            };
         }
+        self.enter(input)
+    }
+
+    /// Runs the program with a machine; out of the way of runs that need none.
+    #[inline(never)]
+    fn enter(&mut self, input: K::Input<'_>) -> Result<K::Verdict, Trap> {
+        let image = &self.program.image;
         K::enter(image, &mut self.scratch, input, |machine| image.execute(machine)).map(K::verdict)
     }
 

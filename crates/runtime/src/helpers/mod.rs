@@ -56,33 +56,64 @@ pub use set::{Body, Helper, HelperSet, Plain};
 /// Declares helpers: a `static` slice of [`Helper`]s.
 ///
 /// A row is documentation, number, name, the machine, typed arguments ([`Arg`]), and a body that
-/// gives a [`HelperResult`](crate::HelperResult).
+/// gives a [`HelperResult`](crate::HelperResult). A row that does not name the machine gives a plain number instead: such a
+/// helper sees nothing of the run but [`Scalar`]s, and machine code calls it as it would a C function.
+///
+/// ```
+/// use sandbpf_runtime::helpers::{HelperSet, Scalar};
+///
+/// sandbpf_runtime::helpers! {
+///     static MINE;
+///     /// A number made of two.
+///     1001 fn mix(a: Scalar, b: Scalar) -> u64 { a.0.rotate_left(7) ^ b.0 }
+/// }
+/// assert!(HelperSet::empty().with(MINE).get(1001).unwrap().as_plain().is_some());
+/// ```
 #[macro_export]
 macro_rules! helpers {
-    ($vis:vis static $table:ident; $( $(#[doc = $doc:literal])* $id:literal fn $name:ident($machine:ident $(, $arg:ident : $Arg:ty)* $(,)?) $body:block )*) => {
+    ($vis:vis static $table:ident; $( $(#[doc = $doc:literal])* $id:literal fn $name:ident($($params:tt)*) $(-> $ret:ident)? $body:block )*) => {
         $vis static $table: &[$crate::helpers::Helper] = &[$(
-            $crate::helpers::Helper::new(
-                $crate::abi::HelperSpec {
-                    id: $id,
-                    name: stringify!($name),
-                    doc: concat!($($doc),*),
-                    args: {
-                        const ARGS: &[$crate::abi::ArgSpec] = &$crate::helpers::concat_specs::<{ 0 $(+ <$Arg as $crate::helpers::Arg>::SPECS.len())* }>(&[$(<$Arg as $crate::helpers::Arg>::SPECS),*]);
-                        ARGS
-                    },
-                    ret: $crate::abi::RetSpec::Scalar,
-                    ..$crate::abi::HelperSpec::PLAIN
-                },
-                {
-                    fn $name($machine: &mut $crate::Machine<'_>, raw: [u64; 5]) -> $crate::HelperResult {
-                        let mut _raw = raw.into_iter();
-                        $( let $arg = <$Arg as $crate::helpers::Arg>::take(&mut _raw); )*
-                        $body
-                    }
-                    $name
-                },
-            )
+            $crate::helper!($id, $name, concat!($($doc),*), ($($params)*) $(-> $ret)? $body)
         ),*];
+    };
+}
+
+/// A row of [`helpers!`](crate::helpers!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! helper {
+    ($id:literal, $name:ident, $doc:expr, ($($arg:ident : $Arg:ty),* $(,)?) -> u64 $body:block) => {
+        $crate::helpers::Helper::of_numbers($crate::helper!(@spec $id, $name, $doc, $($Arg),*), {
+            extern "C" fn $name(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+                let mut _raw = [a, b, c, d, e].into_iter();
+                $( let $arg = <$Arg as $crate::helpers::Arg>::take(&mut _raw); )*
+                $body
+            }
+            $name
+        })
+    };
+    ($id:literal, $name:ident, $doc:expr, ($machine:ident $(, $arg:ident : $Arg:ty)* $(,)?) $body:block) => {
+        $crate::helpers::Helper::new($crate::helper!(@spec $id, $name, $doc, $($Arg),*), {
+            fn $name($machine: &mut $crate::Machine<'_>, raw: [u64; 5]) -> $crate::HelperResult {
+                let mut _raw = raw.into_iter();
+                $( let $arg = <$Arg as $crate::helpers::Arg>::take(&mut _raw); )*
+                $body
+            }
+            $name
+        })
+    };
+    (@spec $id:literal, $name:ident, $doc:expr, $($Arg:ty),*) => {
+        $crate::abi::HelperSpec {
+            id: $id,
+            name: stringify!($name),
+            doc: $doc,
+            args: {
+                const ARGS: &[$crate::abi::ArgSpec] = &$crate::helpers::concat_specs::<{ 0 $(+ <$Arg as $crate::helpers::Arg>::SPECS.len())* }>(&[$(<$Arg as $crate::helpers::Arg>::SPECS),*]);
+                ARGS
+            },
+            ret: $crate::abi::RetSpec::Scalar,
+            ..$crate::abi::HelperSpec::PLAIN
+        }
     };
 }
 

@@ -52,6 +52,12 @@ impl Helper {
     /// ```
     pub const fn plain(id: i32, name: &'static str, function: Plain) -> Self {
         let spec = HelperSpec { id, name, args: &[ArgSpec::Scalar; 5], ..HelperSpec::PLAIN };
+        Helper::of_numbers(spec, function)
+    }
+
+    /// The same, by its specification; [`helpers!`](crate::helpers!) writes this.
+    #[doc(hidden)]
+    pub const fn of_numbers(spec: HelperSpec, function: Plain) -> Self {
         Helper { spec, code: Code::Plain(function), linux: false, quiet: false }
     }
 
@@ -60,6 +66,15 @@ impl Helper {
         match self.code {
             Code::Plain(function) => Some(function),
             Code::Body(_) => None,
+        }
+    }
+
+    /// The function that is given the machine, if it is one.
+    #[inline]
+    pub fn as_body(&self) -> Option<Body> {
+        match self.code {
+            Code::Body(body) => Some(body),
+            Code::Plain(_) => None,
         }
     }
 

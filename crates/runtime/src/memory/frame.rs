@@ -44,18 +44,27 @@ impl Frame {
     }
 
     /// The packet.
+    #[inline]
     pub fn data(&self) -> &[u8] {
         &self.bytes[self.data..self.end]
     }
 
     /// The packet, to change its bytes.
+    #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.data..self.end]
     }
 
     /// The metadata before the packet.
+    #[inline]
     pub fn meta(&self) -> &[u8] {
         &self.bytes[self.meta..self.data]
+    }
+
+    /// Whether there is metadata before the packet.
+    #[inline]
+    pub fn has_meta(&self) -> bool {
+        self.meta != self.data
     }
 
     /// What programs see: metadata and packet.
@@ -71,11 +80,13 @@ impl Frame {
     }
 
     /// How many bytes there are before the packet, metadata included.
+    #[inline]
     pub fn headroom(&self) -> usize {
         self.data
     }
 
     /// How many bytes there are behind it.
+    #[inline]
     pub fn tailroom(&self) -> usize {
         self.bytes.len() - self.end
     }

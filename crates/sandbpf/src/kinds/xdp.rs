@@ -101,7 +101,7 @@ fn describe(meta: usize, all: usize) -> XdpMd {
 
 /// Runs a plan that looks at more of the context, or writes to a packet that stays as it is.
 #[inline(never)]
-fn with_context(plan: &Plan, budget: u64, input: &mut XdpInput<'_>) -> Option<Answer> {
+fn with_context(plan: &Plan, budget: u64, input: XdpInput<'_>) -> Option<Answer> {
     match input {
         XdpInput::Bytes(bytes) => {
             let mut context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
@@ -110,7 +110,7 @@ fn with_context(plan: &Plan, budget: u64, input: &mut XdpInput<'_>) -> Option<An
                 false => plan.read(bytes, &mut context, budget),
             }
         }
-        XdpInput::Frame(frame) if frame.frame.meta().is_empty() => {
+        XdpInput::Frame(frame) if !frame.frame.has_meta() => {
             let mut context = frame.context().to_bytes();
             let answer = plan.run(frame.frame.data_mut(), &mut context, budget)?;
             frame.redirect = None;
@@ -139,11 +139,13 @@ impl Kind for Xdp {
             XdpInput::Bytes(bytes) if plan.context() == 0 && !plan.writes() => {
                 plan.read(bytes, &mut [], budget)
             }
-            XdpInput::Frame(frame) if plan.context() == 0 && frame.frame.meta().is_empty() => {
+            XdpInput::Frame(frame) if plan.context() == 0 && !frame.frame.has_meta() => {
                 frame.redirect = None;
                 plan.run(frame.frame.data_mut(), &mut [], budget)
             }
-            _ => with_context(plan, budget, input),
+            // A copy, so that what most runs are given need not be in memory.
+            XdpInput::Bytes(bytes) => with_context(plan, budget, XdpInput::Bytes(bytes)),
+            XdpInput::Frame(frame) => with_context(plan, budget, XdpInput::Frame(frame)),
         }
     }
 

@@ -38,3 +38,11 @@ pub struct Answer {
     /// else than 0, which becomes the status of the run.
     pub(crate) status: u64,
 }
+
+impl Answer {
+    /// What a run returned, if it did not trap.
+    #[inline]
+    pub fn returned(self) -> Option<u64> {
+        (self.status == 0).then_some(self.value)
+    }
+}
