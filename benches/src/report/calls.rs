@@ -152,16 +152,16 @@ impl Subject for Single {
 }
 
 /// Runs of one call.
-struct Batched<K: Kind> {
+struct Batched<K: Kind, F> {
     runner: Runner<K>,
     frame: Vec<u8>,
-    number: fn(K::Verdict) -> u32,
+    number: F,
 }
 
 fn batched<K: Kind + 'static>(
     program: &Program<K>,
     workload: &Workload,
-    number: fn(K::Verdict) -> u32,
+    number: impl Fn(K::Verdict) -> u32 + 'static,
 ) -> Entry
 where
     for<'i> &'i Vec<u8>: Into<K::Input<'i>>,
@@ -169,7 +169,7 @@ where
     Some(Box::new(Batched { runner: program.runner(), frame: workload.memory(), number }))
 }
 
-impl<K: Kind> Subject for Batched<K>
+impl<K: Kind, F: Fn(K::Verdict) -> u32> Subject for Batched<K, F>
 where
     for<'i> &'i Vec<u8>: Into<K::Input<'i>>,
 {
