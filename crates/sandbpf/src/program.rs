@@ -36,8 +36,9 @@ impl<K: Kind> Program<K> {
         if let Some(result) = kinds::planned::<K>(&self.image, &mut input) {
             return result.map(K::verdict);
         }
-        with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
-            .map(K::verdict)
+        with_scratch(|scratch| {
+            K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)).map(K::verdict)
+        })
     }
 
     /// A runner owns its stack and scratch memory: the fastest way to run one program many times from
@@ -60,7 +61,7 @@ impl<K: Kind> Program<K> {
     /// The machine code, if the program was compiled.
     pub fn machine_code(&self) -> Option<&[u8]> {
         match (&self.image.pure, &self.image.plan) {
-            (Some(pure), _) => Some(pure.machine_code()),
+            (Some(pure), _) => pure.machine_code(),
             (None, Some(plan)) => Some(plan.machine_code()),
             (None, None) => self.image.code.machine_code(),
         }
