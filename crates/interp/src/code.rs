@@ -53,31 +53,36 @@ impl Code {
     fn run(&self, machine: &mut Machine<'_>, entry: u32) -> Result<u64, Trap> {
         let lowest = machine.frame;
         let mut run = Run::new(&self.ops, lowest);
-        let result = self.from(machine, &mut run, entry);
+        let result = match self.steps(machine, &mut run, entry, false) {
+            Next::Exit => Ok(machine.registers[R0]),
+            next => self.on(machine, &mut run, next),
+        };
         machine.frame = lowest;
         result
     }
 
-    /// Runs from `at` to the end.
-    fn from(&self, machine: &mut Machine<'_>, run: &mut Run<'_>, mut at: u32) -> Result<u64, Trap> {
-        let mut rested = false;
-        loop {
-            let window = machine.budget.min(WINDOW.into()) as u32;
-            machine.budget -= u64::from(window);
-            run.window = window;
-            let next = match self.ops.get(at as usize..) {
-                Some(ops) if rested => self.rests.behind(at)(machine, run, ops, 0),
-                Some(ops) => go(machine, run, ops, 0),
-                None => Next::Fell,
-            };
-            machine.budget += u64::from(run.window);
-            if next == Next::Exit {
-                return Ok(machine.registers[R0]);
-            }
-            let Some(to) = self.go_on(machine, run, next)? else { return Ok(machine.registers[R0]) };
-            at = to;
-            rested = next == Next::Rest;
+    /// Goes on from an operation that came back, to the end.
+    #[inline(never)]
+    fn on(&self, machine: &mut Machine<'_>, run: &mut Run<'_>, mut next: Next) -> Result<u64, Trap> {
+        while let Some(at) = self.go_on(machine, run, next)? {
+            next = self.steps(machine, run, at, next == Next::Rest);
         }
+        Ok(machine.registers[R0])
+    }
+
+    /// Runs from `at` until an operation comes back.
+    #[inline(always)]
+    fn steps(&self, machine: &mut Machine<'_>, run: &mut Run<'_>, at: u32, rested: bool) -> Next {
+        let window = machine.budget.min(WINDOW.into()) as u32;
+        machine.budget -= u64::from(window);
+        run.window = window;
+        let next = match self.ops.get(at as usize..) {
+            Some(ops) if rested => self.rests.behind(at)(machine, run, ops, 0),
+            Some(ops) => go(machine, run, ops, 0),
+            None => Next::Fell,
+        };
+        machine.budget += u64::from(run.window);
+        next
     }
 
     /// Does what an operation came back for, and says where to go on; `None` where the run ends.

@@ -22,9 +22,11 @@ mod handlers;
 mod meaning;
 mod observe;
 mod op;
+mod reader;
 mod rest;
 mod step;
 
 pub use code::Code;
 pub use observe::{Observer, Unobserved};
+pub use reader::Reader;
 pub use step::Step;

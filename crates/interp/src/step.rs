@@ -5,7 +5,7 @@
 
 use sandbpf_isa::{Callee, FRAME_SIZE, Imm64, Insn, MAY_GOTO_LIMIT, Operand, Pc, Program, Reg};
 use sandbpf_runtime::TAIL_CALL;
-use sandbpf_runtime::memory::Waiting;
+use sandbpf_runtime::memory::Caller;
 use sandbpf_runtime::{Execute, Machine, Trap, address, arena};
 
 use crate::{Observer, Unobserved};
@@ -192,8 +192,8 @@ impl Walk<'_, '_> {
 
     fn call(&mut self, pc: Pc, entry: Pc) -> Result<Next, Trap> {
         let [.., r6, r7, r8, r9, _r10] = self.machine.registers;
-        let waiting = Waiting { return_to: pc.0 + 1, preserved: [r6, r7, r8, r9], may_goto: self.may_goto };
-        self.machine.push_frame(waiting, pc)?;
+        let caller = Caller { return_to: pc.0 + 1, preserved: [r6, r7, r8, r9], may_goto: self.may_goto };
+        self.machine.push_frame(caller, pc)?;
         self.machine.charge(self.program.function_of(entry).cost, pc)?;
         self.machine.memory.enter();
         self.may_goto = MAY_GOTO_LIMIT;
@@ -202,12 +202,12 @@ impl Walk<'_, '_> {
     }
 
     fn leave(&mut self) -> Next {
-        let Some(&waiting) = self.machine.pop_frame(self.lowest) else { return Next::End };
-        self.machine.registers[6..10].copy_from_slice(&waiting.preserved);
+        let Some(&caller) = self.machine.pop_frame(self.lowest) else { return Next::End };
+        self.machine.registers[6..10].copy_from_slice(&caller.preserved);
         self.machine.registers[Reg::R10.index()] -= FRAME_SIZE as u64;
-        self.may_goto = waiting.may_goto;
+        self.may_goto = caller.may_goto;
         self.machine.memory.leave();
-        Next::Branch(Pc(waiting.return_to))
+        Next::Branch(Pc(caller.return_to))
     }
 
     fn get(&self, reg: Reg) -> u64 {

@@ -55,6 +55,7 @@ pub(crate) fn compile(
         e.region = proved.and_then(|proved| proved.region(pc, maps));
         e.divides = proved.is_some_and(|proved| proved.divisor_nonzero(pc));
         e.fact_map = maps.and_then(|maps| proved?.map(pc, maps));
+        e.key = maps.and_then(|_| proved?.key(pc, maps));
         instruction(&mut e, pc, insn);
         if let Some(locals) = &mut e.locals {
             locals.step(insn);

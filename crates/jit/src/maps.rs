@@ -119,6 +119,11 @@ impl Known {
         }
     }
 
+    /// What programs have as a pointer to it.
+    pub(crate) fn pointer(&self) -> u64 {
+        address::map(self.number)
+    }
+
     /// Bytes of a key.
     pub(crate) fn key_size(&self) -> u32 {
         self.map.spec().key_size
@@ -152,7 +157,9 @@ impl Known {
 
     /// Where elements and values are, if it is a hash table and machine code can find them.
     pub(crate) fn hash(&self) -> Option<(Homes, Flat)> {
-        Some((self.homes?, self.near()?))
+        // A group of records has to fit an instruction.
+        let near = self.near().filter(|flat| flat.stride < 1 << 26);
+        Some((self.homes?, near?))
     }
 
     /// Where values are, if distances between them fit an instruction.

@@ -67,7 +67,16 @@ impl Proved {
 
     /// Where the access of this instruction goes, within what is there.
     pub(crate) fn region(&self, pc: Pc, maps: Option<&Maps>) -> Option<Region> {
-        match self.facts.access(pc)?.region {
+        self.place(self.facts.access(pc)?.region, maps)
+    }
+
+    /// Where the key is that the call of this instruction is given.
+    pub(crate) fn key(&self, pc: Pc, maps: Option<&Maps>) -> Option<Region> {
+        self.place(self.facts.key(pc)?.region, maps)
+    }
+
+    fn place(&self, region: facts::Region, maps: Option<&Maps>) -> Option<Region> {
+        match region {
             facts::Region::Stack => Some(Region::Stack),
             facts::Region::MapValue(map) => {
                 let maps = maps?;

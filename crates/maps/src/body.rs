@@ -82,7 +82,7 @@ impl Body {
                 let own = spec.map_flags & NO_COMMON_LRU != 0;
                 Body::Hash(crate::hash::Hash::new(hash(Some(own)), keyed)?)
             }
-            LpmTrie => Body::Lpm(Lpm::new(spec.key_size, len, values)),
+            LpmTrie => Body::Lpm(Lpm::new(spec.key_size, len, memory, values)),
             Queue | Stack => Body::Queue(crate::queue::Queue::new(spec.map_type == Stack, len, values)),
             BloomFilter => Body::Bloom(Bloom::new(len, spec.map_extra as u32, seed, memory)?),
             PerfEventArray => Body::Perf(ObjectArray::new(len, None), PerfRecords::new(memory)),

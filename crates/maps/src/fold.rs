@@ -10,6 +10,7 @@ pub(crate) struct Secrets([u64; 2]);
 
 impl Secrets {
     /// Drawn from a seed.
+    #[inline]
     pub(crate) const fn new(seed: u32) -> Secrets {
         let first = scatter(seed as u64);
         Secrets([first | 1, scatter(first) | 1])
@@ -22,6 +23,7 @@ impl Secrets {
 }
 
 /// A step of splitmix64.
+#[inline]
 const fn scatter(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

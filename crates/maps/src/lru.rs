@@ -68,7 +68,7 @@ const NOWHERE: u32 = u32::MAX;
 
 impl Lru {
     /// Lists of `nodes` free nodes, for elements in any of so many slots.
-    pub(crate) fn new(nodes: u32, slots: u32, cpus: u32, own: bool, memory: u64) -> Result<Self, Errno> {
+    pub(crate) fn new(nodes: u32, slots: u32, cpus: u32, own: bool) -> Result<Self, Errno> {
         let heads = if own { 3 * cpus } else { 3 + 2 * cpus };
         let group = |number, fresh| {
             let base = 3 * number;
@@ -77,7 +77,7 @@ impl Lru {
         let share = nodes / cpus.max(1);
         let marks = <[AtomicU8]>::new_box_zeroed_with_elems(slots as usize).map_err(|_| Errno::ENOMEM)?;
         Ok(Lru {
-            nodes: Nodes::new(nodes, heads, memory)?,
+            nodes: Nodes::new(nodes, heads)?,
             groups: match own {
                 true => (0..cpus).map(|cpu| group(cpu, 0..share)).collect(),
                 false => [group(0, 0..nodes)].into(),
@@ -364,9 +364,7 @@ impl Lru {
         let Some(number) = group.fresh.next() else { return false };
         // Groups take turns, so that no range of nodes is far from the others.
         let at = self.nodes.of(number * self.groups.len() as u32 + group.number);
-        if self.nodes.make(at).is_err() {
-            return false;
-        }
+        self.nodes.make(at);
         self.nodes.set(at, cpu, On::Free);
         self.nodes.set_slot(at, NOWHERE);
         self.nodes.move_to_head(at, group.base + 2);

@@ -109,11 +109,16 @@ impl Map {
     /// and programs answer [`Map::inner`] and [`Map::program`] instead.
     #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<u64> {
-        if let Body::Hash(hash) = &self.body {
-            let slot = hash.lookup(key, true)?;
-            return Some(hash.values.offset(slot.into(), self.copy(&hash.values, cpu)));
-        }
-        self.find(key, true).map(|(values, slot)| values.offset(slot, self.copy(values, cpu)))
+        let (values, slot) = match &self.body {
+            Body::Hash(hash) => (&hash.values, u64::from(hash.lookup(key, true)?)),
+            Body::Array(values) => {
+                let index = index(key).filter(|&index| index < self.spec.max_entries)?;
+                values.touch(index.into()).ok()?;
+                (values, index.into())
+            }
+            _ => self.find(key, true)?,
+        };
+        Some(values.offset(slot, self.copy(values, cpu)))
     }
 
     /// `bpf_map_lookup_percpu_elem`: the offset of another CPU's value.

@@ -3,10 +3,11 @@
 //! A node is in one list at a time, and who holds that list's lock may change it and its neighbours. Words are atomic because
 //! others may look, without a lock, where a node is: they look again under the lock that this tells them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use zerocopy::FromZeros;
 
 use crate::errno::Errno;
-use crate::slab::Slab;
 
 /// Where a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,101 +22,106 @@ pub(crate) enum On {
 /// Nodes: the lists themselves first, then those that are in them.
 #[derive(Debug)]
 pub(crate) struct Nodes {
-    /// Three words each: the neighbours, CPU and place, and the slot of the element.
-    slab: Slab,
+    /// Four numbers each.
+    words: Box<[AtomicU32]>,
     heads: u32,
 }
 
+/// What the numbers of a node are: the newer neighbour and the older one, the slot of the element, and CPU and place.
+const PREV: usize = 0;
+const NEXT: usize = 1;
+const SLOT: usize = 2;
+const WHERE: usize = 3;
+
+/// The bits of a place.
+const ON: u32 = 3;
+
 impl Nodes {
     /// So many nodes in no list, and so many empty lists.
-    pub(crate) fn new(count: u32, heads: u32, memory: u64) -> Result<Self, Errno> {
-        let nodes = Nodes { slab: Slab::new(u64::from(count) + u64::from(heads), 24, memory), heads };
-        (0..heads).try_for_each(|list| nodes.make(list))?;
+    pub(crate) fn new(count: u32, heads: u32) -> Result<Self, Errno> {
+        let words = <[AtomicU32]>::new_box_zeroed_with_elems(4 * (count as usize + heads as usize));
+        let nodes = Nodes { words: words.map_err(|_| Errno::ENOMEM)?, heads };
+        (0..heads).for_each(|list| nodes.make(list));
         Ok(nodes)
     }
 
     /// The node with this number.
+    #[inline]
     pub(crate) fn of(&self, number: u32) -> u32 {
         self.heads + number
     }
 
     /// The number of a node.
+    #[inline]
     pub(crate) fn number(&self, at: u32) -> u32 {
         at - self.heads
     }
 
     /// Makes a node that is alone.
-    pub(crate) fn make(&self, at: u32) -> Result<(), Errno> {
-        self.slab.touch(at.into())?;
-        self.link(at, at, at);
-        Ok(())
+    pub(crate) fn make(&self, at: u32) {
+        self.store(at, PREV, at);
+        self.store(at, NEXT, at);
     }
 
-    fn word(&self, at: u32, number: usize) -> Option<&AtomicU64> {
-        self.slab.words(at.into())?.get(number)
+    #[inline]
+    fn load(&self, at: u32, which: usize) -> u32 {
+        self.words.get(4 * at as usize + which).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    fn load(&self, at: u32, number: usize) -> u64 {
-        self.word(at, number).map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
-    fn store(&self, at: u32, number: usize, value: u64) {
-        if let Some(word) = self.word(at, number) {
+    #[inline]
+    fn store(&self, at: u32, which: usize, value: u32) {
+        if let Some(word) = self.words.get(4 * at as usize + which) {
             word.store(value, Ordering::Relaxed);
         }
     }
 
-    fn link(&self, at: u32, prev: u32, next: u32) {
-        self.store(at, 0, u64::from(prev) | u64::from(next) << 32);
-    }
-
-    fn set_prev(&self, at: u32, prev: u32) {
-        self.store(at, 0, self.load(at, 0) >> 32 << 32 | u64::from(prev));
-    }
-
-    fn set_next(&self, at: u32, next: u32) {
-        self.store(at, 0, u64::from(self.load(at, 0) as u32) | u64::from(next) << 32);
-    }
-
     /// The node before one, the newer.
+    #[inline]
     pub(crate) fn prev(&self, at: u32) -> u32 {
-        self.load(at, 0) as u32
+        self.load(at, PREV)
     }
 
     /// The node after one, the older.
+    #[inline]
     pub(crate) fn next(&self, at: u32) -> u32 {
-        (self.load(at, 0) >> 32) as u32
+        self.load(at, NEXT)
+    }
+
+    /// The slot of its element.
+    #[inline]
+    pub(crate) fn slot(&self, at: u32) -> u32 {
+        self.load(at, SLOT)
+    }
+
+    /// Says which slot its element is in.
+    pub(crate) fn set_slot(&self, at: u32, slot: u32) {
+        self.store(at, SLOT, slot);
     }
 
     /// The CPU whose node it is.
     pub(crate) fn cpu(&self, at: u32) -> u32 {
-        self.load(at, 1) as u32
+        self.load(at, WHERE) >> ON
     }
 
     /// Where it is.
     pub(crate) fn on(&self, at: u32) -> On {
-        const PLACES: [On; 5] = [On::Free, On::Active, On::Inactive, On::LocalFree, On::Pending];
-        PLACES.get((self.load(at, 1) >> 32) as usize).copied().unwrap_or(On::Free)
+        match self.load(at, WHERE) & ((1 << ON) - 1) {
+            1 => On::Active,
+            2 => On::Inactive,
+            3 => On::LocalFree,
+            4 => On::Pending,
+            _ => On::Free,
+        }
     }
 
-    /// Says whose it is and where.
+    /// Says whose it is, and where.
     pub(crate) fn set(&self, at: u32, cpu: u32, on: On) {
-        self.store(at, 1, u64::from(cpu) | (on as u64) << 32);
+        self.store(at, WHERE, cpu << ON | on as u32);
     }
 
     /// Says where it is.
     pub(crate) fn set_on(&self, at: u32, on: On) {
         self.set(at, self.cpu(at), on);
-    }
-
-    /// The slot of its element.
-    pub(crate) fn slot(&self, at: u32) -> u32 {
-        self.load(at, 2) as u32
-    }
-
-    /// Says which slot its element is in.
-    pub(crate) fn set_slot(&self, at: u32, slot: u32) {
-        self.store(at, 2, slot.into());
     }
 
     pub(crate) fn is_empty(&self, list: u32) -> bool {
@@ -135,18 +141,22 @@ impl Nodes {
     /// Takes a node out of its list.
     pub(crate) fn unlink(&self, at: u32) {
         let (prev, next) = (self.prev(at), self.next(at));
-        self.set_next(prev, next);
-        self.set_prev(next, prev);
-        self.link(at, at, at);
+        self.store(prev, NEXT, next);
+        self.store(next, PREV, prev);
+        self.make(at);
     }
 
     /// Makes a node the newest of a list.
+    #[inline]
     pub(crate) fn move_to_head(&self, at: u32, list: u32) {
-        self.unlink(at);
+        let (prev, next) = (self.prev(at), self.next(at));
+        self.store(prev, NEXT, next);
+        self.store(next, PREV, prev);
         let first = self.next(list);
-        self.link(at, list, first);
-        self.set_prev(first, at);
-        self.set_next(list, at);
+        self.store(at, PREV, list);
+        self.store(at, NEXT, first);
+        self.store(first, PREV, at);
+        self.store(list, NEXT, at);
     }
 }
 
@@ -156,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_ring_keeps_its_order() {
-        let nodes = Nodes::new(4, 2, 1 << 16).unwrap();
+        let nodes = Nodes::new(4, 2).unwrap();
         let order = |list| {
             let mut all = Vec::new();
             let mut at = nodes.next(list);
@@ -169,7 +179,7 @@ mod tests {
         };
         for number in 0..4 {
             let at = nodes.of(number);
-            nodes.make(at).unwrap();
+            nodes.make(at);
             nodes.set(at, number, On::Active);
             nodes.set_slot(at, number + 100);
             nodes.move_to_head(at, 0);

@@ -61,6 +61,33 @@ fn check(
     Ok(())
 }
 
+/// Bytes that are lent from the stack, where they are few.
+const FEW: usize = 64;
+
+/// Lends the bytes of a key or a value.
+fn lend<T: Value, R>(value: &T, work: impl FnOnce(&[u8]) -> R) -> R {
+    let (mut few, mut many) = ([0; FEW], Vec::new());
+    let bytes = room(&mut few, &mut many, T::SIZE);
+    value.write(bytes);
+    work(bytes)
+}
+
+/// Lends bytes for a value.
+fn fill<T: Value, E>(work: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<T, E> {
+    let (mut few, mut many) = ([0; FEW], Vec::new());
+    let bytes = room(&mut few, &mut many, T::SIZE);
+    work(bytes)?;
+    Ok(T::read(bytes))
+}
+
+fn room<'r>(few: &'r mut [u8; FEW], many: &'r mut Vec<u8>, size: usize) -> &'r mut [u8] {
+    if size > FEW {
+        many.resize(size, 0);
+        return many;
+    }
+    &mut few[..size]
+}
+
 /// An absent element is an answer here, not an error.
 fn optional<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match result {
@@ -159,22 +186,27 @@ views! {
 impl<K: Key, V: Value> HashMap<K, V> {
     /// The value of `key`.
     pub fn get(&self, key: K) -> Result<Option<V>, Errno> {
-        optional(self.map.user().lookup(&key.to_bytes(), 0)).map(|value| value.map(|value| V::read(&value)))
+        let user = self.map.user();
+        optional(lend(&key, |key| fill(|value| user.lookup_into(key, value, 0))))
     }
 
     /// Inserts or replaces.
     pub fn insert(&self, key: K, value: V) -> Result<(), Errno> {
-        self.map.user().update(&key.to_bytes(), &value.to_bytes(), ANY)
+        self.put(key, value, ANY)
     }
 
     /// Inserts; `EEXIST` if `key` is there.
     pub fn insert_new(&self, key: K, value: V) -> Result<(), Errno> {
-        self.map.user().update(&key.to_bytes(), &value.to_bytes(), NOEXIST)
+        self.put(key, value, NOEXIST)
     }
 
     /// Replaces; `ENOENT` if `key` is not there.
     pub fn replace(&self, key: K, value: V) -> Result<(), Errno> {
-        self.map.user().update(&key.to_bytes(), &value.to_bytes(), EXIST)
+        self.put(key, value, EXIST)
+    }
+
+    fn put(&self, key: K, value: V, flags: u64) -> Result<(), Errno> {
+        lend(&key, |key| lend(&value, |value| self.map.user().update(key, value, flags)))
     }
 
     /// Takes the value of `key` out.
@@ -262,13 +294,12 @@ fn pairs(map: &Map) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
 impl<V: Value> Array<V> {
     /// The value at `index`; `None` beyond the end.
     pub fn get(&self, index: u32) -> Result<Option<V>, Errno> {
-        let value = self.map.user().lookup(&index.to_bytes(), 0);
-        optional(value).map(|value| value.map(|value| V::read(&value)))
+        optional(fill(|value| self.map.user().lookup_into(&index.to_ne_bytes(), value, 0)))
     }
 
     /// Sets the value at `index`; `E2BIG` beyond the end.
     pub fn set(&self, index: u32, value: V) -> Result<(), Errno> {
-        self.map.user().update(&index.to_bytes(), &value.to_bytes(), ANY)
+        lend(&value, |value| self.map.user().update(&index.to_ne_bytes(), value, ANY))
     }
 
     /// How many values there are.

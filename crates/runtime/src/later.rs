@@ -172,7 +172,7 @@ impl Machine<'_> {
             return fail(EINVAL);
         }
         // It would wait for its own end.
-        if self.firing == Some(timer) {
+        if self.aside().is_some_and(|aside| aside.firing == Some(timer)) {
             return fail(EDEADLK);
         }
         let ticket = self.memory.read::<8>(timer.wrapping_add(TICKET))?;
@@ -207,7 +207,7 @@ impl Machine<'_> {
         let is_same = ticket == Ok(waiting.ticket);
         if is_same {
             if waiting.kind == Kind::Timer {
-                self.firing = Some(waiting.timer);
+                self.aside_mut().firing = Some(waiting.timer);
             }
             let _ = self.set_ticket(waiting.timer, 0);
         }

@@ -24,6 +24,7 @@ mod locks;
 mod machine;
 pub mod memory;
 pub mod net;
+mod surroundings;
 mod trap;
 mod world;
 
@@ -32,6 +33,7 @@ pub use execute::Execute;
 pub use heap::Heap;
 pub use host::{Act, Device, FrozenHost, Host, Space, Sysctl, SystemHost, Task};
 pub use machine::{HelperResult, LINK_OFFSET, Machine, NETWORK_OFFSET, PacketLayout, Registers, Stop};
+pub use surroundings::Surroundings;
 pub use trap::{Fault, Trap};
 pub use world::{TooManyMaps, World};
 

@@ -33,7 +33,7 @@ impl Machine<'_> {
     pub(crate) fn take_lock(&mut self, lock: u64, patience: Duration) -> Result<Taken, Stop> {
         /// What a held lock holds; no bit of it stands for who does.
         const HELD: u64 = 1;
-        if self.locks.contains(&lock) {
+        if self.aside().is_some_and(|aside| aside.locks.contains(&lock)) {
             return Ok(Taken::Already);
         }
         let mut looks = 0;
@@ -48,15 +48,16 @@ impl Machine<'_> {
                 return Ok(Taken::Never);
             }
         }
-        self.locks.push(lock);
+        self.aside_mut().locks.push(lock);
         Ok(Taken::Yes)
     }
 
     /// Gives a lock back, if the run has it.
     pub(crate) fn give_lock(&mut self, lock: u64) -> Result<(), Fault> {
-        match self.locks.iter().rposition(|&held| held == lock) {
+        let held = self.aside().and_then(|aside| aside.locks.iter().rposition(|&held| held == lock));
+        match held {
             Some(at) => {
-                self.locks.remove(at);
+                self.aside_mut().locks.remove(at);
                 self.memory.write::<4>(lock, 0)
             }
             // What is not held can be looked at, no more.
@@ -67,7 +68,13 @@ impl Machine<'_> {
     /// Gives back what the run still holds. Who runs a program calls it when the program has ended, whichever way.
     #[inline]
     pub fn give_locks(&mut self) {
-        while let Some(lock) = self.locks.pop() {
+        if self.aside().is_some() {
+            self.give_held();
+        }
+    }
+
+    fn give_held(&mut self) {
+        while let Some(lock) = self.aside_mut().locks.pop() {
             // A lock that could be taken can be written.
             let _ = self.memory.write::<4>(lock, 0);
         }

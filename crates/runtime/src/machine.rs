@@ -9,8 +9,9 @@ use crate::execute::Execute;
 use crate::helpers::{self, HelperSet};
 use crate::host::Host;
 use crate::kfuncs;
-use crate::memory::{Memory, Stack, Waiting};
+use crate::memory::{Caller, Memory, Stack};
 use crate::net::PacketState;
+use crate::surroundings::{Around, Surroundings};
 use crate::trap::{Fault, Trap};
 use crate::world::World;
 
@@ -44,22 +45,28 @@ pub struct Machine<'run> {
     pub retval: i64,
     /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers at least.
     pub frame: usize,
-    helpers: &'run HelperSet,
-    host: &'run dyn Host,
-    /// Maps and programs.
+    around: Around<'run>,
+    /// Maps and programs, if others than those around.
     world: Option<&'run World>,
-    /// What runs, for helpers that call back into it.
+    /// What runs, for helpers that call back into it, if it is something else than what is around.
     code: Option<&'run dyn Execute>,
     /// The processor, once somebody asked.
     cpu: Option<u32>,
+    /// What few runs need.
+    aside: Option<Box<Aside>>,
+    /// Whether a helper ended the function that called it.
+    ended: bool,
+}
+
+/// What few runs need of a machine, so that others need not prepare it.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
     /// The time, where it is not the host's.
-    pub clock: Option<u64>,
+    clock: Option<u64>,
     /// The timer whose callback runs.
     pub(crate) firing: Option<u64>,
     /// Locks that the run holds.
     pub(crate) locks: Vec<u64>,
-    /// Whether a helper ended the function that called it.
-    ended: bool,
 }
 
 /// Where the data and the headers of a packet start in the packet region.
@@ -83,11 +90,10 @@ impl<'run> Machine<'run> {
     /// A machine with an empty memory and zero registers but for the frame pointer.
     #[inline]
     pub fn new(stack: &'run mut Stack, helpers: &'run HelperSet, host: &'run dyn Host, budget: u64) -> Self {
-        Machine::running(None, stack, helpers, host, budget)
+        Machine::around(Around::Given { helpers, host }, stack, budget)
     }
 
     /// The same, for helpers that call functions of `code`, which will run.
-    #[inline]
     pub fn running(
         code: Option<&'run dyn Execute>,
         stack: &'run mut Stack,
@@ -95,6 +101,20 @@ impl<'run> Machine<'run> {
         host: &'run dyn Host,
         budget: u64,
     ) -> Self {
+        let mut machine = Machine::new(stack, helpers, host, budget);
+        machine.code = code;
+        machine
+    }
+
+    /// A machine for a program that has these surroundings. If there is a world, what lies [far](Memory::set_far) is it,
+    /// too.
+    #[inline]
+    pub fn within(surroundings: &'run dyn Surroundings, stack: &'run mut Stack, budget: u64) -> Self {
+        Machine::around(Around::Of(surroundings), stack, budget)
+    }
+
+    #[inline(always)]
+    fn around(around: Around<'run>, stack: &'run mut Stack, budget: u64) -> Self {
         let mut registers = [0; Reg::COUNT];
         registers[Reg::R10.index()] = address::FIRST_FRAME;
         Machine {
@@ -106,14 +126,11 @@ impl<'run> Machine<'run> {
             tail_calls: 0,
             retval: 0,
             frame: 0,
-            helpers,
-            host,
+            around,
             world: None,
-            code,
+            code: None,
             cpu: None,
-            clock: None,
-            firing: None,
-            locks: Vec::new(),
+            aside: None,
             ended: false,
         }
     }
@@ -126,31 +143,33 @@ impl<'run> Machine<'run> {
 
     /// Maps and programs.
     pub fn world(&self) -> Option<&'run World> {
-        self.world
+        self.world.or_else(|| self.around.world())
     }
 
     /// What runs.
     pub(crate) fn code(&self) -> Option<&'run dyn Execute> {
-        self.code
+        self.code.or_else(|| self.around.code())
     }
 
     /// Which helpers there are.
     pub fn helpers(&self) -> &'run HelperSet {
-        self.helpers
+        self.around.helpers()
     }
 
     /// The processor that the program runs on: the host is asked once, for a run stays where it is.
     #[inline]
     pub fn cpu(&mut self) -> u32 {
-        *self.cpu.get_or_insert_with(|| self.host.cpu())
+        let around = self.around;
+        *self.cpu.get_or_insert_with(|| around.host().cpu())
     }
 
     /// The world outside.
     pub fn host(&self) -> &'run dyn Host {
-        self.host
+        self.around.host()
     }
 
     /// Prepares for the first instruction of `program`. Engines call it; nobody else needs to.
+    #[inline]
     pub fn enter(&mut self, program: &Program) {
         self.memory.enter_lowest(self.frame, program.stack_use());
         self.memory.set_arena(program.arena());
@@ -172,7 +191,7 @@ impl<'run> Machine<'run> {
     ///
     /// What the function left of the budget is what is left.
     pub fn call_back(&mut self, address: u64, arguments: [u64; 5]) -> Result<u64, Stop> {
-        let (Some(entry), Some(code)) = (address::as_function(address), self.code) else {
+        let (Some(entry), Some(code)) = (address::as_function(address), self.code()) else {
             return Err(Stop::Target(address));
         };
         if self.frame + 1 >= MAX_FRAMES {
@@ -226,15 +245,14 @@ impl<'run> Machine<'run> {
         result
     }
 
-    /// Enters the next frame, for the call at `pc`; the function that calls will find `waiting` again. Engines that keep
-    /// frames in memory call it.
+    /// Enters the next frame, for the call at `pc`. Engines that keep frames in memory call it.
     #[inline(always)]
-    pub fn push_frame(&mut self, waiting: Waiting, pc: Pc) -> Result<(), Trap> {
+    pub fn push_frame(&mut self, caller: Caller, pc: Pc) -> Result<(), Trap> {
         if self.frame + 1 >= MAX_FRAMES {
             return Err(Trap::CallDepth { pc });
         }
-        if let Some(place) = self.memory.waiting(self.frame) {
-            *place = waiting;
+        if let Some(place) = self.memory.caller(self.frame) {
+            *place = caller;
         }
         self.frame += 1;
         Ok(())
@@ -242,12 +260,12 @@ impl<'run> Machine<'run> {
 
     /// Goes back to the frame before; `None` from the `lowest`, with which the run ends.
     #[inline(always)]
-    pub fn pop_frame(&mut self, lowest: usize) -> Option<&Waiting> {
+    pub fn pop_frame(&mut self, lowest: usize) -> Option<&Caller> {
         if self.frame <= lowest {
             return None;
         }
         self.frame -= 1;
-        self.memory.waiting(self.frame).map(|waiting| &*waiting)
+        self.memory.caller(self.frame).map(|caller| &*caller)
     }
 
     /// Takes `cost` from the budget, for the jump or call at `pc`.
@@ -264,7 +282,7 @@ impl<'run> Machine<'run> {
 
     /// Calls helper `id`, for the call at `pc`.
     pub fn call_helper(&mut self, id: i32, arguments: [u64; 5], pc: Pc) -> Result<u64, Trap> {
-        let Some(helper) = self.helpers.get(id) else { return Err(Trap::UnknownHelper { pc, id }) };
+        let Some(helper) = self.around.helpers().get(id) else { return Err(Trap::UnknownHelper { pc, id }) };
         helper.call(self, arguments).map_err(|stop| stop.at(pc))
     }
 
@@ -284,9 +302,25 @@ impl<'run> Machine<'run> {
         Ok(())
     }
 
+    /// Sets the clock, where it is not the host's.
+    pub fn set_clock(&mut self, now_ns: u64) {
+        self.aside_mut().clock = Some(now_ns);
+    }
+
+    /// What few runs have.
+    pub(crate) fn aside(&self) -> Option<&Aside> {
+        self.aside.as_deref()
+    }
+
+    /// The same, made if it is not there.
+    pub(crate) fn aside_mut(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
     /// Nanoseconds of the clock: the host's, or the time at which a timer's callback runs.
     pub fn now_ns(&self) -> u64 {
-        self.clock.unwrap_or_else(|| self.host.now_ns())
+        let clock = self.aside.as_ref().and_then(|aside| aside.clock);
+        clock.unwrap_or_else(|| self.host().now_ns())
     }
 
     /// Copies bytes of the program's memory; a fault if they are not all its own.

@@ -1,4 +1,4 @@
-//! Machine code, made in the form that a program allows: a function of its input where the program only reads, code for a
+//! Programs made ready in the form that they allow: a function of its input where a program only reads, code for a
 //! [`Machine`] otherwise.
 
 use std::sync::{Arc, OnceLock};
@@ -14,25 +14,50 @@ use crate::KindName;
 #[cfg(feature = "jit")]
 use sandbpf_jit::Input;
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::{Answer, Plan, Pure};
+pub(crate) use sandbpf_jit::{Answer, Plan};
 
-/// A program that only reads, as machine code; this build has none.
-#[cfg(not(feature = "jit"))]
+/// A program that only reads, ready to run without a machine.
 #[derive(Debug)]
-pub(crate) enum Pure {}
+pub(crate) enum Pure {
+    /// As machine code.
+    #[cfg(feature = "jit")]
+    Compiled(sandbpf_jit::Pure),
+    /// Interpreted.
+    Read(interp::Reader),
+}
 
-#[cfg(not(feature = "jit"))]
 impl Pure {
+    /// How many bytes of the context it reads.
+    #[inline]
     pub(crate) fn context(&self) -> usize {
-        match *self {}
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.context(),
+            Pure::Read(reader) => reader.context(),
+        }
     }
 
-    pub(crate) fn run(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
-        match *self {}
+    /// What it answers, if it can tell.
+    #[inline]
+    pub(crate) fn run(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.run(packet, context, budget),
+            Pure::Read(reader) => {
+                // It has no loops, and costs nothing.
+                let _ = budget;
+                reader.run(packet, context)
+            }
+        }
     }
 
-    pub(crate) fn machine_code(&self) -> &[u8] {
-        match *self {}
+    /// The machine code, if it is some.
+    pub(crate) fn machine_code(&self) -> Option<&[u8]> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => Some(code.machine_code()),
+            Pure::Read(_) => None,
+        }
     }
 }
 
@@ -98,7 +123,7 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) of_facts: &'s [Option<u32>],
 }
 
-/// What there is of a program as machine code.
+/// What there is of a program that can run.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     /// For runs with a machine.
@@ -141,6 +166,16 @@ fn input(kind: KindName, facts: Option<&Facts>) -> Input {
 
 /// Where the network header of a frame is: what programs take to be the start of their packet whose kind sees no link header.
 pub(crate) const NETWORK: u32 = 14;
+/// Whether programs of a kind are given a packet or a context, and may be functions of it.
+fn are_readers(kind: KindName) -> bool {
+    matches!(kind, KindName::SocketFilter | KindName::Seccomp)
+}
+
+/// Prepares a program for the interpreter.
+pub(crate) fn interpret(kind: KindName, program: &Arc<Program>) -> Compiled {
+    let pure = if are_readers(kind) { interp::Reader::new(program).map(Pure::Read) } else { None };
+    Compiled { code: Arc::new(interp::Code::new(Arc::clone(program))), pure, plan: None }
+}
 
 /// Compiles a program.
 #[cfg(feature = "jit")]
@@ -150,9 +185,11 @@ pub(crate) fn compile(
     surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
     let Surroundings { facts, world, helpers, of_facts } = surroundings;
-    let readers = matches!(kind, KindName::SocketFilter | KindName::Seccomp);
-    if readers && let Some(pure) = Pure::compile(program, sandbpf_jit::Options::default()) {
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: Some(pure), plan: None });
+    if are_readers(kind)
+        && let Some(pure) = sandbpf_jit::Pure::compile(program, sandbpf_jit::Options::default())
+    {
+        let pure = Some(Pure::Compiled(pure));
+        return Ok(Compiled { code: Arc::new(Later::new(program)), pure, plan: None });
     }
     let options = sandbpf_jit::PlanOptions { elsewhere: world.is_some(), ..Default::default() };
     let input = input(kind, facts);

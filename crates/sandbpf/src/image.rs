@@ -7,7 +7,7 @@ use sandbpf_interp::{Observer, Step};
 use sandbpf_isa as isa;
 use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
-use sandbpf_runtime::{Execute, Host, Machine, Trap, helpers::HelperSet};
+use sandbpf_runtime::{Execute, Host, Machine, Surroundings, Trap, World, helpers::HelperSet};
 
 use crate::compiled::{Plan, Pure};
 use crate::{Engine, Limits, Maps, Proof};
@@ -99,15 +99,9 @@ impl Image {
     /// A machine for one run of this program.
     #[inline]
     pub(crate) fn machine<'run>(&'run self, stack: &'run mut Stack) -> Machine<'run> {
-        let mut machine = Machine::running(
-            Some(&*self.code),
-            stack,
-            &self.helpers,
-            &*self.host.0,
-            self.limits.instructions,
-        );
+        let mut machine = Machine::within(self, stack, self.limits.instructions);
         if let Some(maps) = &self.maps {
-            machine.set_world(maps.world());
+            machine.memory.set_far(maps.world());
         }
         machine
     }
@@ -115,16 +109,28 @@ impl Image {
     /// Runs in the chosen engine.
     #[inline]
     pub(crate) fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
-        let result = match self.code.execute(machine) {
-            Err(Trap::Thrown { cookie, .. }) => self.caught(machine, cookie),
-            result => result,
+        // The answer is taken apart at once: copying it whole would wait until its parts, which were just written, are.
+        match self.code.execute(machine) {
+            Ok(r0) => {
+                machine.give_locks();
+                Ok(r0)
+            }
+            Err(trap) => self.stopped(machine, trap),
+        }
+    }
+
+    /// What a run comes to that stopped.
+    #[cold]
+    fn stopped(&self, machine: &mut Machine<'_>, trap: Trap) -> Result<u64, Trap> {
+        let result = match trap {
+            Trap::Thrown { cookie, .. } => self.caught(machine, cookie),
+            trap => Err(trap),
         };
         machine.give_locks();
         result
     }
 
     /// What the program answers after it threw a number: what the function says that catches it, or the number.
-    #[cold]
     fn caught(&self, machine: &mut Machine<'_>, cookie: u64) -> Result<u64, Trap> {
         let Some(entry) = self.catch else { return Ok(cookie) };
         machine.frame = 0;
@@ -148,13 +154,39 @@ impl Image {
     }
 }
 
+impl Surroundings for Image {
+    fn helpers(&self) -> &HelperSet {
+        &self.helpers
+    }
+
+    fn host(&self) -> &dyn Host {
+        &*self.host.0
+    }
+
+    fn world(&self) -> Option<&World> {
+        self.maps.as_ref().map(|maps| maps.world())
+    }
+
+    fn code(&self) -> Option<&dyn Execute> {
+        Some(&*self.code)
+    }
+}
+
 /// Lends this thread's scratch memory. A run inside a run (a helper that runs a program) gets its own.
 pub(crate) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
         static SCRATCH: std::cell::Cell<Option<Box<Scratch>>> = const { std::cell::Cell::new(None) };
     }
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    let result = body(&mut scratch);
-    SCRATCH.set(Some(scratch));
-    result
+    SCRATCH.with(|place| {
+        let mut scratch = place.take().unwrap_or_else(new_scratch);
+        let result = body(&mut scratch);
+        place.set(Some(scratch));
+        result
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn new_scratch() -> Box<Scratch> {
+    Box::default()
 }

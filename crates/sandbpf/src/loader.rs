@@ -6,7 +6,7 @@ use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
 
-use crate::compiled::{Compiled, Surroundings, compile};
+use crate::compiled::{Compiled, Surroundings, compile, interpret};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -367,13 +367,12 @@ impl Loader {
         program: &Arc<isa::Program>,
         surroundings: Surroundings<'_>,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
-        let only = |code| Compiled { code, pure: None, plan: None };
-        let interpreter = || only(Arc::new(sandbpf_interp::Code::new(Arc::clone(program))));
+        let interpreter = || interpret(kind, program);
         match self.engine {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
             Engine::Step => {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
-                Ok((Engine::Step, only(Arc::new(step))))
+                Ok((Engine::Step, Compiled { code: Arc::new(step), pure: None, plan: None }))
             }
             Engine::Jit => match compile(kind, program, surroundings) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),

@@ -47,8 +47,9 @@ impl<K: Kind> Program<K> {
     /// Runs the program with a machine; out of the way of runs that need none.
     #[inline(never)]
     fn enter(&self, input: K::Input<'_>) -> Result<K::Verdict, Trap> {
-        with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
-            .map(K::verdict)
+        with_scratch(|scratch| {
+            K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)).map(K::verdict)
+        })
     }
 
     /// A runner owns its stack and scratch memory: the fastest way to run one program many times from
@@ -71,7 +72,7 @@ impl<K: Kind> Program<K> {
     /// The machine code, if the program was compiled.
     pub fn machine_code(&self) -> Option<&[u8]> {
         match (&self.image.pure, &self.image.plan) {
-            (Some(pure), _) => Some(pure.machine_code()),
+            (Some(pure), _) => pure.machine_code(),
             (None, Some(plan)) => Some(plan.machine_code()),
             (None, None) => self.image.code.machine_code(),
         }

@@ -105,7 +105,7 @@ impl Maps {
         let entry = address::as_function(waiting.function);
         let result = with_scratch(|scratch| {
             let mut machine = image.machine(&mut scratch.stack);
-            machine.clock = Some(waiting.due);
+            machine.set_clock(waiting.due);
             machine.memory.set_objects(&mut scratch.objects);
             if !machine.begin_later(waiting) {
                 return None;

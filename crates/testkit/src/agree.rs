@@ -12,7 +12,7 @@ use sandbpf::{
     AnyError, AnyInput, Dialect, Engine, FrozenHost, KindName, Limits, Loader, Packet, SyscallData,
 };
 use sandbpf_classic::{Filter, Form, print, reference};
-use sandbpf_interp::Step;
+use sandbpf_interp::{Reader, Step};
 use sandbpf_isa::Program;
 use sandbpf_jit::{Input, Options, Pass, Plan, PlanOptions, Pure, Running, Without};
 use sandbpf_runtime::memory::{Region, Stack};
@@ -54,6 +54,7 @@ pub fn agree(bytes: &[u8]) {
                 pure_agrees(&scene, &program, &found.result);
                 running_agrees(&scene, &program, &found);
                 memory_agrees(&scene, &program);
+                reader_agrees(&scene, &program, &found.result);
                 expected = Some(found);
             }
             Some(expected) => {
@@ -80,6 +81,15 @@ fn pure_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64
                 "pure code rotated by {rotation} differs from step\n{program}\n{scene:?}"
             );
         }
+    }
+}
+
+/// So must what a [`Reader`] answers.
+fn reader_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64, Trap>) {
+    let Some(reader) = Reader::new(program) else { return };
+    let data = scene.packet.get(scene.layout.data as usize..).unwrap_or_default();
+    if let Some(r0) = reader.run(data, &scene.context) {
+        assert_eq!(&Ok(r0), expected, "the reader differs from step\n{program}\n{reader:?}\n{scene:?}");
     }
 }
 
@@ -213,13 +223,15 @@ pub fn classic_agree(bytes: &[u8]) {
             ),
         };
         // As users run it: without a machine, if the filter allows that.
-        let found = loader.clone().engine(Engine::Auto).load_any(kind, &scene.insns);
-        let found = found.expect("the check accepted it").run(input());
-        assert!(
-            same(dialect, expected, found),
-            "{dialect:?}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",
-            print(&scene.insns, Form::TcpdumpD),
-        );
+        for engine in [Engine::Auto, Engine::Interpreter] {
+            let found = loader.clone().engine(engine).load_any(kind, &scene.insns);
+            let found = found.expect("the check accepted it").run(input());
+            assert!(
+                same(dialect, expected, found),
+                "{dialect:?}, {engine:?}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",
+                print(&scene.insns, Form::TcpdumpD),
+            );
+        }
         for subject in Subject::available() {
             let code = match subject.prepare(&program) {
                 Ok(code) => code,

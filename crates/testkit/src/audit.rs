@@ -86,6 +86,17 @@ impl<'p> Audit<'p> {
         self.expect(inside, pc, || format!("{address:#x} is not in {fact:?}"));
     }
 
+    /// Helpers find a key where their second argument says.
+    fn key(&mut self, pc: Pc, insn: &Insn, registers: &Registers) {
+        let (Insn::Call { .. }, Some(fact)) = (insn, self.facts.key(pc)) else { return };
+        let address = registers[Reg::R2.index()];
+        let inside = offset(fact.region, address).is_some_and(|offset| match offset {
+            Offset::At(at) => fact.first <= at && at < fact.end,
+            Offset::Somewhere => true,
+        });
+        self.expect(inside, pc, || format!("a key at {address:#x} is not in {fact:?}"));
+    }
+
     fn numbers(&mut self, pc: Pc, insn: &Insn, registers: &Registers) {
         if let Insn::Alu { width, src: Operand::Reg(src), .. } = *insn
             && self.facts.divisor_nonzero(pc)
@@ -181,6 +192,7 @@ impl Observer for Audit<'_> {
         let insn = *insn;
         self.expect(self.facts.reached(pc), pc, || "no run was to come here".into());
         self.access(pc, &insn, registers);
+        self.key(pc, &insn, registers);
         self.numbers(pc, &insn, registers);
         self.states(pc, registers);
         self.life(pc, &insn);

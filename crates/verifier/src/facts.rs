@@ -11,6 +11,7 @@
 //! offsets; facts are made of those. What is said of numbers ([`Facts::divisor_nonzero`], [`Facts::upper_zero`])
 //! comes from the program's text by an analysis of its own, `numbers`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sandbpf_isa::{Imm64, Insn, Pc, Program, Reg as R, RegSet, Size};
@@ -65,6 +66,44 @@ impl<T: Copy + PartialEq> Seen<T> {
     }
 }
 
+impl Seen<AccessFact> {
+    /// Something is accessed here again.
+    fn see(&mut self, fact: Option<AccessFact>) {
+        *self = match (*self, fact) {
+            (Seen::Nothing, Some(fact)) => Seen::Always(fact),
+            (Seen::Always(old), Some(new)) if old.region == new.region => Seen::Always(AccessFact {
+                first: old.first.min(new.first),
+                end: old.end.max(new.end),
+                write: old.write || new.write,
+                ..old
+            }),
+            _ => Seen::Mixed,
+        };
+    }
+}
+
+impl AccessFact {
+    /// What is known of an access through this pointer.
+    fn of(pointer: &Reg, off: i16, size: i64, write: bool) -> Option<AccessFact> {
+        let region = match pointer.kind {
+            _ if pointer.may_be_null() => return None,
+            Kind::Stack => Region::Stack,
+            Kind::Context => Region::Context,
+            Kind::Packet => Region::Packet,
+            Kind::PacketMeta => Region::PacketMeta,
+            Kind::MapValue(map) => Region::MapValue(map),
+            _ => return None,
+        };
+        let start = i64::from(pointer.off) + i64::from(off);
+        Some(AccessFact {
+            region,
+            first: start.saturating_add(pointer.num.smin),
+            end: start.saturating_add(pointer.num.smax).saturating_add(size),
+            write,
+        })
+    }
+}
+
 /// The fields of the context from which the program takes pointers to the packet, by their offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketFields {
@@ -99,6 +138,8 @@ pub(crate) struct Notes {
     pub(crate) fields: PacketFields,
     accesses: Vec<Seen<AccessFact>>,
     maps: Vec<Seen<u16>>,
+    /// Keys of maps that calls are given.
+    keys: BTreeMap<Pc, Seen<AccessFact>>,
 }
 
 impl Notes {
@@ -107,38 +148,19 @@ impl Notes {
             fields: PacketFields::default(),
             accesses: vec![Seen::Nothing; insns],
             maps: vec![Seen::Nothing; insns],
+            keys: BTreeMap::new(),
         }
     }
 
     /// The instruction goes through this pointer.
     pub(crate) fn access(&mut self, pc: Pc, pointer: &Reg, off: i16, size: Size, write: bool) {
-        let region = match pointer.kind {
-            _ if pointer.may_be_null() => None,
-            Kind::Stack => Some(Region::Stack),
-            Kind::Context => Some(Region::Context),
-            Kind::Packet => Some(Region::Packet),
-            Kind::PacketMeta => Some(Region::PacketMeta),
-            Kind::MapValue(map) => Some(Region::MapValue(map)),
-            _ => None,
-        };
-        let start = i64::from(pointer.off) + i64::from(off);
-        let fact = region.map(|region| AccessFact {
-            region,
-            first: start.saturating_add(pointer.num.smin),
-            end: start.saturating_add(pointer.num.smax).saturating_add(size.bytes().into()),
-            write,
-        });
-        let seen = &mut self.accesses[pc.index()];
-        *seen = match (*seen, fact) {
-            (Seen::Nothing, Some(fact)) => Seen::Always(fact),
-            (Seen::Always(old), Some(new)) if old.region == new.region => Seen::Always(AccessFact {
-                first: old.first.min(new.first),
-                end: old.end.max(new.end),
-                write: old.write || new.write,
-                ..old
-            }),
-            _ => Seen::Mixed,
-        };
+        let fact = AccessFact::of(pointer, off, size.bytes().into(), write);
+        self.accesses[pc.index()].see(fact);
+    }
+
+    /// The call at this instruction is given a key of so many bytes.
+    pub(crate) fn key(&mut self, pc: Pc, pointer: &Reg, size: u32) {
+        self.keys.entry(pc).or_default().see(AccessFact::of(pointer, 0, size.into(), false));
     }
 
     /// A field of the context was loaded that holds this.
@@ -170,6 +192,8 @@ pub enum Fact {
     UpperZero(Pc, R),
     /// Which map its call is given.
     Map(Pc),
+    /// Where the key is that its call is given.
+    Key(Pc),
     /// Which registers matter after it.
     LiveAfter(Pc),
 }
@@ -197,6 +221,8 @@ pub struct Facts {
     reached: Box<[bool]>,
     accesses: Box<[Option<AccessFact>]>,
     maps: Box<[Option<u16>]>,
+    /// By instruction, those that have one.
+    keys: Box<[(Pc, AccessFact)]>,
     divisors: Box<[bool]>,
     uppers: Box<[RegSet]>,
     live: Box<[Option<RegSet>]>,
@@ -237,6 +263,12 @@ impl Facts {
             insns: program.insns().into(),
             reached: reached.into(),
             maps: notes.maps.iter().map(|seen| seen.get()).collect(),
+            keys: notes
+                .keys
+                .iter()
+                .filter_map(|(&pc, seen)| Some((pc, seen.get()?)))
+                .filter(|(_, fact)| !(notes.fields.several && in_packet(fact)))
+                .collect(),
             divisors: (0..program.len())
                 .map(|index| numbers.divisor_nonzero(program, Pc(index as u32)))
                 .collect(),
@@ -286,6 +318,12 @@ impl Facts {
         self.maps.get(pc.index()).copied().flatten()
     }
 
+    /// Where the key of a map is that the call at this instruction is given.
+    pub fn key(&self, pc: Pc) -> Option<AccessFact> {
+        let at = self.keys.binary_search_by_key(&pc, |&(pc, _)| pc).ok()?;
+        Some(self.keys[at].1)
+    }
+
     /// The registers whose values matter after this instruction.
     pub fn live_after(&self, pc: Pc) -> RegSet {
         let all = R::all().fold(RegSet::EMPTY, |all, reg| all.union(RegSet::of(reg)));
@@ -320,6 +358,7 @@ impl Facts {
                 facts.live[index] = None;
             }
         }
+        facts.keys = facts.keys.iter().copied().filter(|&(pc, _)| !erased(Fact::Key(pc))).collect();
         facts
     }
 }

@@ -1,7 +1,7 @@
 //! Jumps, calls, the end, and what stops a run.
 
 use sandbpf_isa::{FRAME_SIZE, MAY_GOTO_LIMIT, Pc, Reg};
-use sandbpf_runtime::memory::Waiting;
+use sandbpf_runtime::memory::Caller;
 use sandbpf_runtime::{Machine, Trap};
 
 use crate::op::{self, Next, Op, Run, go, take};
@@ -52,7 +52,7 @@ pub(crate) fn call(machine: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: 
 pub(crate) fn push(machine: &mut Machine<'_>, run: &Run<'_>, pc: Pc) -> Result<(), Trap> {
     let [.., r6, r7, r8, r9, _] = machine.registers;
     let preserved = [r6, r7, r8, r9];
-    machine.push_frame(Waiting { return_to: pc.0 + 1, preserved, may_goto: run.may_goto }, pc)
+    machine.push_frame(Caller { return_to: pc.0 + 1, preserved, may_goto: run.may_goto }, pc)
 }
 
 /// Makes the frame of a callee, which is paid for.
@@ -66,13 +66,13 @@ pub(crate) fn enter(machine: &mut Machine<'_>, run: &mut Run<'_>) {
 /// Goes back to the frame that waits, and says where to go on; `None` from the first.
 #[inline(always)]
 pub(crate) fn leave(machine: &mut Machine<'_>, run: &mut Run<'_>) -> Option<u32> {
-    let &waiting = machine.pop_frame(run.lowest)?;
+    let &caller = machine.pop_frame(run.lowest)?;
     let [.., r6, r7, r8, r9, r10] = &mut machine.registers;
-    [*r6, *r7, *r8, *r9] = waiting.preserved;
+    [*r6, *r7, *r8, *r9] = caller.preserved;
     *r10 -= FRAME_SIZE as u64;
     machine.memory.leave();
-    run.may_goto = waiting.may_goto;
-    Some(waiting.return_to)
+    run.may_goto = caller.may_goto;
+    Some(caller.return_to)
 }
 
 pub(crate) fn call_register(_: &mut Machine<'_>, run: &mut Run<'_>, ops: &[Op], _: u64) -> Next {

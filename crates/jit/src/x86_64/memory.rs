@@ -82,25 +82,36 @@ pub(crate) fn store(e: &mut Emitter<'_>, size: Size, base: Reg, off: i16, src: O
 pub(crate) fn locate(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
     match e.region {
         _ if in_frame(e.program, base, off, size.bytes()) => direct(e, base, off),
-        Some(Region::Value { bias }) => value(e, bias, base, off),
-        Some(Region::Stack) => known(e, 0, base, off),
-        Some(Region::Context) => known(e, 1, base, off),
-        Some(Region::Packet) => known(e, 2, base, off),
+        Some(region) => known(e, region, base, off),
         None => checked(e, access, size, base, off),
     }
 }
 
-/// Within the value of a map whose values lie in one piece: proved.
-fn value(e: &mut Emitter<'_>, bias: u64, base: Reg, off: i16) -> i32 {
-    let base = e.host(base);
-    dynasm!(e.asm ; .arch x64 ; mov r9, QWORD bias as i64 ; add r9, Rq(base));
-    i32::from(off)
+/// What is added to an address of the guest's to have it for the host.
+pub(crate) enum Bias {
+    /// What stands there in the state.
+    In(i32),
+    /// This.
+    Is(u64),
 }
 
-/// Within a region: proved, and the region is there as long as the run is, as [`proved`](crate::proved) has it.
-fn known(e: &mut Emitter<'_>, region: i32, base: Reg, off: i16) -> i32 {
-    let (base, bias) = (e.host(base), field!(biases) + 8 * region);
-    dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + bias] ; add r9, Rq(base));
+/// What is added to addresses in a region that is there as long as the run is, as [`proved`](crate::proved) has it.
+pub(crate) fn bias(region: Region) -> Bias {
+    match region {
+        Region::Stack => Bias::In(field!(biases)),
+        Region::Context => Bias::In(field!(biases) + 8),
+        Region::Packet => Bias::In(field!(biases) + 16),
+        Region::Value { bias } => Bias::Is(bias),
+    }
+}
+
+/// Within a region: proved.
+fn known(e: &mut Emitter<'_>, region: Region, base: Reg, off: i16) -> i32 {
+    let base = e.host(base);
+    match bias(region) {
+        Bias::In(at) => dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + at] ; add r9, Rq(base)),
+        Bias::Is(bias) => dynasm!(e.asm ; .arch x64 ; mov r9, QWORD bias as i64 ; add r9, Rq(base)),
+    }
     i32::from(off)
 }
 

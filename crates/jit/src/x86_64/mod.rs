@@ -47,6 +47,8 @@ pub(crate) struct Emitter<'p> {
     pub(crate) divides: bool,
     /// The map that its call is given, if that was proved.
     pub(crate) fact_map: Option<usize>,
+    /// Where the key is that it is given, all of it, if that was proved.
+    pub(crate) key: Option<Region>,
     /// What registers hold before it.
     pub(crate) locals: Option<Locals>,
     /// Which registers matter after calls; all, if nobody looked.
@@ -115,6 +117,7 @@ impl<'p> Emitter<'p> {
             region: None,
             divides: false,
             fact_map: None,
+            key: None,
             locals: None,
             live: None,
             maps: None,

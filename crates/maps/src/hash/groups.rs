@@ -198,19 +198,13 @@ impl Groups {
 
     /// The same, as long as it takes: somebody may change something, and elements need not be at home.
     pub(super) fn find(&self, hash: u32, sought: &impl Sought) -> Option<u32> {
+        self.steadily(hash, || self.find_now(hash, sought))?
+    }
+
+    /// The same, while somebody looks that nobody changes anything.
+    pub(super) fn find_now(&self, hash: u32, sought: &impl Sought) -> Option<u32> {
         let number = self.home(hash);
-        let home = self.words(number)?;
-        let mut looks = 0;
-        loop {
-            let version = home[0].load(Ordering::Acquire);
-            if version & LOCKED == 0 {
-                let found = self.find_in(number, Group::with(version, home), tag(hash), sought);
-                if home[0].load(Ordering::Relaxed) == version {
-                    return found;
-                }
-            }
-            wait(&mut looks);
-        }
+        self.find_in(number, Group::load(self.words(number)?), tag(hash), sought)
     }
 
     #[inline(always)]
@@ -238,6 +232,22 @@ impl Groups {
             }
         }
         None
+    }
+
+    /// Does something until it was done while nobody changed anything that belongs to a hash.
+    pub(super) fn steadily<R>(&self, hash: u32, mut work: impl FnMut() -> R) -> Option<R> {
+        let home = self.words(self.home(hash))?;
+        let mut looks = 0;
+        loop {
+            let version = home[0].load(Ordering::Acquire);
+            if version & LOCKED == 0 {
+                let result = work();
+                if home[0].load(Ordering::Relaxed) == version {
+                    return Some(result);
+                }
+            }
+            wait(&mut looks);
+        }
     }
 
     /// Lets `look` see the elements of a home, until it has seen them while nobody changed any.

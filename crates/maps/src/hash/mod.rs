@@ -105,9 +105,7 @@ impl Hash {
         let head = 8 * (node_at + usize::from(shape.lru.is_some()));
         let groups = Groups::new(shape.max_entries, shape.memory / (head as u64 + shape.value))?;
         let keeper = match shape.lru {
-            Some(own) => {
-                Keeper::Lru(Lru::new(shape.max_entries, groups.slots(), shape.cpus, own, shape.memory)?)
-            }
+            Some(own) => Keeper::Lru(Lru::new(shape.max_entries, groups.slots(), shape.cpus, own)?),
             None => Keeper::Room(Room::new(shape.max_entries)),
         };
         Ok(Hash {
@@ -194,10 +192,9 @@ impl Hash {
     /// Lets `look` see an element's slot until it has seen it while nobody changed or removed the element.
     pub(crate) fn look(&self, key: &[u8], mut look: impl FnMut(u32)) -> Option<()> {
         let hash = self.hash(key)?;
-        let home = self.groups.home_of(self.groups.bucket(hash)).0;
-        self.groups.look(home, |elements| {
-            let found = elements.iter().find(|element| self.sought(key).is_in(element.slot))?;
-            look(found.slot);
+        self.groups.steadily(hash, || {
+            let slot = self.groups.find_now(hash, &self.sought(key))?;
+            look(slot);
             Some(())
         })?
     }

@@ -20,6 +20,12 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Forgets what a run before this one left.
+    #[inline]
+    pub(super) fn forget(&mut self) {
+        self.pending = None;
+    }
+
     pub(super) fn put(&mut self, value: u64) -> *mut u8 {
         self.bytes[0] = value;
         (&raw mut self.bytes[0]).cast()
@@ -38,8 +44,12 @@ impl Copies {
 
 impl Memory<'_> {
     /// Says which arena the program addresses.
+    #[inline]
     pub(crate) fn set_arena(&mut self, arena: Option<sandbpf_isa::Arena>) {
-        self.arena = arena;
+        // Next to no program has one.
+        if arena.is_some() || self.arena.is_some() {
+            self.arena = arena;
+        }
     }
 
     /// The arena that the program addresses.
@@ -126,18 +136,18 @@ impl Memory<'_> {
         if write {
             // An atomic operation writes nothing here: then what is put back is what was there.
             let value = self.arena_load(place, size);
-            self.copies.pending = self.arena_exists(place, size).then_some((place, size));
-            return self.copies.odd(value);
+            self.kept.copies.pending = self.arena_exists(place, size).then_some((place, size));
+            return self.kept.copies.odd(value);
         }
         let value = self.arena_load(place, size);
-        self.copies.put(value)
+        self.kept.copies.put(value)
     }
 
     /// Puts what machine code wrote into a copy where it belongs. Machine code's door to Rust does so first of all.
     #[inline]
     pub fn settle(&mut self) {
-        if let Some((place, size)) = self.copies.pending.take() {
-            self.arena_store(place, size, self.copies.odd_value());
+        if let Some((place, size)) = self.kept.copies.pending.take() {
+            self.arena_store(place, size, self.kept.copies.odd_value());
         }
     }
 }

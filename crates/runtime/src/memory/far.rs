@@ -103,6 +103,6 @@ impl Memory<'_> {
             return Err(fault);
         }
         let value = self.read_far(address, bytes)?;
-        Ok(self.copies.put(value))
+        Ok(self.kept.copies.put(value))
     }
 }

@@ -23,7 +23,6 @@ use crate::trap::Fault;
 use far::{Far, Piece};
 use frame::Frame;
 use shared::SharedBytes;
-use view::REGIONS;
 
 /// The bytes of one region.
 #[derive(Debug, Default)]
@@ -85,13 +84,22 @@ impl Region<'_> {
 #[repr(align(64))]
 pub struct Stack {
     bytes: [u8; FRAME_SIZE * MAX_FRAMES],
+    kept: Kept,
+}
+
+/// What a run needs a place for that need not be made anew for every run.
+#[derive(Clone, Debug, Default)]
+struct Kept {
     /// By number of the frame; of those that wait for a callee.
-    waiting: [Waiting; MAX_FRAMES],
+    callers: [Caller; MAX_FRAMES],
+    copies: arena::Copies,
+    /// Whether a region moved since somebody asked, who asks before a run, too.
+    moved: bool,
 }
 
 /// What a caller finds again when its callee returns.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Waiting {
+pub struct Caller {
     /// Where to go on.
     pub return_to: u32,
     /// `r6`…`r9`.
@@ -102,7 +110,7 @@ pub struct Waiting {
 
 impl Default for Stack {
     fn default() -> Self {
-        Stack { bytes: [0; FRAME_SIZE * MAX_FRAMES], waiting: [Waiting::default(); MAX_FRAMES] }
+        Stack { bytes: [0; FRAME_SIZE * MAX_FRAMES], kept: Kept::default() }
     }
 }
 
@@ -110,11 +118,10 @@ impl Default for Stack {
 #[derive(Debug)]
 pub struct Memory<'run> {
     /// The regions by number.
-    near: [Near<'run>; REGIONS],
+    near: [Near<'run>; NEAR],
     /// Structures that helpers handed out in this run, where they may.
     objects: Option<&'run mut Vec<u8>>,
-    /// What functions that wait find again, by number of their frame.
-    waiting: &'run mut [Waiting; MAX_FRAMES],
+    kept: &'run mut Kept,
     /// How many bytes of a frame the program that runs can see; none if it has no stack.
     seen: usize,
     far: Option<&'run dyn Far>,
@@ -122,10 +129,10 @@ pub struct Memory<'run> {
     kernel: Option<KernelMemory<'run>>,
     /// Which arena the program that runs addresses.
     arena: Option<sandbpf_isa::Arena>,
-    copies: arena::Copies,
-    /// Whether a region moved since somebody asked.
-    moved: bool,
 }
+
+/// How many regions have bytes of their own: those with numbers below.
+const NEAR: usize = REGION_OF_BUFFER + 1;
 
 /// Which frames are active.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,20 +152,11 @@ impl<'run> Memory<'run> {
     /// Memory with nothing but a stack, of which no frame is active.
     #[inline]
     pub fn new(stack: &'run mut Stack) -> Self {
-        let Stack { bytes, waiting } = stack;
-        let mut near = [const { Near::ABSENT }; REGIONS];
+        let Stack { bytes, kept } = stack;
+        kept.copies.forget();
+        let mut near = [const { Near::ABSENT }; NEAR];
         near[REGION_OF_STACK].region = Region::Write(bytes);
-        Memory {
-            near,
-            objects: None,
-            waiting,
-            seen: 0,
-            far: None,
-            kernel: None,
-            arena: None,
-            copies: arena::Copies::default(),
-            moved: false,
-        }
+        Memory { near, objects: None, kept, seen: 0, far: None, kernel: None, arena: None }
     }
 
     /// Puts `region` at [`address::CONTEXT`].
@@ -195,6 +193,7 @@ impl<'run> Memory<'run> {
 
     /// Makes frame `frame` active, the lowest of a program, all zero as far as a program with this use of its
     /// stack can see. The frames below belong to whoever called the program.
+    #[inline]
     pub(crate) fn enter_lowest(&mut self, frame: usize, stack_use: StackUse) {
         let seen = match stack_use {
             StackUse::None => 0,
@@ -209,9 +208,12 @@ impl<'run> Memory<'run> {
     /// Makes one more frame active, all zero as far as the program can see. A program without a stack gets none.
     #[inline]
     pub fn enter(&mut self) {
-        if self.seen == 0 {
-            return;
+        if self.seen > 0 {
+            self.enter_zeroed();
         }
+    }
+
+    fn enter_zeroed(&mut self) {
         let Near { end, region: Region::Write(bytes) } = &mut self.near[REGION_OF_STACK] else { return };
         *end += FRAME_SIZE;
         bytes[*end - self.seen..*end].fill(0);
@@ -228,8 +230,8 @@ impl<'run> Memory<'run> {
 
     /// What the function of a frame finds again.
     #[inline(always)]
-    pub(crate) fn waiting(&mut self, frame: usize) -> Option<&mut Waiting> {
-        self.waiting.get_mut(frame)
+    pub(crate) fn caller(&mut self, frame: usize) -> Option<&mut Caller> {
+        self.kept.callers.get_mut(frame)
     }
 
     /// Which frames are active, to come back to.
@@ -259,13 +261,13 @@ impl<'run> Memory<'run> {
     /// Whether a region moved since this was asked last: then what a [`View`](view::View) says is no longer true.
     #[inline]
     pub fn take_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
+        std::mem::take(&mut self.kept.moved)
     }
 
     /// The same, to ask again.
     #[inline]
     pub fn has_moved(&self) -> bool {
-        self.moved
+        self.kept.moved
     }
 
     /// Reads `N` bytes, little-endian.
@@ -424,7 +426,7 @@ impl<'run> Memory<'run> {
     pub fn frame_mut(&mut self) -> Option<&mut Frame> {
         match &mut self.near[REGION_OF_PACKET].region {
             Region::Frame(frame) => {
-                self.moved = true;
+                self.kept.moved = true;
                 Some(frame)
             }
             Region::Absent | Region::Read(_) | Region::Write(_) | Region::Shared(_) => None,
@@ -446,7 +448,7 @@ impl<'run> Memory<'run> {
         }
         objects.resize(at, 0);
         objects.extend_from_slice(bytes);
-        self.moved = true;
+        self.kept.moved = true;
         Some(address::OBJECTS + at as u64)
     }
 
@@ -456,7 +458,7 @@ impl<'run> Memory<'run> {
             (self.objects.as_deref_mut(), address.checked_sub(address::OBJECTS))
         {
             objects.truncate(at as usize);
-            self.moved = true;
+            self.kept.moved = true;
         }
     }
 

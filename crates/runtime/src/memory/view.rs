@@ -44,7 +44,7 @@ impl Memory<'_> {
     pub fn view_into(&mut self, view: &mut View) {
         let active = self.active_stack() as u32;
         let mut put = |address: u64, region: RegionView| view[(address >> REGION_BITS) as usize] = region;
-        let [_, context, stack, packet, buffer, ..] = &mut self.near;
+        let [_, context, stack, packet, buffer] = &mut self.near;
         put(CONTEXT, context.region.view());
         put(PACKET, packet.region.view());
         put(BUFFER, buffer.region.view());

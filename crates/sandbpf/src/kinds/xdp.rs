@@ -171,7 +171,13 @@ impl Kind for Xdp {
         let mut state = PacketState { kind: PacketKind::Xdp, ..PacketState::default() };
         let mut machine = image.machine(&mut scratch.stack);
         machine.memory.set_objects(&mut scratch.objects);
-        let _ = machine.memory.set_packet(Region::Frame(&mut frame.frame));
+        // Where nothing is called, nothing moves the frame's ends.
+        let region = if image.traits.calls {
+            Region::Frame(&mut frame.frame)
+        } else {
+            Region::Write(frame.frame.visible_mut())
+        };
+        let _ = machine.memory.set_packet(region);
         let _ = machine.memory.set_context(Region::Write(&mut context));
         machine.packet.data = meta;
         machine.packet_state = Some(&mut state);

@@ -263,6 +263,9 @@ impl Verifier<'_> {
                 let shape = &self.env.maps[usize::from(map)];
                 let (size, kind) = (shape.key_size, shape.map_type);
                 self.check_memory(number, size as i32, false, false, None)?;
+                if !self.cur.speculative {
+                    self.known.notes.key(self.pc, &reg, size);
+                }
                 if matches!(kind, map_type::ARRAY | map_type::PERCPU_ARRAY) {
                     found.const_key = self.constant_key(&reg, size)?;
                 }
