@@ -14,16 +14,39 @@ use crate::KindName;
 #[cfg(feature = "jit")]
 use sandbpf_jit::Input;
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::{Answer, Plan, Pure};
+pub(crate) use sandbpf_jit::{Answer, Form, Plan, Pure};
 
 /// A program that only reads, as machine code; this build has none.
 #[cfg(not(feature = "jit"))]
 #[derive(Debug)]
 pub(crate) enum Pure {}
 
+/// How its code is called; this build has none.
+#[cfg(not(feature = "jit"))]
+#[allow(dead_code)]
+#[derive(Debug)]
+pub(crate) enum Form {
+    Packet,
+    Word,
+    Unsure,
+    Context,
+}
+
 #[cfg(not(feature = "jit"))]
 impl Pure {
-    pub(crate) fn context(&self) -> usize {
+    pub(crate) fn form(&self) -> Form {
+        match *self {}
+    }
+
+    pub(crate) fn of_packet(&self, _packet: &[u8]) -> Option<u64> {
+        match *self {}
+    }
+
+    pub(crate) fn of_word(&self, _packet: &[u8], _word: u32) -> Option<u64> {
+        match *self {}
+    }
+
+    pub(crate) fn of_unsure(&self, _packet: &[u8], _word: u32, _budget: u64) -> Option<u64> {
         match *self {}
     }
 
