@@ -61,9 +61,11 @@ macro_rules! put {
     ($($T:ty: $size:literal),*) => { $(
         impl Put for $T {
             const WORD: Access = Access::Inside($crate::access::Sizes::of(&[$size]));
+            #[inline]
             fn put(self, bytes: &mut [u8]) {
-                for (byte, value) in bytes.iter_mut().zip(self.to_le_bytes()) {
-                    *byte = value;
+                // Rows lie within their context.
+                if let Some(chunk) = bytes.first_chunk_mut() {
+                    *chunk = self.to_le_bytes();
                 }
             }
             fn take(bytes: &[u8]) -> Self {
@@ -143,6 +145,7 @@ macro_rules! context {
             };
 
             /// The bytes that a program sees, little-endian.
+            #[inline]
             pub fn to_bytes(&self) -> [u8; $size] {
                 let mut bytes = [0; $size];
                 $( $crate::context::Put::put(self.$name, &mut bytes[$offset..][..size_of::<$T>()]); )*

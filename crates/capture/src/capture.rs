@@ -131,6 +131,19 @@ impl<'a> Capture<'a> {
         Ok(Capture { input, format, packets: 0, broken: false, converted: Vec::new() })
     }
 
+    /// A part of a pcap file, from a record on.
+    pub(crate) fn part(pcap: Pcap, input: Input<'a>, index: u64) -> Capture<'a> {
+        Capture { input, format: Format::Pcap(pcap), packets: index, broken: false, converted: Vec::new() }
+    }
+
+    /// How a pcap file is read.
+    pub(crate) fn pcap(&self) -> Option<&Pcap> {
+        match &self.format {
+            Format::Pcap(pcap) => Some(pcap),
+            Format::Pcapng(_) => None,
+        }
+    }
+
     /// The next packet, `None` behind the last one.
     ///
     /// An error is the last thing that a capture returns: after it there is `None`.
@@ -192,6 +205,12 @@ impl<'a> Capture<'a> {
     /// type's maximum, and 14 more than said in an Ethernet capture of Kuznetzov's variant.
     pub fn snaplen(&self) -> u32 {
         self.header().snaplen
+    }
+
+    /// Where in the file the next packet's record or block starts, or what could not be read.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.input.offset()
     }
 
     /// How many packets were read.

@@ -28,6 +28,11 @@ impl<'a> Input<'a> {
         Input { held: Held::Memory(bytes), start: 0, end: bytes.len(), base: 0 }
     }
 
+    /// Bytes from the middle of a file: so far from its start.
+    pub(crate) fn part(bytes: &'a [u8], base: u64) -> Input<'a> {
+        Input { base, ..Input::memory(bytes) }
+    }
+
     pub(crate) fn stream(reader: impl Read + Send + 'a) -> Input<'a> {
         Input {
             held: Held::Stream { reader: Box::new(reader), buffer: Vec::new() },

@@ -44,11 +44,13 @@ mod parsers;
 mod pcap;
 mod pcapng;
 mod pseudo_header;
+mod split;
 mod timestamp;
 mod writer;
 
 pub use capture::{Capture, CaptureHeader, Packet};
 pub use error::{CaptureError, CaptureErrorKind, Part, WriteError};
 pub use link_type::LinkType;
+pub use split::Split;
 pub use timestamp::{Resolution, Timestamp};
 pub use writer::CaptureWriter;

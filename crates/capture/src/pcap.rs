@@ -16,7 +16,7 @@ use crate::parsers::{self, Parsed};
 use crate::pseudo_header::PseudoHeader;
 use crate::{CaptureHeader, LinkType, Resolution, Timestamp};
 
-const FILE_HEADER: usize = 24;
+pub(crate) const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
 /// Kuznetzov's: the number of the interface, the protocol and the packet type come behind.
 const PATCHED_RECORD_HEADER: usize = 24;
@@ -29,7 +29,7 @@ const BIG_MICROSECONDS: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
 /// The link type field: below, the type; above, the length of the frame check sequence.
 const LINK_TYPE_BITS: u32 = 0x03ff_ffff;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pcap {
     pub(crate) header: CaptureHeader,
     order: Order,
@@ -154,6 +154,23 @@ impl Pcap {
         };
         let (rest, data) = take(caplen)(packet)?;
         Ok((rest, LegacyPcapBlock { ts_sec: field(0), ts_usec: field(4), caplen, origlen, data }))
+    }
+
+    /// How long the record is that begins these bytes, if it looks like one: with a packet in it, not longer than it was
+    /// on the wire, at a time of day.
+    pub(crate) fn plausible(&self, window: &[u8]) -> Option<usize> {
+        let header = window.get(..self.record_header())?;
+        let field = |at| self.order.u32(header, at);
+        let (first, second) = (field(8), field(12));
+        let (captured, wire_len) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::Unsure => (first.min(second), first.max(second)),
+        };
+        let in_time = i64::from(field(4)) * self.header.resolution.nanos() < 1_000_000_000;
+        let looks =
+            field(0) != 0 && in_time && captured != 0 && captured <= wire_len && captured <= self.limit;
+        looks.then(|| header.len() + captured as usize)
     }
 
     fn record_header(&self) -> usize {

@@ -43,6 +43,23 @@ impl<W: Write> CaptureWriter<W> {
         Ok(CaptureWriter { out, header, packets: 0 })
     }
 
+    /// Goes on with a file whose header stands elsewhere: for records that are brought there by [`CaptureWriter::append`].
+    pub fn records(out: W, header: CaptureHeader) -> CaptureWriter<W> {
+        CaptureWriter { out, header, packets: 0 }
+    }
+
+    /// Writes what another writer has written, of records alone and with the same header.
+    pub fn append(&mut self, records: &CaptureWriter<Vec<u8>>) -> Result<(), WriteError> {
+        self.out.write_all(&records.out)?;
+        self.packets += records.packets;
+        Ok(())
+    }
+
+    /// What the file's header says.
+    pub fn header(&self) -> CaptureHeader {
+        self.header
+    }
+
     /// Writes a packet, with its time and its length on the wire.
     ///
     /// Nothing is written of a packet that the file cannot hold: one of another link type, longer than the snapshot

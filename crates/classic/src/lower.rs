@@ -68,9 +68,15 @@ pub fn lower(filter: &Filter) -> Lowered {
     if needs_context {
         lowering.copy64(CONTEXT, Reg::R1);
     }
+    // Most filters have no instruction that asks.
+    let any = |is: fn(Shape) -> bool| insns.iter().filter_map(|insn| Shape::of(insn.code)).any(is);
+    let indirect = rules.loads == Loads::Bounded && any(|shape| matches!(shape, Shape::LoadIndirect(_)));
     let facts = Facts {
-        ceilings: if rules.loads == Loads::Bounded { flow::index_ceilings(insns) } else { Vec::new() },
-        needed: flow::accumulator_needed(insns),
+        ceilings: if indirect { flow::index_ceilings(insns) } else { Vec::new() },
+        needed: match any(|shape| shape == Shape::LoadHeaderLength) {
+            true => flow::accumulator_needed(insns),
+            false => Vec::new(),
+        },
     };
     let mut starts = Vec::with_capacity(insns.len());
     for (index, insn) in insns.iter().enumerate() {
@@ -83,9 +89,9 @@ pub fn lower(filter: &Filter) -> Lowered {
 
 /// What is known before lowering, per classic instruction.
 struct Facts {
-    /// How large `X` can be before it, in the dialect where that matters.
+    /// How large `X` can be before it, if there is a load behind `X` in the dialect where that matters.
     ceilings: Vec<u32>,
-    /// Whether `A` matters after it.
+    /// Whether `A` matters after it, if there is a load that would change it on the way.
     needed: Vec<bool>,
 }
 

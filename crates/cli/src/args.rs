@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -253,6 +254,10 @@ pub(crate) struct Run {
     /// Stop after so many packets that match
     #[arg(short, long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) count: Option<u64>,
+    /// Read each pcap file with so many threads, for programs that call nothing and so remember nothing, without --count. The
+    /// result is the same
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Print the numbers of the packets that match, counted from 1 in each capture
     #[arg(short, long)]
     pub(crate) list: bool,
@@ -455,7 +460,7 @@ pub(crate) struct Vectors {
     pub(crate) detail: bool,
     /// How many threads; as many as there are processors if not given
     #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// How the result is shown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,

@@ -19,6 +19,20 @@ impl Ranges {
     }
 }
 
+impl Ranges {
+    /// Adds numbers, each so much larger, that are then larger than all before.
+    pub(crate) fn append(&mut self, more: &Ranges, larger: u64) {
+        let mut more = more.0.iter().map(|&(first, last)| (first + larger, last + larger));
+        if let Some((first, last)) = more.next() {
+            match self.0.last_mut() {
+                Some((_, end)) if *end + 1 == first => *end = last,
+                _ => self.0.push((first, last)),
+            }
+        }
+        self.0.extend(more);
+    }
+}
+
 impl fmt::Display for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
@@ -42,6 +56,20 @@ impl Serialize for Ranges {
 #[cfg(test)]
 mod tests {
     use super::Ranges;
+
+    #[test]
+    fn ranges_are_joined() {
+        let of = |numbers: &[u64]| {
+            let mut ranges = Ranges::default();
+            numbers.iter().for_each(|&number| ranges.push(number));
+            ranges
+        };
+        let mut ranges = of(&[1, 2, 9]);
+        ranges.append(&of(&[1, 2, 5]), 9);
+        ranges.append(&of(&[]), 14);
+        ranges.append(&of(&[2, 3]), 14);
+        assert_eq!(ranges, of(&[1, 2, 9, 10, 11, 14, 16, 17]));
+    }
 
     #[test]
     fn neighbours_are_one_range() {

@@ -7,7 +7,7 @@ use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::{Execute, Machine, Trap};
 use sandbpf_verifier::Facts;
 
-use crate::{Input, Maps, Options, PlanOptions, Unsupported};
+use crate::{Form, Input, Maps, Options, PlanOptions, Unsupported};
 
 /// Machine code; on this target there is none.
 #[derive(Debug)]
@@ -69,8 +69,28 @@ impl Pure {
         None
     }
 
+    /// What it wants to know.
+    pub fn form(&self) -> Form {
+        match *self {}
+    }
+
+    /// The answer on this packet.
+    pub fn of_packet(&self, _packet: &[u8]) -> Option<u64> {
+        match *self {}
+    }
+
+    /// The answer on this packet, with this first word of the context.
+    pub fn of_word(&self, _packet: &[u8], _word: u32) -> Option<u64> {
+        match *self {}
+    }
+
     /// How many bytes of the context it reads.
     pub fn context(&self) -> usize {
+        match *self {}
+    }
+
+    /// The answer on this packet, with this first word of the context and this budget.
+    pub fn of_unsure(&self, _packet: &[u8], _word: u32, _budget: u64) -> Option<u64> {
         match *self {}
     }
 

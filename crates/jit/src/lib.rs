@@ -85,6 +85,9 @@ pub use elsewhere::{Answer, Code, Plan, Pure, Running};
 
 pub use plan::passes::{Pass, Without};
 
+mod pure_pass;
+pub use pure_pass::{Form, PurePass, WithoutPure};
+
 /// Whether there is machine code for this target.
 pub const SUPPORTED: bool = cfg!(all(target_arch = "x86_64", unix));
 
@@ -96,6 +99,8 @@ pub struct Options {
     pub export_registers: bool,
     /// How far the assignment of registers is rotated: another encoding of every instruction.
     pub rotation: u8,
+    /// The passes that are left out where [`Pure`] code is made.
+    pub without_pure: WithoutPure,
 }
 
 /// What a program is given.

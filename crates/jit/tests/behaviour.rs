@@ -336,7 +336,7 @@ fn memory_behind_the_regions() {
                     11 => Box::new(Step::new(sandbpf_isa::Program::clone(&program))),
                     12 => Box::new(sandbpf_interp::Code::new(program)),
                     rotation => {
-                        let options = Options { export_registers: true, rotation };
+                        let options = Options { export_registers: true, rotation, ..Options::default() };
                         Box::new(Code::compile_with(program, options).expect("code"))
                     }
                 };

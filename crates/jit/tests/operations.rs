@@ -71,7 +71,8 @@ fn registers(code: &Code, a: u64, b: u64) -> [u64; 11] {
 fn check(insn: Insn, dst: Reg, src: Option<Reg>, rotation: u8, expected: impl Fn(u64, u64) -> u64) {
     let program = one(insn, dst, src);
     let code =
-        Code::compile_with(program, Options { export_registers: true, rotation }).expect("it compiles");
+        Code::compile_with(program, Options { export_registers: true, rotation, ..Options::default() })
+            .expect("it compiles");
     for a in VALUES {
         for b in VALUES {
             // One register holds one value.
@@ -158,7 +159,7 @@ fn conditions() {
     for &cond in Cond::ALL {
         for width in WIDTHS {
             for rotation in 0..11 {
-                let options = Options { export_registers: true, rotation };
+                let options = Options { export_registers: true, rotation, ..Options::default() };
                 let code = |rhs| {
                     Code::compile_with(program(cond, width, Reg::R3, rhs), options).expect("it compiles")
                 };

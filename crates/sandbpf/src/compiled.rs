@@ -14,7 +14,7 @@ use crate::KindName;
 #[cfg(feature = "jit")]
 use sandbpf_jit::Input;
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::{Answer, Plan};
+pub(crate) use sandbpf_jit::{Answer, Form, Plan};
 
 /// A program that only reads, ready to run without a machine.
 #[derive(Debug)]
@@ -26,14 +26,63 @@ pub(crate) enum Pure {
     Read(interp::Reader),
 }
 
+/// What a program that only reads wants to know.
+#[cfg(not(feature = "jit"))]
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Packet,
+    Word,
+    Unsure,
+    Context,
+}
+
 impl Pure {
-    /// How many bytes of the context it reads.
+    /// What it wants to know.
     #[inline]
-    pub(crate) fn context(&self) -> usize {
+    pub(crate) fn form(&self) -> Form {
         match self {
             #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.context(),
-            Pure::Read(reader) => reader.context(),
+            Pure::Compiled(code) => code.form(),
+            Pure::Read(reader) => match reader.context() {
+                0 => Form::Packet,
+                1..=4 => Form::Word,
+                _ => Form::Context,
+            },
+        }
+    }
+
+    /// What it answers to a packet, if that is what it wants to know, and it can tell.
+    #[inline]
+    pub(crate) fn of_packet(&self, packet: &[u8]) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_packet(packet),
+            Pure::Read(reader) => reader.run(packet, &[]),
+        }
+    }
+
+    /// The same, with the first word of the context.
+    #[inline]
+    pub(crate) fn of_word(&self, packet: &[u8], word: u32) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_word(packet, word),
+            Pure::Read(reader) => reader.run(packet, &word.to_le_bytes()),
+        }
+    }
+
+    /// The same, where the answer may not be known.
+    #[inline]
+    pub(crate) fn of_unsure(&self, packet: &[u8], word: u32, budget: u64) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_unsure(packet, word, budget),
+            Pure::Read(reader) => {
+                // It has no loops, and costs nothing.
+                let _ = budget;
+                reader.run(packet, &word.to_le_bytes())
+            }
         }
     }
 

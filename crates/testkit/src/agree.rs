@@ -14,7 +14,7 @@ use sandbpf::{
 use sandbpf_classic::{Filter, Form, print, reference};
 use sandbpf_interp::{Reader, Step};
 use sandbpf_isa::Program;
-use sandbpf_jit::{Input, Options, Pass, Plan, PlanOptions, Pure, Running, Without};
+use sandbpf_jit::{Input, Options, Pass, Plan, PlanOptions, Pure, PurePass, Running, Without, WithoutPure};
 use sandbpf_runtime::memory::{Region, Stack};
 use sandbpf_runtime::{Execute, Machine, Registers, Trap, address, helpers::HelperSet};
 
@@ -68,18 +68,29 @@ pub fn agree(bytes: &[u8]) {
     }
 }
 
-/// What [`Pure`] code answers must be what the definition says.
+/// What [`Pure`] code answers must be what the definition says, whatever its registers are and whichever pass is left out.
 fn pure_agrees(scene: &extended::Scene, program: &Program, expected: &Result<u64, Trap>) {
-    for rotation in [0, 1, 4] {
-        let options = Options { rotation, ..Options::default() };
+    let data = scene.packet.get(scene.layout.data as usize..).unwrap_or_default();
+    pure_answers(program, data, &scene.context, scene.budget, |options, r0| {
+        assert_eq!(&Ok(r0), expected, "pure code with {options:?} differs from step\n{program}\n{scene:?}");
+    });
+}
+
+/// Shows each answer of [`Pure`] code, under other registers and without each pass.
+fn pure_answers(
+    program: &Program,
+    data: &[u8],
+    context: &[u8],
+    budget: u64,
+    mut look: impl FnMut(Options, u64),
+) {
+    let rotated = [0, 1, 4].map(|rotation| Options { rotation, ..Options::default() });
+    let without = |without_pure| Options { without_pure, ..Options::default() };
+    let less = PurePass::ALL.map(|pass| without(WithoutPure::default().and(pass)));
+    for options in rotated.into_iter().chain(less).chain([without(WithoutPure::ALL)]) {
         let Some(code) = Pure::compile(program, options) else { return };
-        let data = scene.packet.get(scene.layout.data as usize..).unwrap_or_default();
-        if let Some(r0) = code.run(data, &scene.context, scene.budget) {
-            assert_eq!(
-                &Ok(r0),
-                expected,
-                "pure code rotated by {rotation} differs from step\n{program}\n{scene:?}"
-            );
+        if let Some(r0) = code.run(data, context, budget) {
+            look(options, r0);
         }
     }
 }
@@ -231,6 +242,21 @@ pub fn classic_agree(bytes: &[u8]) {
                 "{dialect:?}, {engine:?}: the reference says {expected:x?}, here {found:x?}\n{}\n{program}\n{scene:?}",
                 print(&scene.insns, Form::TcpdumpD),
             );
+        }
+        let (data, context) = match dialect {
+            Dialect::Seccomp => (&[][..], call.to_bytes().to_vec()),
+            Dialect::Libpcap => (&scene.packet[..], scene.wire_len.to_le_bytes().to_vec()),
+            // Of the fields of a socket's packet, code can be told the length here, which is the first.
+            Dialect::Linux => (&scene.packet[..], (scene.packet.len() as u32).to_le_bytes().to_vec()),
+        };
+        if dialect == Dialect::Seccomp || scene.meta.data == 0 {
+            pure_answers(&program, data, &context, BUDGET, |options, r0| {
+                assert!(
+                    same(dialect, expected.clone(), Ok(r0)),
+                    "{dialect:?}: the reference says {expected:x?}, with {options:?} it is {r0:#x}\n{}\n{program}\n{scene:?}",
+                    print(&scene.insns, Form::TcpdumpD),
+                );
+            });
         }
         for subject in Subject::available() {
             let code = match subject.prepare(&program) {

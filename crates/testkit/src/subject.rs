@@ -67,7 +67,7 @@ impl Subject {
             Subject::Jit => 0,
             Subject::Rotated(rotation) => rotation,
         };
-        let options = sandbpf_jit::Options { rotation, export_registers: true };
+        let options = sandbpf_jit::Options { rotation, export_registers: true, ..Default::default() };
         match sandbpf_jit::Code::compile_with(Arc::clone(program), options) {
             Ok(code) => Ok(Box::new(code)),
             Err(error) => Err(NoMachineCode(error.to_string())),

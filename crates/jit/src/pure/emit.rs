@@ -1,107 +1,124 @@
 //! The code of a program that only reads.
 //!
 //! ```text
-//!   rdi rsi rdx   the packet, its length, the context
+//!   rdi rsi       the packet, its length
+//!   rdx           the context, or its first word; free if neither is looked at
 //!   r9 r10 r11    for an instruction or two
 //!   the rest      registers of the program, as many as it has; r0 in rax
 //!   below rsp     its stack, and the budget of a program with loops, which came in rcx
 //! ```
 
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use sandbpf_isa::{Extend, Insn, Operand, Pc, Program, Reg, RegSet, Size, Width};
+use sandbpf_isa::{AluOp, Cond, Extend, Insn, Operand, Pc, Program, Reg, Size, Width};
 
 use super::admit::Admitted;
-use super::chains::{self, Chain, Chains, Item};
-use super::{lengths, ranges};
+use super::assign::{self, Homes};
+use super::blocks::{BlockId, Blocks, Check, Edge, End, Flow, Step, Switch, Test};
+use super::fuse::{self, Fused};
+use super::live::Live;
+use super::passes::{self, Passed};
+use super::{build, search};
 use crate::Options;
+use crate::pure_pass::{Form, PurePass};
 use crate::x86_64::{Emitter, RAX, alu, branch, muldiv};
 
 const RDX: u8 = 2;
 const RSP: u8 = 4;
-/// Registers of the host that are free in such a function: the first three need not be kept for the caller.
-const FREE: [u8; 9] = [RAX, 1, 8, 3, 5, 12, 13, 14, 15];
-/// Those that the caller wants to find again.
-const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
 /// What a function may use below its stack pointer (System V ABI, 3.2.2).
 const RED_ZONE: u32 = 128;
 
-/// The bytes of the code.
-pub(crate) fn emit(program: &Program, admitted: &Admitted, options: Options) -> Vec<u8> {
-    let (map, kept) = assign(program, admitted, options);
-    let words = admitted.frame.div_ceil(8) + u32::from(admitted.loops());
-    let stack = 8 * words;
+/// The bytes of the code, and how it is to be called.
+pub(crate) fn emit(program: &Program, admitted: &Admitted, options: Options) -> (Vec<u8>, Form) {
+    let mut blocks = build::build(program, admitted);
+    let cheap = assign::cheap(admitted.context);
+    let Passed { flow, frame } = passes::run(&mut blocks, admitted, options.without_pure, cheap);
+    let live = Live::of(&blocks, &flow);
+    let Homes { map, kept } = assign::assign(&blocks, &flow, &live, admitted.context, options.rotation);
+    let stack = 8 * (frame.div_ceil(8) + u32::from(flow.loops));
+    let form = form(&blocks, &flow, admitted);
+    let mut e = Emitter::with_map(program, options, map);
+    let mut label = || e.asm.new_dynamic_label();
     let mut out = Out {
-        e: Emitter::with_map(program, options, map),
-        admitted,
-        tests: lengths::tests(program, admitted),
-        ceilings: ranges::of_indices(program, admitted),
-        chains: chains::find(program, admitted),
+        more: blocks.blocks.iter().skip(program.len()).map(|_| label()).collect(),
+        zero: label(),
+        decline: label(),
+        e,
+        next: None,
+        fuses: !options.without_pure.has(PurePass::Fusion),
+        blocks: &blocks,
+        live: &live,
+        form,
         kept,
+        frame,
         below: if stack > RED_ZONE { stack.next_multiple_of(16) } else { 0 },
         budget: -(stack as i32),
-        declines: false,
+        tables: Vec::new(),
     };
-    out.declines = admitted.loops() || (0..program.len()).any(|index| out.may_decline(index));
-    out.enter();
-    for index in 0..program.len() {
-        if admitted.reached[index] && !out.chains.absorbed[index] {
-            out.instruction(Pc(index as u32));
-        }
+    out.enter(flow.loops);
+    for (at, &id) in flow.order.iter().enumerate() {
+        out.next = flow.order.get(at + 1).copied();
+        out.block(id);
     }
     out.ends();
-    out.e.finish()
+    (out.e.finish(), form)
 }
 
-/// Which of the host's registers hold which of the program's, and which of those must be kept for the caller.
-fn assign(program: &Program, admitted: &Admitted, options: Options) -> ([u8; Reg::COUNT], Vec<u8>) {
-    let insns = program.insns().iter().zip(&admitted.reached).filter(|&(_, &reached)| reached);
-    let used = insns.fold(RegSet::RESULT, |used, (insn, _)| used.union(insn.writes()).union(insn.reads()));
-    let live = admitted.live[0];
-    let used = used.union(live).without(admitted.pointers).without(RegSet::of(Reg::R10));
-    let mut map = [RSP; Reg::COUNT];
-    for pointer in admitted.pointers.iter() {
-        map[pointer.index()] = RDX;
+/// What the code must be given.
+fn form(blocks: &Blocks, flow: &Flow, admitted: &Admitted) -> Form {
+    let sum = |step: &Step| matches!(step, Step::Packet { check: Check::Sum, .. });
+    let declines = flow.loops || flow.order.iter().any(|&id| blocks.steps(id).iter().any(sum));
+    match (admitted.context, declines) {
+        (0, false) => Form::Packet,
+        (0, true) => Form::Unsure,
+        (_, false) if admitted.word => Form::Word,
+        (_, true) if admitted.word => Form::Unsure,
+        _ => Form::Context,
     }
-    let rotation = usize::from(options.rotation);
-    for (number, reg) in used.iter().enumerate() {
-        map[reg.index()] = FREE[(number + rotation) % FREE.len()];
-    }
-    let kept = KEPT.into_iter().filter(|host| used.iter().any(|reg| map[reg.index()] == *host)).collect();
-    (map, kept)
 }
 
-struct Out<'p> {
-    e: Emitter<'p>,
-    admitted: &'p Admitted,
-    tests: Vec<Option<u64>>,
-    ceilings: Vec<u64>,
-    chains: Chains,
+pub(super) struct Out<'p> {
+    pub(super) e: Emitter<'p>,
+    pub(super) blocks: &'p Blocks,
+    live: &'p Live,
+    /// The labels of blocks that are more than the program's instructions.
+    more: Vec<DynamicLabel>,
+    /// Where the answer is 0, for the packet has ended.
+    pub(super) zero: DynamicLabel,
+    /// Where nobody knows the answer.
+    pub(super) decline: DynamicLabel,
+    /// The block that comes next.
+    next: Option<BlockId>,
+    /// Whether bytes are compared where they lie.
+    fuses: bool,
+    form: Form,
+    /// Registers of the host that the caller wants to find again.
     kept: Vec<u8>,
-    /// How far the stack pointer is moved for the program's stack.
+    /// How many bytes of the stack the program uses.
+    frame: u32,
+    /// How far the stack pointer is moved for them.
     below: u32,
     /// Where, from there, a program with loops keeps what is left of its budget.
     budget: i32,
-    /// Whether it may have to say that it cannot answer.
-    declines: bool,
+    /// Tables that stand behind the code.
+    pub(super) tables: Vec<(DynamicLabel, Vec<u8>)>,
 }
 
 impl Out<'_> {
-    fn enter(&mut self) {
+    fn enter(&mut self, loops: bool) {
         for &host in &self.kept {
             dynasm!(self.e.asm ; .arch x64 ; push Rq(host));
         }
         if self.below != 0 {
             dynasm!(self.e.asm ; .arch x64 ; sub rsp, self.below as i32);
         }
-        if self.admitted.loops() {
+        if loops {
             let at = self.below as i32 + self.budget;
             dynasm!(self.e.asm ; .arch x64 ; mov [rsp + at], rcx);
         }
-        for at in (1..=self.admitted.frame.div_ceil(8)).map(|word| self.below as i32 - 8 * word as i32) {
+        for at in (1..=self.frame.div_ceil(8)).map(|word| self.below as i32 - 8 * word as i32) {
             dynasm!(self.e.asm ; .arch x64 ; mov QWORD [rsp + at], 0);
         }
-        for reg in self.admitted.live[0].without(self.admitted.pointers).iter().filter(|&reg| reg != Reg::R10)
-        {
+        for reg in self.live.before(BlockId(0)).iter() {
             let host = self.e.host(reg);
             dynasm!(self.e.asm ; .arch x64 ; xor Rd(host), Rd(host));
         }
@@ -118,83 +135,226 @@ impl Out<'_> {
         dynasm!(self.e.asm ; .arch x64 ; ret);
     }
 
-    fn answer(&mut self) {
+    /// Says that the answer is known, to those who ask.
+    fn known(&mut self) {
+        if matches!(self.form, Form::Unsure | Form::Context) {
+            dynasm!(self.e.asm ; .arch x64 ; xor edx, edx);
+        }
+    }
+
+    fn answer(&mut self, answer: u64) {
+        match (u32::try_from(answer), answer as i64) {
+            (Ok(0), _) => dynasm!(self.e.asm ; .arch x64 ; xor eax, eax),
+            (Ok(small), _) => dynasm!(self.e.asm ; .arch x64 ; mov eax, DWORD small as i32),
+            (Err(_), large) => dynasm!(self.e.asm ; .arch x64 ; mov rax, QWORD large),
+        }
+        self.known();
+        self.leave();
+    }
+
+    fn exit(&mut self) {
         let r0 = self.e.host(Reg::R0);
         if r0 != RAX {
             dynasm!(self.e.asm ; .arch x64 ; mov rax, Rq(r0));
         }
-        // Where it never declines, nobody looks at rdx; but it must not say that it does.
-        dynasm!(self.e.asm ; .arch x64 ; xor edx, edx);
+        self.known();
         self.leave();
     }
 
     fn ends(&mut self) {
-        dynasm!(self.e.asm ; .arch x64 ; ->zero: ; xor eax, eax ; xor edx, edx);
-        self.leave();
-        if self.declines {
-            dynasm!(self.e.asm ; .arch x64 ; ->decline: ; mov edx, 1);
+        let (zero, decline) = (self.zero, self.decline);
+        dynasm!(self.e.asm ; .arch x64 ; =>zero);
+        self.answer(0);
+        dynasm!(self.e.asm ; .arch x64 ; =>decline);
+        if matches!(self.form, Form::Unsure | Form::Context) {
+            dynasm!(self.e.asm ; .arch x64 ; mov edx, 1);
             self.leave();
+        }
+        for (label, bytes) in std::mem::take(&mut self.tables) {
+            dynasm!(self.e.asm ; .arch x64 ; .align 16 ; =>label ; .bytes bytes);
         }
     }
 
-    fn instruction(&mut self, pc: Pc) {
-        self.e.place(pc);
-        if let Some(chain) = self.chains.at[pc.index()].take() {
-            return self.chain(pc, &chain);
+    fn block(&mut self, id: BlockId) {
+        let label = self.label(id);
+        dynasm!(self.e.asm ; .arch x64 ; =>label);
+        let fused = if self.fuses { fuse::end(self.blocks, self.live, id) } else { None };
+        let end = *self.blocks.end(id);
+        if let End::Switch(number) = end {
+            return self.switch(id, &self.blocks.switches[number as usize], fused);
         }
-        match self.e.program.insns()[pc.index()] {
-            // The context's address stays where it came.
-            Insn::Alu { dst, .. } if self.admitted.pointers.contains(dst) => {}
+        self.steps(id, fused.map_or(0, |fused| fused.steps));
+        match end {
+            End::Exit => self.exit(),
+            End::Answer(answer) => self.answer(answer),
+            End::Goto(edge) => self.go(edge),
+            End::Branch { test, taken, otherwise } => {
+                match fused {
+                    Some(fused) => self.compare_bytes(&fused),
+                    None => self.compare(&test),
+                }
+                self.branch(test.cond, taken, otherwise);
+            }
+            End::Enough { index, bytes, taken, otherwise } => {
+                self.compare_length(index, bytes);
+                let cond = if index.is_some() { Cond::Le } else { Cond::Ge };
+                self.branch(cond, Edge::to(taken), Edge::to(otherwise));
+            }
+            End::Switch(_) => unreachable!("they were taken out above"),
+        }
+    }
+
+    fn switch(&mut self, id: BlockId, switch: &Switch, fused: Option<Fused>) {
+        match fused.filter(|_| search::asks_for_equality(switch)) {
+            // The numbers are turned round, and not the bytes.
+            Some(fused) => {
+                self.steps(id, fused.steps);
+                let bytes = self.bytes(fused.place, fused.check);
+                self.load(self.e.host(switch.reg), fused.place.size, bytes);
+                let switch = switch.lying(fused.place.size);
+                self.seek(&switch, &search::plan(&switch));
+            }
+            None => {
+                self.steps(id, 0);
+                self.seek(switch, &search::plan(switch));
+            }
+        }
+        self.go(Edge::to(switch.otherwise));
+    }
+
+    /// All steps of a block but so many at its end.
+    fn steps(&mut self, id: BlockId, left: usize) {
+        let steps = self.blocks.steps(id);
+        steps[..steps.len() - left].iter().for_each(|&step| self.step(step));
+    }
+
+    /// Goes to another block although code follows that is not of the next.
+    pub(super) fn leave_for(&mut self, to: BlockId) {
+        let next = self.next.take();
+        self.go(Edge::to(to));
+        self.next = next;
+    }
+
+    pub(super) fn label(&self, id: BlockId) -> DynamicLabel {
+        match id.index().checked_sub(self.e.program.len()) {
+            None => self.e.label(Pc(id.0)),
+            Some(number) => self.more[number],
+        }
+    }
+
+    /// Goes to another block, unless it comes next. Who goes back pays.
+    fn go(&mut self, edge: Edge) {
+        if edge.cost != 0 {
+            let (at, decline) = (self.below as i32 + self.budget, self.decline);
+            dynasm!(self.e.asm ; .arch x64 ; sub QWORD [rsp + at], edge.cost as i32 ; jb =>decline);
+        } else if self.next == Some(edge.to) {
+            return;
+        }
+        match *self.blocks.end(edge.to) {
+            // As short as a jump, and sooner there.
+            End::Answer(answer) if self.blocks.steps(edge.to).is_empty() => self.answer(answer),
+            _ => {
+                let target = self.label(edge.to);
+                dynasm!(self.e.asm ; .arch x64 ; jmp =>target);
+            }
+        }
+    }
+
+    /// Goes one way or the other, by what was compared.
+    fn branch(&mut self, cond: Cond, taken: Edge, otherwise: Edge) {
+        if taken.cost == 0 && self.next != Some(taken.to) {
+            let target = self.label(taken.to);
+            branch::jump_if(&mut self.e, cond, target);
+            return self.go(otherwise);
+        }
+        let target = match otherwise.cost {
+            0 => self.label(otherwise.to),
+            _ => self.e.asm.new_dynamic_label(),
+        };
+        jump_unless(&mut self.e, cond, target);
+        if otherwise.cost == 0 {
+            return self.go(taken);
+        }
+        // The other way goes back, and pays.
+        let next = self.next.take();
+        self.go(taken);
+        dynasm!(self.e.asm ; .arch x64 ; =>target);
+        self.next = next;
+        self.go(otherwise);
+    }
+
+    fn compare(&mut self, test: &Test) {
+        let Test { cond, width, lhs, rhs } = *test;
+        let host = self.e.host(lhs);
+        match (rhs, width) {
+            (Operand::Imm(0), Width::W32) if matches!(cond, Cond::Eq | Cond::Ne) => {
+                dynasm!(self.e.asm ; .arch x64 ; test Rd(host), Rd(host));
+            }
+            (Operand::Imm(imm), Width::W32) if cond != Cond::Set => self.compare_number(host, imm),
+            _ => branch::compare(&mut self.e, cond, width, lhs, rhs),
+        }
+    }
+
+    /// `cmp host, imm` on 32 bits.
+    pub(super) fn compare_number(&mut self, host: u8, imm: i32) {
+        dynasm!(self.e.asm ; .arch x64 ; cmp Rd(host), DWORD imm);
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Packet { dst, place, check } => {
+                let (bytes, dst) = (self.bytes(place, check), self.e.host(dst));
+                self.load(dst, place.size, bytes);
+                match place.size {
+                    Size::B => {}
+                    Size::H => dynasm!(self.e.asm ; .arch x64 ; rol Rw(dst), 8),
+                    Size::W => dynasm!(self.e.asm ; .arch x64 ; bswap Rd(dst)),
+                    Size::DW => dynasm!(self.e.asm ; .arch x64 ; bswap Rq(dst)),
+                }
+            }
+            Step::Insn(insn) => self.insn(insn),
+        }
+    }
+
+    fn insn(&mut self, insn: Insn) {
+        match insn {
             Insn::Alu { op, width, dst, src } if muldiv::is(op) => {
-                muldiv::emit(&mut self.e, op, width, dst, src)
+                muldiv::emit(&mut self.e, op, width, dst, src);
+            }
+            // A shift by an immediate, but for one by nothing, clears the upper half.
+            Insn::Alu { op: AluOp::Lsh, width: Width::W32, dst, src: Operand::Imm(imm) } if imm & 31 != 0 => {
+                let dst = self.e.host(dst);
+                dynasm!(self.e.asm ; .arch x64 ; shl Rd(dst), (imm & 31) as i8);
+            }
+            Insn::Alu { op: AluOp::Rsh, width: Width::W32, dst, src: Operand::Imm(imm) } if imm & 31 != 0 => {
+                let dst = self.e.host(dst);
+                dynasm!(self.e.asm ; .arch x64 ; shr Rd(dst), (imm & 31) as i8);
             }
             Insn::Alu { op, width, dst, src } => alu::emit(&mut self.e, op, width, dst, src),
             Insn::Unary { op, dst } => alu::unary(&mut self.e, op, dst),
-            Insn::LoadImm { dst, value } => alu::load_imm(&mut self.e, pc, dst, value),
-            Insn::Load { size, extend, dst, base, off } => self.load(size, extend, dst, base, off),
+            Insn::LoadImm { dst, value } => alu::load_imm(&mut self.e, Pc(0), dst, value),
+            Insn::Load { size, extend, dst, base, off } => self.load_insn(size, extend, dst, base, off),
             Insn::Store { size, off, src, .. } => self.store(size, off, src),
-            Insn::LoadPacket { size, index: None, off } => self.packet(pc, size, off),
-            Insn::LoadPacket { size, index: Some(index), off } => self.indexed(pc, size, index, off),
-            Insn::Jump { to, .. } => self.go(pc, to),
-            Insn::Branch { cond, width, lhs, rhs, to } if to > pc => {
-                branch::branch(&mut self.e, pc, cond, width, lhs, rhs, to);
-                self.go(pc, Pc(pc.0 + 1));
-            }
-            Insn::Branch { cond, width, lhs, rhs, to } => {
-                let (taken, over) = (self.e.asm.new_dynamic_label(), self.e.asm.new_dynamic_label());
-                branch::compare(&mut self.e, cond, width, lhs, rhs);
-                branch::jump_if(&mut self.e, cond, taken);
-                dynasm!(self.e.asm ; .arch x64 ; jmp =>over ; =>taken);
-                self.go(pc, to);
-                dynasm!(self.e.asm ; .arch x64 ; =>over);
-                self.go(pc, Pc(pc.0 + 1));
-            }
-            Insn::Exit => self.answer(),
-            Insn::Cast { .. } | Insn::Atomic { .. } | Insn::MayGoto { .. } | Insn::Call { .. } => {
-                unreachable!("`admit` takes none of these")
-            }
+            Insn::LoadPacket { .. }
+            | Insn::Jump { .. }
+            | Insn::Branch { .. }
+            | Insn::Exit
+            | Insn::Cast { .. }
+            | Insn::Atomic { .. }
+            | Insn::MayGoto { .. }
+            | Insn::Call { .. } => unreachable!("blocks have none of these among their steps"),
         }
     }
 
-    /// Goes to another instruction, unless it comes next. Who goes back pays.
-    fn go(&mut self, from: Pc, to: Pc) {
-        if to <= from {
-            let (target, at) = (self.e.label(to), self.below as i32 + self.budget);
-            let cost = (from.0 - to.0 + 1) as i32;
-            dynasm!(self.e.asm ; .arch x64 ; sub QWORD [rsp + at], cost ; jb ->decline ; jmp =>target);
-            return;
-        }
-        let skipped = |index: usize| !self.admitted.reached[index] || self.chains.absorbed[index];
-        if !(from.index() + 1..to.index()).all(skipped) {
-            let target = self.e.label(to);
-            dynasm!(self.e.asm ; .arch x64 ; jmp =>target);
-        }
-    }
-
-    fn load(&mut self, size: Size, extend: Extend, dst: Reg, base: Reg, off: i16) {
+    fn load_insn(&mut self, size: Size, extend: Extend, dst: Reg, base: Reg, off: i16) {
         let dst = self.e.host(dst);
         let (base, at) = match base {
             Reg::R10 => (RSP, self.below as i32 + i32::from(off)),
+            // It came itself.
+            _ if matches!(self.form, Form::Word | Form::Unsure) => {
+                dynasm!(self.e.asm ; .arch x64 ; mov Rd(dst), edx);
+                return;
+            }
             _ => (RDX, i32::from(off)),
         };
         match (size, extend) {
@@ -230,138 +390,20 @@ impl Out<'_> {
             },
         }
     }
+}
 
-    /// `r0 = ntoh(packet[off : size])`, after asking for all that is needed from here on.
-    fn packet(&mut self, pc: Pc, size: Size, off: i32) {
-        if off < 0 {
-            dynasm!(self.e.asm ; .arch x64 ; jmp ->decline);
-            return;
-        }
-        match self.tests[pc.index()].map(i32::try_from) {
-            None => {}
-            Some(Ok(length)) => dynasm!(self.e.asm ; .arch x64 ; cmp rsi, length ; jb ->zero),
-            // No packet is that long.
-            Some(Err(_)) => {
-                dynasm!(self.e.asm ; .arch x64 ; jmp ->zero);
-                return;
-            }
-        }
-        let r0 = self.e.host(Reg::R0);
-        match size {
-            Size::B => dynasm!(self.e.asm ; .arch x64 ; movzx Rd(r0), BYTE [rdi + off]),
-            Size::H => dynasm!(self.e.asm ; .arch x64 ; movzx Rd(r0), WORD [rdi + off]),
-            Size::W => dynasm!(self.e.asm ; .arch x64 ; mov Rd(r0), DWORD [rdi + off]),
-            Size::DW => dynasm!(self.e.asm ; .arch x64 ; mov Rq(r0), QWORD [rdi + off]),
-        }
-        self.swap(size);
-    }
-
-    /// Whether the sum of an index and an offset can be anything but a number from 0 on.
-    fn may_decline(&self, index: usize) -> bool {
-        match self.e.program.insns()[index] {
-            Insn::LoadPacket { size, index: Some(_), off } if self.admitted.reached[index] => {
-                let end = |off: u64| self.ceilings[index].saturating_add(off + u64::from(size.bytes()));
-                !u64::try_from(off).is_ok_and(|off| end(off) <= i32::MAX as u64)
-            }
-            Insn::LoadPacket { index: None, off, .. } => off < 0,
-            _ => false,
-        }
-    }
-
-    /// `r0 = ntoh(packet[index + off : size])`
-    fn indexed(&mut self, pc: Pc, size: Size, index: Reg, off: i32) {
-        let (index, r0, bytes) = (self.e.host(index), self.e.host(Reg::R0), i32::from(size.bytes()));
-        if self.may_decline(pc.index()) {
-            dynasm!(self.e.asm
-                ; .arch x64
-                ; mov r9d, Rd(index)
-                ; add r9d, off
-                ; js ->decline
-                ; lea r10, [r9 + bytes]
-            );
-        } else {
-            dynasm!(self.e.asm ; .arch x64 ; lea r9, [Rq(index) + off] ; lea r10, [Rq(index) + off + bytes]);
-        }
-        dynasm!(self.e.asm ; .arch x64 ; cmp r10, rsi ; ja ->zero);
-        match size {
-            Size::B => dynasm!(self.e.asm ; .arch x64 ; movzx Rd(r0), BYTE [rdi + r9]),
-            Size::H => dynasm!(self.e.asm ; .arch x64 ; movzx Rd(r0), WORD [rdi + r9]),
-            Size::W => dynasm!(self.e.asm ; .arch x64 ; mov Rd(r0), DWORD [rdi + r9]),
-            Size::DW => dynasm!(self.e.asm ; .arch x64 ; mov Rq(r0), QWORD [rdi + r9]),
-        }
-        self.swap(size);
-    }
-
-    /// From network order.
-    fn swap(&mut self, size: Size) {
-        let r0 = self.e.host(Reg::R0);
-        match size {
-            Size::B => {}
-            Size::H => dynasm!(self.e.asm ; .arch x64 ; rol Rw(r0), 8),
-            Size::W => dynasm!(self.e.asm ; .arch x64 ; bswap Rd(r0)),
-            Size::DW => dynasm!(self.e.asm ; .arch x64 ; bswap Rq(r0)),
-        }
-    }
-
-    fn chain(&mut self, pc: Pc, chain: &Chain) {
-        self.search(chain, &chain.items);
-        self.go(pc, chain.otherwise);
-    }
-
-    /// Looks for the number among these items; ends behind itself if it is not there.
-    fn search(&mut self, chain: &Chain, items: &[Item]) {
-        if items.len() <= 2 {
-            for item in items {
-                self.item(chain, item);
-            }
-            return;
-        }
-        let (low, high) = items.split_at(items.len() / 2);
-        let (above, otherwise) = (self.e.asm.new_dynamic_label(), self.e.label(chain.otherwise));
-        self.compare(chain, high[0].first);
-        dynasm!(self.e.asm ; .arch x64 ; jae =>above);
-        self.search(chain, low);
-        dynasm!(self.e.asm ; .arch x64 ; jmp =>otherwise ; =>above);
-        self.search(chain, high);
-    }
-
-    /// Compares with a number that the program has as an immediate: so it has the form of one.
-    fn compare(&mut self, chain: &Chain, number: u64) {
-        let (reg, imm) = (self.e.host(chain.reg), number as i32);
-        match chain.width {
-            Width::W32 => dynasm!(self.e.asm ; .arch x64 ; cmp Rd(reg), imm),
-            Width::W64 => dynasm!(self.e.asm ; .arch x64 ; cmp Rq(reg), imm),
-        }
-    }
-
-    fn item(&mut self, chain: &Chain, item: &Item) {
-        let to = self.e.label(item.to);
-        if item.first == item.last {
-            self.compare(chain, item.first);
-            dynasm!(self.e.asm ; .arch x64 ; je =>to);
-            return;
-        }
-        let over = self.distance(chain, item);
-        match item.bits {
-            None => dynasm!(self.e.asm ; .arch x64 ; jbe =>to),
-            Some(bits) => dynasm!(self.e.asm
-                ; .arch x64
-                ; ja =>over
-                ; mov r10, QWORD bits as i64
-                ; bt r10, r9
-                ; jc =>to
-            ),
-        }
-        dynasm!(self.e.asm ; .arch x64 ; =>over);
-    }
-
-    /// How far from the item's first number, in r9, compared with how far its last is; and a label for behind the item.
-    fn distance(&mut self, chain: &Chain, item: &Item) -> DynamicLabel {
-        let (reg, first, far) = (self.e.host(chain.reg), item.first as i32, (item.last - item.first) as i32);
-        match chain.width {
-            Width::W32 => dynasm!(self.e.asm ; .arch x64 ; mov r9d, Rd(reg) ; sub r9d, first ; cmp r9d, far),
-            Width::W64 => dynasm!(self.e.asm ; .arch x64 ; mov r9, Rq(reg) ; sub r9, first ; cmp r9, far),
-        }
-        self.e.asm.new_dynamic_label()
+/// Jumps if what was compared is not so.
+fn jump_unless(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
+    match cond {
+        Cond::Eq => dynasm!(e.asm ; .arch x64 ; jne =>target),
+        Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; je =>target),
+        Cond::Gt => dynasm!(e.asm ; .arch x64 ; jbe =>target),
+        Cond::Ge => dynasm!(e.asm ; .arch x64 ; jb =>target),
+        Cond::Lt => dynasm!(e.asm ; .arch x64 ; jae =>target),
+        Cond::Le => dynasm!(e.asm ; .arch x64 ; ja =>target),
+        Cond::Sgt => dynasm!(e.asm ; .arch x64 ; jle =>target),
+        Cond::Sge => dynasm!(e.asm ; .arch x64 ; jl =>target),
+        Cond::Slt => dynasm!(e.asm ; .arch x64 ; jge =>target),
+        Cond::Sle => dynasm!(e.asm ; .arch x64 ; jg =>target),
     }
 }

@@ -6,21 +6,44 @@
 //! header; a loop that runs on) it declines, and whoever asked runs the program in another way: nothing has happened yet.
 //!
 //! ```text
-//!   admit    which programs these are, and what they read
-//!   lengths  one test of the packet's length for several loads
-//!   ranges   how large a number can be, so that an index cannot overflow
-//!   chains   many tests of one number for equality: a search
-//!   emit     the code
-//!   code     its memory, and the call
+//!   admit      which programs these are, and what they read
+//!   blocks     steps in a row, then a decision; `build` makes them, `live` knows which registers matter
+//!   passes     small steps from blocks to blocks, each of which may be left out:
+//!     words      words of the stack in registers
+//!     copies     copies between registers undone
+//!     ranges     how large a number can be, so that an index cannot overflow
+//!     rules      lists of rules with one outcome; as a `tree`
+//!     reuse      loads of what is known left out
+//!     switches   many tests of one number: a decision
+//!     lengths    one test of the packet's length for several loads
+//!   emit       the code: registers from `assign`, `bytes` of the packet, comparisons of them where they lie from `fuse`,
+//!              decisions planned by `search` and written by `seek`
+//!   code       its memory, and the call
 //! ```
 
 mod admit;
-mod chains;
+mod assign;
+mod blocks;
+mod build;
+mod bytes;
 mod code;
+mod copies;
 mod emit;
+mod fuse;
 mod lengths;
+mod live;
+mod passes;
 mod ranges;
+mod reuse;
+mod rules;
+mod search;
+mod seek;
+mod switches;
+mod tree;
+mod words;
 
+#[cfg(test)]
+mod show;
 #[cfg(test)]
 mod tests;
 

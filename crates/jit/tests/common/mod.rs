@@ -59,7 +59,7 @@ pub(crate) fn agree_with(
     let fast = run(&sandbpf_interp::Code::new(Arc::clone(&program)), helpers, budget);
     assert_eq!(fast, expected, "interp::Code\n{program}");
     for rotation in rotations {
-        let options = Options { export_registers: true, rotation };
+        let options = Options { export_registers: true, rotation, ..Options::default() };
         let code = Code::compile_with(Arc::clone(&program), options).expect("it compiles");
         assert_eq!(run(&code, helpers, budget), expected, "rotation {rotation}\n{program}");
     }

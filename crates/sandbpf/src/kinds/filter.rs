@@ -5,6 +5,7 @@ use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, PacketLayout, Trap, address};
 
 use super::{Enter, Kind};
+use crate::compiled::{Form, Pure};
 use crate::image::{Image, Scratch};
 use crate::{ClassicInsn, KindName, LoadError, Loader, Program};
 
@@ -73,7 +74,8 @@ pub struct VlanTag {
     pub tpid: u16,
 }
 
-static NO_META: PacketMeta = PacketMeta {
+/// Nothing. A constant, so that who knows that it is given this knows what it says.
+const NO_META: &PacketMeta = &PacketMeta {
     protocol: 0,
     packet_type: 0,
     ifindex: 0,
@@ -140,29 +142,34 @@ impl PacketMeta {
 
 impl<'i> Packet<'i> {
     /// The same packet, with its length on the wire.
+    #[inline]
     pub fn with_wire_len(self, wire_len: u32) -> Self {
         Packet { wire_len, ..self }
     }
 
     /// The same packet, with what a socket knows of it.
+    #[inline]
     pub fn with_meta(self, meta: &'i PacketMeta) -> Self {
         Packet { meta, ..self }
     }
 }
 
 impl<'i> From<&'i [u8]> for Packet<'i> {
+    #[inline]
     fn from(bytes: &'i [u8]) -> Self {
-        Packet { bytes, wire_len: bytes.len().try_into().unwrap_or(u32::MAX), meta: &NO_META }
+        Packet { bytes, wire_len: bytes.len().try_into().unwrap_or(u32::MAX), meta: NO_META }
     }
 }
 
 impl<'i, const N: usize> From<&'i [u8; N]> for Packet<'i> {
+    #[inline]
     fn from(bytes: &'i [u8; N]) -> Self {
         bytes.as_slice().into()
     }
 }
 
 impl<'i> From<&'i Vec<u8>> for Packet<'i> {
+    #[inline]
     fn from(bytes: &'i Vec<u8>) -> Self {
         bytes.as_slice().into()
     }
@@ -175,6 +182,7 @@ impl Kind for SocketFilter {
     type Verdict = Accept;
     const NAME: KindName = KindName::SocketFilter;
 
+    #[inline]
     fn verdict(r0: u64) -> Accept {
         Accept(r0 as u32)
     }
@@ -188,14 +196,12 @@ impl Kind for SocketFilter {
         if bytes.len() as u64 > address::REGION_SIZE {
             return None;
         }
-        match pure.context() {
-            0 => pure.run(data, &[], image.limits.instructions),
+        // Few forms here: more would be told apart by a table of jumps.
+        match pure.form() {
+            Form::Packet => pure.of_packet(data),
             // Most of those that look at the context look at the length only.
-            1..=4 => pure.run(data, &length(image, data, wire_len).to_le_bytes(), image.limits.instructions),
-            _ => {
-                let context = meta.context(length(image, data, wire_len), wire_len).to_bytes();
-                pure.run(data, &context, image.limits.instructions)
-            }
+            Form::Word => pure.of_word(data, length(image, data, wire_len)),
+            _ => unsure(image, pure, data, wire_len, meta),
         }
     }
 
@@ -225,6 +231,16 @@ impl Kind for SocketFilter {
     }
 }
 
+/// The answer of a program that may not know it, or looks at more.
+#[inline(never)]
+fn unsure(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
+    let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
+    match pure.form() {
+        Form::Unsure => pure.of_unsure(data, len, budget),
+        _ => pure.run(data, &meta.context(len, wire_len).to_bytes(), budget),
+    }
+}
+
 /// The length that the program is told: that on the wire, or that of what is there.
 #[inline]
 fn length(image: &Image, data: &[u8], wire_len: u32) -> u32 {
@@ -245,6 +261,7 @@ pub struct Accept(pub u32);
 
 impl Accept {
     /// Whether the packet passes.
+    #[inline]
     pub fn matched(self) -> bool {
         self.0 != 0
     }

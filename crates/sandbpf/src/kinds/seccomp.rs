@@ -23,6 +23,7 @@ impl Kind for Seccomp {
     type Verdict = SeccompAction;
     const NAME: KindName = KindName::Seccomp;
 
+    #[inline]
     fn verdict(r0: u64) -> SeccompAction {
         SeccompAction::from(r0 as u32)
     }
@@ -83,6 +84,7 @@ pub enum SeccompAction {
 const MAX_ERRNO: u16 = 4095;
 
 impl From<u32> for SeccompAction {
+    #[inline]
     fn from(value: u32) -> Self {
         let data = value as u16;
         match value & 0xffff_0000 {

@@ -34,6 +34,9 @@ const CODES: &[u16] = &[
 /// ```
 pub fn scene(bytes: &[u8]) -> Scene {
     let mut source = Source::new(bytes);
+    if source.chance(3) {
+        return super::lists::scene(&mut source);
+    }
     let len = source.below(96);
     let headers = |source: &mut Source<'_>| source.below(len + 2) as u32;
     let meta = PacketMeta {
@@ -61,7 +64,7 @@ pub fn scene(bytes: &[u8]) -> Scene {
 }
 
 /// One instruction with `after` of them behind it.
-fn insn(source: &mut Source<'_>, after: u32, len: usize) -> ClassicInsn {
+pub(super) fn insn(source: &mut Source<'_>, after: u32, len: usize) -> ClassicInsn {
     let code = if source.chance(64) { source.u16() } else { source.pick(CODES) };
     let k = match code {
         0x02 | 0x03 | 0x60 | 0x61 => source.below(16) as u32,

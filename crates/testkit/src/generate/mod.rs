@@ -6,6 +6,7 @@
 
 pub mod classic;
 pub mod extended;
+mod lists;
 mod source;
 pub mod verifiable;
 

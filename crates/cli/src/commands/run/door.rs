@@ -1,5 +1,6 @@
 //! What a program makes of a packet, whatever kind of packet program it is.
 
+use sandbpf::isa::Insn;
 use sandbpf::{
     AnyError, AnyInput, AnyProgram, Engine, Flow, FlowVerdict, KindName, PacketMeta, Program, Runner, Skb,
     SocketFilter, TcAction, Trap, Xdp, XdpAction, XdpFrame,
@@ -52,6 +53,30 @@ impl Door {
             }
             (kind, _) => Door::Any { program: job.load_any(kind)?, skb: Box::new(Skb::ethernet(&[])) },
         })
+    }
+
+    /// Whether the program remembers nothing from packet to packet: it calls nobody who might.
+    pub(super) fn forgets(&self) -> bool {
+        match self {
+            Door::Filter { runner, .. } => {
+                let insns = runner.program().instructions().insns();
+                insns.iter().all(|insn| {
+                    !matches!(insn, Insn::Call { .. } | Insn::Atomic { .. } | Insn::LoadImm { .. })
+                })
+            }
+            Door::Xdp { .. } | Door::Any { .. } => false,
+        }
+    }
+
+    /// The same program for another thread, if it remembers nothing.
+    #[cfg(unix)]
+    pub(super) fn another(&self) -> Option<Door> {
+        match self {
+            Door::Filter { runner, on_socket } if self.forgets() => {
+                Some(Door::Filter { runner: runner.program().runner(), on_socket: *on_socket })
+            }
+            _ => None,
+        }
     }
 
     /// The engine that runs it.

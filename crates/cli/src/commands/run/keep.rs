@@ -30,6 +30,18 @@ impl<'a> Keep<'a> {
         self.writer.write(packet).map_err(|error| failure(self.path, error))
     }
 
+    /// What the file says before its packets.
+    #[cfg(unix)]
+    pub(super) fn header(&self) -> CaptureHeader {
+        self.writer.header()
+    }
+
+    /// Writes packets that were put together elsewhere, for a file with the same header.
+    #[cfg(unix)]
+    pub(super) fn append(&mut self, records: &CaptureWriter<Vec<u8>>) -> Result<(), Failure> {
+        self.writer.append(records).map_err(|error| failure(self.path, error))
+    }
+
     pub(super) fn complete(self) -> Result<(), Failure> {
         self.writer.finish().map_err(|error| failure(self.path, error))?.complete()
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `packets` | runs a filter over captures and packets in hexadecimal |
 //! | `door` | what programs of each kind make of a packet |
+//! | `shared` | has several threads read a capture |
 //! | `captures` | opens captures, with a progress bar if they are long |
 //! | `tally` | counts |
 //! | `keep` | writes what matches |
@@ -20,6 +21,8 @@ mod keep;
 mod packets;
 mod report;
 mod seccomp;
+#[cfg(unix)]
+mod shared;
 mod tally;
 
 use std::cell::RefCell;

@@ -4,15 +4,18 @@
 //! read, the result is shown, and then a line for each that is broken says where.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use sandbpf::KindName;
-use sandbpf_capture::{Capture, CaptureHeader, LinkType, Packet, Timestamp};
+use sandbpf_capture::{Capture, CaptureHeader, CaptureWriter, LinkType, Packet, Timestamp};
 
 use super::door::{Answer, Door};
 use super::keep::Keep;
 use super::report::Report;
-use super::tally::{Tally, Totals};
+#[cfg(unix)]
+use super::shared::Shared;
+use super::tally::{Histogram, Tally, Totals};
 use super::{Job, captures};
 use crate::args::{Format, Run};
 use crate::bytes;
@@ -98,7 +101,7 @@ pub(super) fn run<'a>(
 }
 
 /// Why a capture was not read to its end.
-enum Stop {
+pub(super) enum Stop {
     /// It is broken; others may be sound.
     Broken(Failure),
     /// What matches cannot be written.
@@ -106,22 +109,25 @@ enum Stop {
 }
 
 /// A filter at work.
-struct Filtering<'a> {
-    door: Door,
+pub(super) struct Filtering<'a> {
+    pub(super) door: Door,
     readers: Option<Readers<'a>>,
     totals: Totals,
-    keep: Option<Keep<'a>>,
+    pub(super) keep: Option<Keep<'a>>,
     /// How many packets may still match.
     left: u64,
-    detail: Detail,
+    pub(super) detail: Detail,
+    /// How many threads may share a capture.
+    jobs: NonZeroUsize,
     /// Of objects, whose programs may start timers.
     timed: Option<&'a Job<'a>>,
 }
 
 /// What is worth counting because it will be shown.
-struct Detail {
-    matching: bool,
-    returned: bool,
+#[derive(Clone, Copy)]
+pub(super) struct Detail {
+    pub(super) matching: bool,
+    pub(super) returned: bool,
 }
 
 impl<'a> Filtering<'a> {
@@ -131,7 +137,10 @@ impl<'a> Filtering<'a> {
         let is_hook = !matches!(door, Door::Filter { .. });
         // Without maps there is nothing to read.
         let readers = if job.held.is_empty() { None } else { Some(job.readers()?) };
+        // Who counts matches to stop must see one after the other, and so must who remembers.
+        let alone = readers.is_some() || args.count.is_some() || !door.forgets();
         Ok(Filtering {
+            jobs: args.jobs.filter(|_| !alone).unwrap_or(NonZeroUsize::MIN),
             door,
             readers,
             totals: Totals::default(),
@@ -150,6 +159,12 @@ impl<'a> Filtering<'a> {
 
     fn capture(&mut self, path: &std::path::Path, capture: &mut Capture<'_>) -> Result<(), Stop> {
         let mut tally = self.totals.tallies.pop().unwrap_or_default();
+        #[cfg(unix)]
+        if let Some(shared) = Shared::open(path, capture, self.jobs) {
+            let read = shared.run(path, self, &mut tally);
+            self.totals.tallies.push(tally);
+            return read;
+        }
         let mut read = Ok(());
         while self.left > 0 {
             match capture.next_packet() {
@@ -194,10 +209,26 @@ impl<'a> Filtering<'a> {
         Ok(())
     }
 
+    /// Adds up what another thread has counted and kept of the packets that come next.
+    #[cfg(unix)]
+    pub(super) fn add(
+        &mut self,
+        tally: &mut Tally,
+        more: Tally,
+        returned: Histogram,
+        kept: Option<&CaptureWriter<Vec<u8>>>,
+    ) -> Result<(), Failure> {
+        tally.add(more);
+        self.totals.returned.merge(returned);
+        match (&mut self.keep, kept) {
+            (Some(keep), Some(kept)) => keep.append(kept),
+            _ => Ok(()),
+        }
+    }
+
     #[inline]
-    fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
-        tally.packets += 1;
-        tally.bytes += packet.data.len() as u64;
+    pub(super) fn packet(&mut self, tally: &mut Tally, packet: &Packet<'_>) -> Result<(), Failure> {
+        tally.saw(packet);
         if let Some(job) = self.timed {
             let now = job.clock.set(packet.timestamp);
             for callback in job.advance_time(now) {
@@ -223,12 +254,8 @@ impl<'a> Filtering<'a> {
         if !passes {
             return Ok(());
         }
-        tally.matched += 1;
-        tally.matched_bytes += packet.data.len() as u64;
+        tally.matches(packet, self.detail.matching);
         self.left -= 1;
-        if self.detail.matching {
-            tally.matching.push(tally.packets);
-        }
         match &mut self.keep {
             Some(keep) => match data.filter(|_| changed) {
                 // What was not captured of it stays so.

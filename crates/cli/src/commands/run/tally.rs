@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sandbpf::Trap;
+use sandbpf_capture::Packet;
 
 use super::clock::Callback;
 use crate::ranges::Ranges;
@@ -22,6 +23,37 @@ pub(super) struct Tally {
     pub(super) changed: u64,
     /// The numbers of those that match, counted from 1.
     pub(super) matching: Ranges,
+}
+
+impl Tally {
+    /// Counts a packet.
+    #[inline]
+    pub(super) fn saw(&mut self, packet: &Packet<'_>) {
+        self.packets += 1;
+        self.bytes += packet.data.len() as u64;
+    }
+
+    /// Counts the packet that was seen last among those that match, and lists its number if that is wanted.
+    #[inline]
+    pub(super) fn matches(&mut self, packet: &Packet<'_>, listed: bool) {
+        self.matched += 1;
+        self.matched_bytes += packet.data.len() as u64;
+        if listed {
+            self.matching.push(self.packets);
+        }
+    }
+
+    /// Adds what was counted of packets that follow.
+    pub(super) fn add(&mut self, more: Tally) {
+        let Tally { packets, matched, bytes, matched_bytes, trapped, changed, matching, .. } = more;
+        self.matching.append(&matching, self.packets);
+        self.packets += packets;
+        self.matched += matched;
+        self.bytes += bytes;
+        self.matched_bytes += matched_bytes;
+        self.trapped += trapped;
+        self.changed += changed;
+    }
 }
 
 /// What all of them gave.
@@ -93,6 +125,14 @@ impl Histogram {
         self.run.1 += 1;
     }
 
+    /// Adds what another one has counted.
+    pub(super) fn merge(&mut self, mut other: Histogram) {
+        self.flush();
+        for (&value, &count) in other.counts() {
+            *self.counts.entry(value).or_default() += count;
+        }
+    }
+
     /// The counts by value.
     pub(super) fn counts(&mut self) -> &BTreeMap<u32, u64> {
         self.flush();
@@ -110,6 +150,17 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::Histogram;
+
+    #[test]
+    fn histograms_add_up() {
+        let mut histogram = Histogram::default();
+        [0, 0, 7].into_iter().for_each(|value| histogram.add(value));
+        let mut other = Histogram::default();
+        [7, 9, 0].into_iter().for_each(|value| other.add(value));
+        histogram.merge(other);
+        let counts: Vec<_> = histogram.counts().iter().map(|(&value, &count)| (value, count)).collect();
+        assert_eq!(counts, [(0, 3), (7, 2), (9, 1)]);
+    }
 
     #[test]
     fn runs_of_a_value_add_up() {
