@@ -113,8 +113,8 @@ mod tests {
         let (file, starts) = file();
         let split = Split::of(&Capture::from_slice(&file).unwrap()).unwrap();
         let mut part = split.part(&file[starts[50]..starts[52] + 3], starts[50] as u64, 50);
-        for index in 50..52 {
-            assert_eq!(part.offset(), starts[index] as u64);
+        for (index, &start) in starts.iter().enumerate().take(52).skip(50) {
+            assert_eq!(part.offset(), start as u64);
             assert_eq!(part.next_packet().unwrap().unwrap().index, index as u64);
         }
         let error = part.next_packet().unwrap_err();
