@@ -113,9 +113,9 @@ mod tests {
         let (file, starts) = file();
         let split = Split::of(&Capture::from_slice(&file).unwrap()).unwrap();
         let mut part = split.part(&file[starts[50]..starts[52] + 3], starts[50] as u64, 50);
-        for (index, &start) in starts.iter().enumerate().take(52).skip(50) {
+        for (index, &start) in (50..).zip(&starts[50..52]) {
             assert_eq!(part.offset(), start as u64);
-            assert_eq!(part.next_packet().unwrap().unwrap().index, index as u64);
+            assert_eq!(part.next_packet().unwrap().unwrap().index, index);
         }
         let error = part.next_packet().unwrap_err();
         let place = format!("at byte {}, after 52 packets: ", starts[52]);

@@ -252,7 +252,7 @@ pub fn classic_agree(bytes: &[u8]) {
         if dialect == Dialect::Seccomp || scene.meta.data == 0 {
             pure_answers(&program, data, &context, BUDGET, |options, r0| {
                 assert!(
-                    same(dialect, expected.clone(), Ok(r0)),
+                    same(dialect, expected, Ok(r0)),
                     "{dialect:?}: the reference says {expected:x?}, with {options:?} it is {r0:#x}\n{}\n{program}\n{scene:?}",
                     print(&scene.insns, Form::TcpdumpD),
                 );

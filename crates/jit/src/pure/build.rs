@@ -18,7 +18,7 @@ pub(crate) fn build(program: &Program, admitted: &Admitted) -> Blocks {
         pointers: admitted.pointers,
     };
     let edge = |from: usize, to: Pc| {
-        let cost = (from + 1).checked_sub(to.index()).unwrap_or(0) as u32;
+        let cost = (from + 1).saturating_sub(to.index()) as u32;
         Edge { to: BlockId(numbers[to.index()]), cost }
     };
     let (mut first, mut open) = (0, false);

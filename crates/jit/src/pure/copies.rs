@@ -59,7 +59,7 @@ fn copied(step: &Step) -> Option<(Reg, Reg)> {
 }
 
 /// Has values made where they are copied to, if nobody reads them where they were made.
-fn make_in_place(blocks: &Blocks, steps: &mut Vec<Step>, at_end: RegSet) {
+fn make_in_place(blocks: &Blocks, steps: &mut [Step], at_end: RegSet) {
     let mut after = at_end;
     let mut index = steps.len();
     while index > 0 {

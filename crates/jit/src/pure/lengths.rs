@@ -140,13 +140,13 @@ pub(crate) fn run(blocks: &mut Blocks, flow: &Flow) {
     for &id in &flow.order {
         let Block { first, last, end } = blocks.blocks[id.index()];
         let mut here = before[id.index()];
-        for number in first as usize..last as usize {
-            let step = &mut blocks.steps[number];
+        let range = first as usize..last as usize;
+        for (step, needed) in blocks.steps[range.clone()].iter_mut().zip(&needed[range]) {
             if let Step::Packet { place, check: check @ Check::Length(_), .. } = step
                 && let Check::Length(end) = *check
                 && let Some(at) = indices.at(place.index)
             {
-                let need = needed[number].0[at];
+                let need = needed.0[at];
                 if here.0[at] >= end {
                     *check = Check::Known;
                 } else {
