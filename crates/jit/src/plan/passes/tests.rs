@@ -263,3 +263,9 @@ fn passes_keep_what_many_graphs_mean() {
         }
     }
 }
+
+#[test]
+fn what_arrives_is_known_of_its_own_way_only() {
+    // On one way the packet is short, and the number its length; on the other it is long, and the number 0.
+    agree(NUMBERS, 34_393..34_394, |graph| run(graph, Without::default()));
+}

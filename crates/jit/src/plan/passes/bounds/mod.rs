@@ -284,7 +284,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// What is so of either.
+    /// What is so of either, which both are known of where the walk stands.
     fn join(&self, a: Fact, b: Fact) -> Fact {
         let mut joined = a.join(b);
         if a.slack.is_some() != b.slack.is_some() {
@@ -336,19 +336,25 @@ impl<'g> Walk<'g> {
         if self.is_head(to) && self.flow.leads_back(from, to) {
             let first = self.heads[to.index()] as usize;
             for (place, &argument) in edge.arguments.iter().enumerate() {
-                let fact = self.look(argument, 1);
-                let before = self.arriving[first + place];
-                self.arriving[first + place] = Some(before.map_or(fact, |before| self.join(before, fact)));
+                let fact = self.arrives(argument);
+                let before = &mut self.arriving[first + place];
+                *before = Some(before.map_or(fact, |before| before.join(fact)));
             }
             return;
         }
         let first = !std::mem::replace(&mut self.reached[to.index()], true);
         for (place, &argument) in edge.arguments.iter().enumerate() {
-            let fact = self.look(argument, 1);
+            let fact = self.arrives(argument);
             let param = self.graph.code(to).params[place];
             let before = self.facts[param.index()];
-            self.facts[param.index()] = if first { fact } else { self.join(before, fact) };
+            self.facts[param.index()] = if first { fact } else { before.join(fact) };
         }
+    }
+
+    /// What is known of an argument. What follows from the packet's length follows now: who comes another way knows another one.
+    fn arrives(&self, argument: Value) -> Fact {
+        let fact = self.look(argument, 1);
+        Fact { slack: self.slack(fact), ..fact }
     }
 
     /// Makes a value simpler if what is known here allows it. Whether it is gone.
