@@ -19,6 +19,8 @@ const FIGURES: u32 = 4;
 
 /// Of a longer log the first half goes.
 const LONGEST: usize = 32 << 20;
+/// When so much was written over all, states are left out from there on: hostile programs have many, and they are long.
+const MOST: usize = 32 << 20;
 
 /// What was written down.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Log {
     text: Vec<u8>,
     /// Bytes that are gone.
     dropped: usize,
+    /// Bytes that were written, those as well that are gone with their paths.
+    written: usize,
     /// Where the line of the last instruction ends, and how long it is.
     insn_end: usize,
     insn_len: usize,
@@ -42,6 +46,7 @@ impl Log {
             level,
             text: Vec::new(),
             dropped: 0,
+            written: 0,
             insn_end: 0,
             insn_len: 0,
             changed: Shown::NONE,
@@ -70,6 +75,11 @@ impl Log {
             return;
         }
         self.text.extend_from_slice(text.as_bytes());
+        let before = self.written;
+        self.written += text.len();
+        if before <= MOST && self.written > MOST {
+            self.text.extend_from_slice(b"(states are left out from here: the log is too long)\n");
+        }
         if self.text.len() > LONGEST {
             self.text.drain(..LONGEST / 2);
             self.dropped += LONGEST / 2;
@@ -79,6 +89,16 @@ impl Log {
     /// Everything counts as changed: another state was taken up.
     pub(crate) fn all_changed(&mut self) {
         self.changed = Shown::ALL;
+    }
+
+    /// Whether states are written down, with the instructions.
+    pub(crate) fn shows_states(&self) -> bool {
+        self.level & INSNS != 0 && self.written <= MOST
+    }
+
+    /// Whether it is written down how values are traced back.
+    pub(crate) fn shows_traces(&self) -> bool {
+        self.level & ALL_PATHS != 0 && self.written <= MOST
     }
 
     /// Whether instructions are written down.
@@ -122,7 +142,7 @@ impl Verifier<'_> {
 
     /// A value's precision is traced back through a stretch of the path.
     pub(crate) fn log_trace(&mut self, frame: usize, last: Pc, first: Pc, then: Option<Pc>) {
-        if self.log.level & ALL_PATHS == 0 {
+        if !self.log.shows_traces() {
             return;
         }
         let then = then.map_or(-1, |pc| i64::from(self.slot(pc)));
@@ -135,7 +155,7 @@ impl Verifier<'_> {
     /// What is wanted before an instruction on the way back, unless that is the one that asks: registers and slots of the
     /// frame.
     pub(crate) fn log_traced(&mut self, asks: bool, frame: usize, regs: &[u16], slots: &[u64], pc: Pc) {
-        if self.log.level & ALL_PATHS == 0 || asks {
+        if !self.log.shows_traces() || asks {
             return;
         }
         let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
@@ -146,7 +166,7 @@ impl Verifier<'_> {
 
     /// What is wanted of a state that the path came through, which is marked now.
     pub(crate) fn log_parent(&mut self, id: StateId, frame: usize, regs: &[u16], slots: &[u64]) {
-        if self.log.level & ALL_PATHS == 0 {
+        if !self.log.shows_traces() {
             return;
         }
         for number in (0..=frame).rev() {
@@ -179,7 +199,8 @@ impl Verifier<'_> {
     /// An instruction is about to be looked at.
     pub(crate) fn log_insn(&mut self, print_state: &mut bool) {
         if self.log.level & ALL_PATHS != 0 && *print_state {
-            let line = format!("\n{}:{}\n", self.jump_text(), self.state_line(Shown::ALL));
+            let state = if self.log.shows_states() { self.state_line(Shown::ALL) } else { String::new() };
+            let line = format!("\n{}:{state}\n", self.jump_text());
             self.log.write(&line);
             *print_state = false;
         }
@@ -214,6 +235,9 @@ impl Verifier<'_> {
     /// What changed, beside the instruction that changed it if nothing was written since (`print_insn_state`).
     pub(crate) fn log_changes(&mut self) {
         let shown = std::mem::replace(&mut self.log.changed, Shown::NONE);
+        if !self.log.shows_states() {
+            return;
+        }
         let state = self.state_line(shown);
         if self.log.insn_end != 0 && self.log.insn_end == self.log.mark() {
             self.log.truncate(self.log.insn_end - 1);
@@ -255,7 +279,7 @@ impl Verifier<'_> {
     /// A function was called: the frames on both sides.
     pub(crate) fn log_call(&mut self) {
         self.log.all_changed();
-        if !self.log.shows_insns() {
+        if !self.log.shows_states() {
             return;
         }
         let depth = self.cur.depth();
@@ -266,7 +290,7 @@ impl Verifier<'_> {
 
     /// The callee's frame as it returns.
     pub(crate) fn log_return(&mut self) {
-        if self.log.shows_insns() {
+        if self.log.shows_states() {
             let callee = self.state_line(Shown::ALL);
             self.log.write(&format!("returning from callee:\n{callee}\n"));
         }
@@ -274,7 +298,7 @@ impl Verifier<'_> {
 
     /// The caller's frame as it goes on.
     pub(crate) fn log_returned(&mut self, to: Pc) {
-        if self.log.shows_insns() {
+        if self.log.shows_states() {
             let caller = self.state_line(Shown::ALL);
             self.log.write(&format!("to caller at {}:\n{caller}\n", self.slot(to)));
         }

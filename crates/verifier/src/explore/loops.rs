@@ -30,6 +30,8 @@ pub(super) struct Visit {
 struct Backedge {
     state: State,
     equal: StateId,
+    /// What was asked of the state that covers it when that was handed on last.
+    marks: Option<u32>,
 }
 
 /// How often precision travels around before all is taken for precise.
@@ -76,8 +78,14 @@ impl Verifier<'_> {
                 }
                 break;
             }
+            self.is_affordable()?;
             let mut changed = false;
             for backedge in &mut backedges {
+                let marks = Some(self.kept_ref(backedge.equal).marks);
+                if backedge.marks == marks && !self.log.shows_traces() {
+                    continue;
+                }
+                backedge.marks = marks;
                 changed |= self.propagate_precision_to(backedge.equal, &mut backedge.state)?;
             }
             if !changed {
@@ -92,8 +100,9 @@ impl Verifier<'_> {
         let Some(chain) = self.callchain(&self.kept_ref(equal).state) else { return };
         let mut state = self.cur.clone();
         state.pc = pc;
+        state.weigh();
         let visit = self.visits.entry(chain).or_default();
-        visit.backedges.push(Backedge { state, equal });
+        visit.backedges.push(Backedge { state, equal, marks: None });
         visit.counted += 1;
         self.backedges_now += 1;
         self.update_peak();

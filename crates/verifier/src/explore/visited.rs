@@ -6,7 +6,7 @@ use super::covers::Exact;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
+use crate::state::{IterState, Kind, Reg, StateId, Touched, cost, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
@@ -32,6 +32,7 @@ impl Verifier<'_> {
         let bucket = self.buckets[self.bucket(pc)].clone();
         for id in bucket.into_iter().rev() {
             seen += 1;
+            cost::work(1);
             if self.kept_ref(id).state.pc != pc {
                 continue;
             }
@@ -195,8 +196,17 @@ impl Verifier<'_> {
         let mut state = self.cur.clone();
         state.history = history;
         state.pc = pc;
+        state.weigh();
+        self.traced.forget();
         let id = StateId(self.kept.len() as u32);
-        self.kept.push(Some(Box::new(Kept { state, hits: 0, misses: 0, retired: false })));
+        self.kept.push(Some(Box::new(Kept {
+            state,
+            hits: 0,
+            misses: 0,
+            marks: 0,
+            all_precise: false,
+            retired: false,
+        })));
         self.enter_loop(id);
         self.cur.parent = Some(id);
         self.cur.first = pc;
@@ -210,6 +220,7 @@ impl Verifier<'_> {
         let bucket = self.bucket(pc);
         for at in 0..self.buckets[bucket].len() {
             let id = self.buckets[bucket][at];
+            cost::work(1);
             let state = &self.kept_ref(id).state;
             if state.pc != pc
                 || state.branches > 0
