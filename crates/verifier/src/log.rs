@@ -1,7 +1,10 @@
 //! The log: what the verifier looked at, in the kernel's notation.
 //!
 //! At level 1 the log of a path that ended is dropped when the next one is taken up; as in Linux the end of the line
-//! may have been written over by then. Only the end of a very long log is kept.
+//! may have been written over by then. Only the end of a very long log is kept, and less and less is written into it, so that it
+//! takes bounded time whatever the program is.
+
+use std::fmt::Write as _;
 
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names, Pc};
 
@@ -19,8 +22,10 @@ const FIGURES: u32 = 4;
 
 /// Of a longer log the first half goes.
 const LONGEST: usize = 32 << 20;
-/// When so much was written over all, states are left out from there on: hostile programs have many, and they are long.
-const MOST: usize = 32 << 20;
+/// When so much was written over all, what precision is traced back through is left out from there on …
+const MOST_TRACED: usize = 32 << 20;
+/// … and when so much was, states are: hostile programs have many, and they are long.
+const MOST_SHOWN: usize = 128 << 20;
 
 /// What was written down.
 #[derive(Debug)]
@@ -75,11 +80,7 @@ impl Log {
             return;
         }
         self.text.extend_from_slice(text.as_bytes());
-        let before = self.written;
         self.written += text.len();
-        if before <= MOST && self.written > MOST {
-            self.text.extend_from_slice(b"(states are left out from here: the log is too long)\n");
-        }
         if self.text.len() > LONGEST {
             self.text.drain(..LONGEST / 2);
             self.dropped += LONGEST / 2;
@@ -93,12 +94,12 @@ impl Log {
 
     /// Whether states are written down, with the instructions.
     pub(crate) fn shows_states(&self) -> bool {
-        self.level & INSNS != 0 && self.written <= MOST
+        self.level & INSNS != 0 && self.written <= MOST_SHOWN
     }
 
     /// Whether it is written down how values are traced back.
     pub(crate) fn shows_traces(&self) -> bool {
-        self.level & ALL_PATHS != 0 && self.written <= MOST
+        self.level & ALL_PATHS != 0 && self.written <= MOST_TRACED
     }
 
     /// Whether instructions are written down.
@@ -334,13 +335,16 @@ impl Verifier<'_> {
 
 /// Registers and slots as the log lists them.
 fn wanted(regs: u16, slots: u64) -> String {
-    let set = |bits: u64, name: &dyn Fn(u32) -> String| {
-        let names: Vec<String> = (0..64).filter(|bit| bits >> bit & 1 != 0).map(name).collect();
-        names.join(",")
-    };
-    let regs = set(regs.into(), &|reg| format!("r{reg}"));
-    let slots = set(slots, &|slot| format!("-{}", (slot + 1) * 8));
-    format!("regs={regs} stack={slots}")
+    let mut out = String::from("regs=");
+    let bits = |bits: u64| (0..64).filter(move |bit| bits >> bit & 1 != 0);
+    for (number, reg) in bits(regs.into()).enumerate() {
+        let _ = write!(out, "{}r{reg}", if number > 0 { "," } else { "" });
+    }
+    out.push_str(" stack=");
+    for (number, slot) in bits(slots).enumerate() {
+        let _ = write!(out, "{}-{}", if number > 0 { "," } else { "" }, (slot + 1) * 8);
+    }
+    out
 }
 
 /// What the environment calls what instructions have numbers for.

@@ -55,7 +55,7 @@ pub struct Fault {
 /// assert_eq!(faults[0].1.message, "BPF_MOV uses reserved fields");
 /// ```
 pub fn mended(code: &[u8]) -> Option<(Program, Vec<(Pc, Fault)>)> {
-    if code.len() % 8 != 0 {
+    if !code.len().is_multiple_of(8) {
         return None;
     }
     let slots: Vec<Slot> = code.chunks_exact(8).map(Slot::read).collect();

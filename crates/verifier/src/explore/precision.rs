@@ -45,7 +45,7 @@ impl Traced {
 
     /// Takes away what was wanted here before, and remembers the rest.
     fn take_known(&mut self, end: usize, pc: Pc, wanted: &mut Wanted) {
-        if pc.0 % Traced::EVERY != 0 {
+        if !pc.0.is_multiple_of(Traced::EVERY) {
             return;
         }
         let known =
