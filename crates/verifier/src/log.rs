@@ -4,7 +4,9 @@
 //! may have been written over by then. Only the end of a very long log is kept, and less and less is written into it, so that it
 //! takes bounded time whatever the program is.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names, Pc};
 
@@ -23,9 +25,9 @@ const FIGURES: u32 = 4;
 /// Of a longer log the first half goes.
 const LONGEST: usize = 32 << 20;
 /// When so much was written over all, what precision is traced back through is left out from there on …
-const MOST_TRACED: usize = 32 << 20;
+const MOST_TRACED: usize = 16 << 20;
 /// … and when so much was, states are: hostile programs have many, and they are long.
-const MOST_SHOWN: usize = 128 << 20;
+const MOST_SHOWN: usize = 64 << 20;
 
 /// What was written down.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Log {
     changed: Shown,
     /// The line of the source that was shown last.
     line: Option<usize>,
+    /// Instructions as they are shown, once they were: most are shown often.
+    insns: HashMap<Pc, Rc<str>>,
 }
 
 impl Log {
@@ -56,6 +60,7 @@ impl Log {
             insn_len: 0,
             changed: Shown::NONE,
             line: None,
+            insns: HashMap::new(),
         }
     }
 
@@ -129,16 +134,22 @@ impl Verifier<'_> {
             self.log.write(&line);
         }
         self.log.write("Live regs before insn:\n");
-        for (at, marks) in self.graph.marks.iter().enumerate() {
+        for at in 0..self.graph.marks.len() {
+            let marks = self.graph.marks[at];
             let pc = Pc(at as u32);
             let scc = if marks.scc == 0 { "   ".to_string() } else { format!("{:3}", marks.scc) };
             let live: String = (0..10)
                 .map(|reg| if marks.live & 1 << reg != 0 { char::from(b'0' + reg) } else { '.' })
                 .collect();
-            let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+            let insn = self.insn_text(pc);
             let line = format!("{scc} {:3}: {live} {insn}\n", self.slot(pc));
             self.log.write(&line);
         }
+    }
+
+    fn insn_text(&mut self, pc: Pc) -> Rc<str> {
+        let print = || sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env }).into();
+        Rc::clone(self.log.insns.entry(pc).or_insert_with(print))
     }
 
     /// A value's precision is traced back through a stretch of the path.
@@ -159,7 +170,7 @@ impl Verifier<'_> {
         if !self.log.shows_traces() || asks {
             return;
         }
-        let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+        let insn = self.insn_text(pc);
         let slot = self.slot(pc);
         let wanted = wanted(regs[frame], slots[frame]);
         self.log.write(&format!("mark_precise: frame{frame}: {wanted} before {slot}: {insn}\n"));
@@ -210,10 +221,7 @@ impl Verifier<'_> {
         }
         let slot = self.slot(self.pc);
         self.log_source(slot);
-        let line = format!(
-            "{slot}: {}\n",
-            sandbpf_isa::print_kernel(self.program, self.pc, &Known { env: self.env })
-        );
+        let line = format!("{slot}: {}\n", self.insn_text(self.pc));
         self.log.write(&line);
         self.log.insn_len = line.len();
         self.log.insn_end = self.log.mark();

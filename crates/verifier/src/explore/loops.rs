@@ -7,6 +7,7 @@
 use sandbpf_isa::Pc;
 
 use super::Verifier;
+use super::precision::Stretch;
 use crate::error::Check;
 use crate::state::{State, StateId};
 
@@ -40,16 +41,10 @@ const MAX_ROUNDS: u32 = 64;
 impl Verifier<'_> {
     /// The outermost loop that a state is in.
     fn callchain(&self, state: &State) -> Option<Callchain> {
-        let mut calls = Vec::new();
-        for frame in 0..state.frames.len() {
-            let pc = state.frame_pc(frame);
-            let scc = self.graph.marks[pc.index()].scc;
-            if scc != 0 {
-                return Some(Callchain { calls, scc });
-            }
-            calls.push(pc);
-        }
-        None
+        let scc = |frame: usize| self.graph.marks[state.frame_pc(frame).index()].scc;
+        let frame = (0..state.frames.len()).find(|&frame| scc(frame) != 0)?;
+        let calls = (0..frame).map(|outer| state.frame_pc(outer)).collect();
+        Some(Callchain { calls, scc: scc(frame) })
     }
 
     /// A state is kept: it may be the first of a loop.
@@ -86,7 +81,9 @@ impl Verifier<'_> {
                     continue;
                 }
                 backedge.marks = marks;
-                changed |= self.propagate_precision_to(backedge.equal, &mut backedge.state)?;
+                let state = &backedge.state;
+                let stretch = Stretch::behind(state, &state.history);
+                changed |= self.propagate_precision(backedge.equal, state.depth(), stretch, state.parent)?;
             }
             if !changed {
                 break;
@@ -110,6 +107,9 @@ impl Verifier<'_> {
 
     /// Whether more may come to be asked of a state.
     pub(super) fn is_incomplete(&self, state: &State) -> bool {
+        if self.backedges_now == 0 {
+            return false;
+        }
         let Some(chain) = self.callchain(state) else { return false };
         self.visits.get(&chain).is_some_and(|visit| !visit.backedges.is_empty())
     }

@@ -19,7 +19,7 @@ use crate::state::{Kind, State, StateId, Step, cost};
 struct Lost;
 
 /// The part of a path between two states that were kept.
-struct Stretch<'s> {
+pub(super) struct Stretch<'s> {
     history: &'s [Step],
     first: Pc,
     last: Option<Pc>,
@@ -56,7 +56,12 @@ impl Traced {
     }
 }
 
-impl Stretch<'_> {
+impl<'s> Stretch<'s> {
+    /// What a path did since a state was kept.
+    pub(super) fn behind(state: &State, history: &'s [Step]) -> Stretch<'s> {
+        Stretch { history, first: state.first, last: Some(state.pc), current: false }
+    }
+
     /// What was written down of this instruction, if it is the one the history stands at.
     fn step(&self, end: usize, pc: Pc) -> Option<&Step> {
         let step = self.history[..end].last()?;
@@ -108,8 +113,14 @@ impl Verifier<'_> {
 
     /// What is precise in the state that covers this one is precise in this one; whether that was news
     /// (`propagate_precision`).
-    pub(super) fn propagate_precision_to(&mut self, covering: StateId, state: &mut State) -> Check<bool> {
-        let mut wanted = Wanted { frame: state.depth(), ..Wanted::default() };
+    pub(super) fn propagate_precision(
+        &mut self,
+        covering: StateId,
+        depth: usize,
+        stretch: Stretch<'_>,
+        parent: Option<StateId>,
+    ) -> Check<bool> {
+        let mut wanted = Wanted { frame: depth, ..Wanted::default() };
         if !self.rights.bpf {
             return Ok(false);
         }
@@ -126,9 +137,7 @@ impl Verifier<'_> {
                 }
             }
         }
-        let stretch =
-            Stretch { history: &state.history, first: state.first, last: Some(state.pc), current: false };
-        self.trace(wanted, stretch, state.parent)
+        self.trace(wanted, stretch, parent)
     }
 
     /// Traces what is wanted back, through the stretch and through the states before it (`__mark_chain_precision`).

@@ -3,6 +3,7 @@
 use sandbpf_isa::{Insn, Pc};
 
 use super::covers::Exact;
+use super::precision::Stretch;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
@@ -57,6 +58,9 @@ impl Verifier<'_> {
 
     /// Compares the current state with one that was kept.
     fn compare(&mut self, id: StateId, pc: Pc) -> Check<Found> {
+        if !self.kept_ref(id).state.same_callsites(&self.cur) {
+            return Ok(Found::No);
+        }
         if self.kept_ref(id).state.branches == 0 {
             let incomplete = self.is_incomplete(&self.kept_ref(id).state);
             let exact = if incomplete { Exact::RangeWithin } else { Exact::No };
@@ -149,9 +153,10 @@ impl Verifier<'_> {
         if self.graph.marks[pc.index()].jump {
             self.write_step(Touched::default(), 0);
         }
-        let mut cur = std::mem::replace(&mut self.cur, super::entry_state(pc, 0));
-        let propagated = self.propagate_precision_to(id, &mut cur);
-        self.cur = cur;
+        let history = std::mem::take(&mut self.cur.history);
+        let (depth, parent) = (self.cur.depth(), self.cur.parent);
+        let propagated = self.propagate_precision(id, depth, Stretch::behind(&self.cur, &history), parent);
+        self.cur.history = history;
         propagated?;
         if in_loop {
             self.add_backedge(id, pc);

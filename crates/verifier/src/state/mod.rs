@@ -103,7 +103,7 @@ impl RefKind {
 
 /// What must be given back. Copies share it until one of them changes.
 #[derive(Clone, Debug)]
-pub struct Refs(Rc<Held>);
+pub struct Refs(Option<Rc<Held>>);
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -114,13 +114,14 @@ struct Held {
 impl Refs {
     /// Nothing.
     pub fn none() -> Refs {
-        Refs(Rc::new(Held { list: Vec::new(), charge: Charge::new(0) }))
+        Refs(None)
     }
 
     /// Changes the list.
     pub fn change<T>(&mut self, change: impl FnOnce(&mut Vec<Ref>) -> T) -> T {
-        cost::work(self.0.list.len());
-        let held = Rc::make_mut(&mut self.0);
+        cost::work(self.len());
+        let none = || Rc::new(Held { list: Vec::new(), charge: Charge::new(0) });
+        let held = Rc::make_mut(self.0.get_or_insert_with(none));
         let changed = change(&mut held.list);
         held.charge.set(held.list.len() * size_of::<Ref>());
         changed
@@ -131,7 +132,7 @@ impl std::ops::Deref for Refs {
     type Target = [Ref];
 
     fn deref(&self) -> &[Ref] {
-        &self.0.list
+        self.0.as_ref().map_or(&[], |held| &held.list)
     }
 }
 
