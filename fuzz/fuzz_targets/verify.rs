@@ -18,8 +18,8 @@ thread_local! {
     };
 }
 
-/// What a program may take of a processor. What is instrumented is ten times as slow: built for release, none takes two seconds
-/// (`verify_bounds`).
+/// What a program may take of a processor. Instrumented, that is ten times what it is in a release, where none takes two
+/// seconds (`verify_bounds`).
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// How long this thread has run so far, however busy the machine is.

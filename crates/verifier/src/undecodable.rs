@@ -222,7 +222,7 @@ impl Slot {
             Class::St => self.src = 0,
             Class::Stx if self.mode() == opcode::MEM => self.imm = 0,
             Class::Stx => {
-                self.opcode = Class::Stx as u8 | opcode::ATOMIC | (opcode::LOAD_IMM64 & 0x18);
+                self.opcode = Class::Stx as u8 | opcode::ATOMIC | Size::DW.encoding();
                 self.imm = 0;
             }
             Class::Alu | Class::Alu64 => {

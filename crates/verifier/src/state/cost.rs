@@ -1,8 +1,8 @@
 //! What states cost: the memory that they hold, and the work that was done on them.
 //!
-//! A program of a million instructions on one path can keep a state at every eighth, each with eight full frames. States
-//! share what they have in common, but a hostile program sees to it that they have little. So both are counted, by thread, and the
-//! walk gives up beyond its limits, as Linux does when it has no memory for another state.
+//! A program of a million instructions on one path can keep a state at every eighth, each with eight full frames. States share
+//! what they have in common, but a hostile program sees to it that they have little. So both are counted, by thread, and
+//! the walk gives up beyond its limits, as Linux does when it has no memory for another state.
 
 use std::cell::Cell;
 
