@@ -4,7 +4,7 @@
 //! `-- --nocapture` prints times and memory. Built without optimisation the bounds are not looked at.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbpf::abi::ProgramType;
 use sandbpf::isa::{self, Program};
@@ -22,21 +22,29 @@ fn status(name: &str) -> u64 {
     line.unwrap_or(0)
 }
 
-/// Verifies it with all rights and with few; what was processed.
+/// How long this thread has run so far, however busy the machine is.
+fn time_of_thread() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(first.unwrap_or(0))
+}
+
+/// Verifies it with all rights and with few, without a log and with the longest.
 fn bounded(name: &str, program: &Program) {
-    for rights in [Rights::All, Rights::Bpf] {
+    for (rights, level) in [(Rights::All, 0), (Rights::Bpf, 0), (Rights::All, 2)] {
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         let before = status("VmRSS");
-        let start = Instant::now();
-        let verdict = Verifier::new(ProgramType::SchedCls).rights(rights).verify(program);
-        let time = start.elapsed();
+        let start = time_of_thread();
+        let verifier = Verifier::new(ProgramType::SchedCls).rights(rights).log_level(level);
+        let verdict = verifier.verify(program);
+        let time = time_of_thread() - start;
         let memory = status("VmHWM").saturating_sub(before);
         let (said, figures) = match &verdict {
             Ok(proof) => ("accepted".to_string(), proof.statistics()),
             Err(error) => (error.line().to_string(), error.statistics()),
         };
         println!(
-            "{name}, {rights:?}: {time:.2?}, {} MiB, {} processed, {} states kept, {} at a time, {} at one instruction: {said}",
+            "{name}, {rights:?}, log {level}: {time:.2?}, {} MiB, {} processed, {} states kept, {} at a time, {} at one instruction: {said}",
             memory >> 10,
             figures.processed,
             figures.total_states,
@@ -180,4 +188,125 @@ fn a_million_instructions() {
     }
     code.push([0x95, 0, 0, 0, 0, 0, 0, 0]);
     bounded("a million instructions", &isa::decode(&code.concat()).expect("instructions"));
+}
+
+#[test]
+fn a_long_way_that_precision_is_traced_back() {
+    let mut text = String::from("call 7\nr0 &= 7\n*(u64 *)(r10 - 8) = r0\nr6 = r0\n");
+    for at in 0..100_000 {
+        let from = if at % 2 == 0 { "r6 = *(u64 *)(r10 - 8)" } else { "r7 = r6" };
+        let _ = writeln!(text, "{from}\nr1 = r10\nr1 += r6\n*(u8 *)(r1 - 32) = 0");
+    }
+    text.push_str("r0 = 0\nexit\n");
+    bounded("traced far", &parsed(&text));
+}
+
+#[test]
+fn writes_that_turn_out_not_to_be_certain() {
+    // On the way back each store is seen to go elsewhere.
+    let mut text = String::new();
+    for at in 0..8000 {
+        let _ = writeln!(
+            text,
+            "call 7\nr2 = r10\nr2 += -{}\nif r0 == {at} goto W{at}\nr2 += -8\nW{at}:\n*(u64 *)(r2 + 0) = 0",
+            at % 60 * 8 + 8
+        );
+    }
+    text.push_str("r0 = 0\nexit\n");
+    bounded("uncertain writes", &parsed(&text));
+}
+
+#[test]
+fn a_long_function_that_is_called_from_everywhere() {
+    let mut text = String::new();
+    for _ in 0..50_000 {
+        text.push_str("r1 = r10\ncall f\n");
+    }
+    text.push_str("r0 = 0\nexit\nf:\nr7 = 0\nif r7 == 0 goto E\n");
+    for _ in 0..40_000 {
+        text.push_str("r8 = r7\n");
+    }
+    text.push_str("E:\n*(u64 *)(r1 - 8) = 0\n*(u64 *)(r10 - 8) = 0\nr0 = 0\nexit\n");
+    bounded("called from everywhere", &parsed(&text));
+}
+
+#[test]
+fn full_frames_that_every_state_has() {
+    let mut text = String::new();
+    for frame in 0..8 {
+        if frame > 0 {
+            let _ = writeln!(text, "f{frame}:");
+        }
+        spills(&mut text, 1, 64);
+        if frame < 7 {
+            let _ = writeln!(text, "call f{}\nr0 = 0\nexit", frame + 1);
+        }
+    }
+    for at in 0..100_000 {
+        let slot = at % 64 * 8 + 8;
+        let _ = writeln!(
+            text,
+            "r6 = {at}\nif r6 == {at} goto A{at}\nA{at}:\ncall 7\nr6 += 1\nr6 += 1\nr6 += 1\nif r6 == 1 goto B{at}\nB{at}:\n*(u64 *)(r10 - {slot}) = r0"
+        );
+    }
+    text.push_str("r0 = 0\nexit\n");
+    bounded("full frames", &parsed(&text));
+}
+
+#[test]
+fn calls_that_multiply_where_nobody_gets() {
+    // Each function calls the next ten times: ten million chains of calls, of which no path walks more than the first.
+    let mut text = String::from("r1 = 0\ncall f0\nr0 = 0\nexit\n");
+    for frame in 0..7 {
+        let _ = writeln!(text, "f{frame}:\nr0 = 0\nif r1 == 0 goto E{frame}");
+        for _ in 0..10 {
+            if frame < 6 {
+                let _ = writeln!(text, "r1 = 0\ncall f{}", frame + 1);
+            }
+        }
+        let _ = writeln!(text, "E{frame}:\nexit");
+    }
+    bounded("multiplied calls", &parsed(&text));
+}
+
+#[test]
+fn loops_that_are_entangled() {
+    // Liveness has to come through one jump back after the other.
+    let heads = 16_000;
+    let mut text = String::from("r9 = r1\n");
+    for at in 0..heads {
+        let to = if at == 0 { "E".to_string() } else { format!("B{}", at - 1) };
+        let _ = writeln!(text, "H{at}:\nif r1 == 5 goto {to}");
+    }
+    for at in (0..heads).rev() {
+        let _ = writeln!(text, "B{at}:\nif r1 == 6 goto H{at}");
+    }
+    text.push_str("E:\nr0 = *(u32 *)(r9 + 0)\nexit\n");
+    bounded("entangled loops", &parsed(&text));
+}
+
+#[test]
+fn many_functions_and_many_calls() {
+    let mut text = String::new();
+    for at in 0..300_000 {
+        let _ = writeln!(text, "call f{}", at % 250);
+    }
+    text.push_str("r0 = 0\nexit\n");
+    for at in 0..250 {
+        let _ = writeln!(text, "f{at}:\nr0 = 0\nexit");
+    }
+    bounded("many calls", &parsed(&text));
+}
+
+#[test]
+fn references_that_pile_up() {
+    let mut text = String::from("r6 = r1\n");
+    for at in 0..30_000 {
+        let _ = writeln!(
+            text,
+            "*(u64 *)(r10 - 8) = 0\n*(u64 *)(r10 - 16) = 0\nr1 = r6\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = -1\nr5 = 0\ncall 84\nr7 = {at}\nif r7 == {at} goto A{at}\nA{at}:\nif r7 == 1 goto B{at}\nB{at}:"
+        );
+    }
+    text.push_str("r0 = 0\nexit\n");
+    bounded("references", &parsed(&text));
 }

@@ -4,7 +4,7 @@
 use sandbpf_abi as abi;
 use sandbpf_isa::{MapRef, Pc};
 
-use crate::{Target, Types};
+use crate::{Fault, Target, Types};
 
 /// The kernel whose verdicts are reproduced.
 pub const REFERENCE: Kernel = Kernel { version: "6.18", limits: Limits::LINUX_6_18 };
@@ -37,6 +37,10 @@ pub struct Limits {
     pub maps: usize,
     /// Instructions of a loader with `CAP_BPF`; without it 4096.
     pub insns: usize,
+    /// Bytes of all states that are kept at a time. Linux takes what memory there is.
+    pub memory: usize,
+    /// Steps of comparing states, of tracing values back and the like, beside the instructions. Linux takes its time.
+    pub work: u64,
 }
 
 impl Limits {
@@ -50,6 +54,8 @@ impl Limits {
         functions: 256,
         maps: 64,
         insns: 1_000_000,
+        memory: 512 << 20,
+        work: 400_000_000,
     };
 }
 
@@ -252,6 +258,8 @@ pub struct Environment<'e> {
     pub data_symbols: bool,
     /// How much is written down: the kernel's log levels 0, 1, 2 and 4.
     pub log_level: u32,
+    /// Instructions whose bytes were mended, and what is wrong with them ([`mended`](crate::mended)).
+    pub faults: &'e [(Pc, Fault)],
     /// Whether the states that are seen are kept ([`Verified::states`](crate::Verified::states)).
     pub keeps_states: bool,
 }
@@ -318,6 +326,7 @@ impl<'e> Environment<'e> {
             processors: 2,
             data_symbols: true,
             log_level: 0,
+            faults: &[],
             keeps_states: false,
         }
     }

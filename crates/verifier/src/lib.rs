@@ -45,7 +45,7 @@ pub use facts::Facts;
 pub use states::States;
 pub use types::{Member, Parameter, Pointee, PointerTag, Prototype, Shape, Target, Types, Variable};
 
-pub use undecodable::undecodable;
+pub use undecodable::{Fault, mended, undecodable};
 
 use sandbpf_isa::{Callee, Program};
 

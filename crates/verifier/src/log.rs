@@ -1,7 +1,12 @@
 //! The log: what the verifier looked at, in the kernel's notation.
 //!
 //! At level 1 the log of a path that ended is dropped when the next one is taken up; as in Linux the end of the line
-//! may have been written over by then. Only the end of a very long log is kept.
+//! may have been written over by then. Only the end of a very long log is kept, and less and less is written into it, so that it
+//! takes bounded time whatever the program is.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
 
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names, Pc};
 
@@ -19,6 +24,10 @@ const FIGURES: u32 = 4;
 
 /// Of a longer log the first half goes.
 const LONGEST: usize = 32 << 20;
+/// When so much was written over all, what precision is traced back through is left out from there on …
+const MOST_TRACED: usize = 16 << 20;
+/// … and when so much was, states are: hostile programs have many, and they are long.
+const MOST_SHOWN: usize = 64 << 20;
 
 /// What was written down.
 #[derive(Debug)]
@@ -27,6 +36,8 @@ pub(crate) struct Log {
     text: Vec<u8>,
     /// Bytes that are gone.
     dropped: usize,
+    /// Bytes that were written, those as well that are gone with their paths.
+    written: usize,
     /// Where the line of the last instruction ends, and how long it is.
     insn_end: usize,
     insn_len: usize,
@@ -34,6 +45,8 @@ pub(crate) struct Log {
     changed: Shown,
     /// The line of the source that was shown last.
     line: Option<usize>,
+    /// Instructions as they are shown, once they were: most are shown often.
+    insns: HashMap<Pc, Rc<str>>,
 }
 
 impl Log {
@@ -42,10 +55,12 @@ impl Log {
             level,
             text: Vec::new(),
             dropped: 0,
+            written: 0,
             insn_end: 0,
             insn_len: 0,
             changed: Shown::NONE,
             line: None,
+            insns: HashMap::new(),
         }
     }
 
@@ -70,6 +85,7 @@ impl Log {
             return;
         }
         self.text.extend_from_slice(text.as_bytes());
+        self.written += text.len();
         if self.text.len() > LONGEST {
             self.text.drain(..LONGEST / 2);
             self.dropped += LONGEST / 2;
@@ -79,6 +95,16 @@ impl Log {
     /// Everything counts as changed: another state was taken up.
     pub(crate) fn all_changed(&mut self) {
         self.changed = Shown::ALL;
+    }
+
+    /// Whether states are written down, with the instructions.
+    pub(crate) fn shows_states(&self) -> bool {
+        self.level & INSNS != 0 && self.written <= MOST_SHOWN
+    }
+
+    /// Whether it is written down how values are traced back.
+    pub(crate) fn shows_traces(&self) -> bool {
+        self.level & ALL_PATHS != 0 && self.written <= MOST_TRACED
     }
 
     /// Whether instructions are written down.
@@ -108,21 +134,27 @@ impl Verifier<'_> {
             self.log.write(&line);
         }
         self.log.write("Live regs before insn:\n");
-        for (at, marks) in self.graph.marks.iter().enumerate() {
+        for at in 0..self.graph.marks.len() {
+            let marks = self.graph.marks[at];
             let pc = Pc(at as u32);
             let scc = if marks.scc == 0 { "   ".to_string() } else { format!("{:3}", marks.scc) };
             let live: String = (0..10)
                 .map(|reg| if marks.live & 1 << reg != 0 { char::from(b'0' + reg) } else { '.' })
                 .collect();
-            let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+            let insn = self.insn_text(pc);
             let line = format!("{scc} {:3}: {live} {insn}\n", self.slot(pc));
             self.log.write(&line);
         }
     }
 
+    fn insn_text(&mut self, pc: Pc) -> Rc<str> {
+        let print = || sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env }).into();
+        Rc::clone(self.log.insns.entry(pc).or_insert_with(print))
+    }
+
     /// A value's precision is traced back through a stretch of the path.
     pub(crate) fn log_trace(&mut self, frame: usize, last: Pc, first: Pc, then: Option<Pc>) {
-        if self.log.level & ALL_PATHS == 0 {
+        if !self.log.shows_traces() {
             return;
         }
         let then = then.map_or(-1, |pc| i64::from(self.slot(pc)));
@@ -135,10 +167,10 @@ impl Verifier<'_> {
     /// What is wanted before an instruction on the way back, unless that is the one that asks: registers and slots of the
     /// frame.
     pub(crate) fn log_traced(&mut self, asks: bool, frame: usize, regs: &[u16], slots: &[u64], pc: Pc) {
-        if self.log.level & ALL_PATHS == 0 || asks {
+        if !self.log.shows_traces() || asks {
             return;
         }
-        let insn = sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env });
+        let insn = self.insn_text(pc);
         let slot = self.slot(pc);
         let wanted = wanted(regs[frame], slots[frame]);
         self.log.write(&format!("mark_precise: frame{frame}: {wanted} before {slot}: {insn}\n"));
@@ -146,7 +178,7 @@ impl Verifier<'_> {
 
     /// What is wanted of a state that the path came through, which is marked now.
     pub(crate) fn log_parent(&mut self, id: StateId, frame: usize, regs: &[u16], slots: &[u64]) {
-        if self.log.level & ALL_PATHS == 0 {
+        if !self.log.shows_traces() {
             return;
         }
         for number in (0..=frame).rev() {
@@ -179,7 +211,8 @@ impl Verifier<'_> {
     /// An instruction is about to be looked at.
     pub(crate) fn log_insn(&mut self, print_state: &mut bool) {
         if self.log.level & ALL_PATHS != 0 && *print_state {
-            let line = format!("\n{}:{}\n", self.jump_text(), self.state_line(Shown::ALL));
+            let state = if self.log.shows_states() { self.state_line(Shown::ALL) } else { String::new() };
+            let line = format!("\n{}:{state}\n", self.jump_text());
             self.log.write(&line);
             *print_state = false;
         }
@@ -188,10 +221,7 @@ impl Verifier<'_> {
         }
         let slot = self.slot(self.pc);
         self.log_source(slot);
-        let line = format!(
-            "{slot}: {}\n",
-            sandbpf_isa::print_kernel(self.program, self.pc, &Known { env: self.env })
-        );
+        let line = format!("{slot}: {}\n", self.insn_text(self.pc));
         self.log.write(&line);
         self.log.insn_len = line.len();
         self.log.insn_end = self.log.mark();
@@ -214,6 +244,9 @@ impl Verifier<'_> {
     /// What changed, beside the instruction that changed it if nothing was written since (`print_insn_state`).
     pub(crate) fn log_changes(&mut self) {
         let shown = std::mem::replace(&mut self.log.changed, Shown::NONE);
+        if !self.log.shows_states() {
+            return;
+        }
         let state = self.state_line(shown);
         if self.log.insn_end != 0 && self.log.insn_end == self.log.mark() {
             self.log.truncate(self.log.insn_end - 1);
@@ -255,7 +288,7 @@ impl Verifier<'_> {
     /// A function was called: the frames on both sides.
     pub(crate) fn log_call(&mut self) {
         self.log.all_changed();
-        if !self.log.shows_insns() {
+        if !self.log.shows_states() {
             return;
         }
         let depth = self.cur.depth();
@@ -266,7 +299,7 @@ impl Verifier<'_> {
 
     /// The callee's frame as it returns.
     pub(crate) fn log_return(&mut self) {
-        if self.log.shows_insns() {
+        if self.log.shows_states() {
             let callee = self.state_line(Shown::ALL);
             self.log.write(&format!("returning from callee:\n{callee}\n"));
         }
@@ -274,7 +307,7 @@ impl Verifier<'_> {
 
     /// The caller's frame as it goes on.
     pub(crate) fn log_returned(&mut self, to: Pc) {
-        if self.log.shows_insns() {
+        if self.log.shows_states() {
             let caller = self.state_line(Shown::ALL);
             self.log.write(&format!("to caller at {}:\n{caller}\n", self.slot(to)));
         }
@@ -310,13 +343,16 @@ impl Verifier<'_> {
 
 /// Registers and slots as the log lists them.
 fn wanted(regs: u16, slots: u64) -> String {
-    let set = |bits: u64, name: &dyn Fn(u32) -> String| {
-        let names: Vec<String> = (0..64).filter(|bit| bits >> bit & 1 != 0).map(name).collect();
-        names.join(",")
-    };
-    let regs = set(regs.into(), &|reg| format!("r{reg}"));
-    let slots = set(slots, &|slot| format!("-{}", (slot + 1) * 8));
-    format!("regs={regs} stack={slots}")
+    let mut out = String::from("regs=");
+    let bits = |bits: u64| (0..64).filter(move |bit| bits >> bit & 1 != 0);
+    for (number, reg) in bits(regs.into()).enumerate() {
+        let _ = write!(out, "{}r{reg}", if number > 0 { "," } else { "" });
+    }
+    out.push_str(" stack=");
+    for (number, slot) in bits(slots).enumerate() {
+        let _ = write!(out, "{}-{}", if number > 0 { "," } else { "" }, (slot + 1) * 8);
+    }
+    out
 }
 
 /// What the environment calls what instructions have numbers for.

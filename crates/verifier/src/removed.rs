@@ -28,9 +28,10 @@ pub(crate) fn check(
     let removed = removed(program, reached);
     let start = |at: usize| moved(&removed, program.slot(entries[at]));
     let starts: Vec<u32> = (0..entries.len()).filter(|&at| stays(at)).map(start).collect();
+    let is_there: Vec<bool> = (0..entries.len()).map(|at| starts.binary_search(&start(at)).is_ok()).collect();
     for (index, insn) in program.insns().iter().enumerate().filter(|&(index, _)| reached[index]) {
         if let Insn::LoadImm { value: Imm64::Function(entry), .. } = *insn
-            && starts.binary_search(&moved(&removed, program.slot(entry))).is_err()
+            && entries.binary_search(&entry).is_ok_and(|at| !is_there[at])
         {
             let slot = moved(&removed, program.slot(Pc(index as u32)));
             return Err(Box::new(Rejection {

@@ -1,5 +1,7 @@
 //! How much stack all frames together need, along the deepest chain of calls (`check_max_stack_depth`).
 
+use std::collections::HashSet;
+
 use sandbpf_abi::{AttachType, ProgramType, kfuncs};
 use sandbpf_isa::{Callee, Imm64, Insn, Pc};
 
@@ -15,7 +17,8 @@ const PRIVATE_FROM: i32 = 64;
 /// calls it.
 pub(crate) fn check(verifier: &Verifier<'_>) -> Check {
     let functions = verifier.program.functions().len();
-    let mut chains = Chains { verifier, stacks: vec![Stack::Unknown; functions] };
+    let mut chains =
+        Chains { verifier, stacks: vec![Stack::Unknown; functions], leads: vec![None; functions] };
     let private = has_private_stacks(verifier);
     for start in (0..functions).rev() {
         if start == 0 || verifier.known.runs_later[start] {
@@ -53,13 +56,27 @@ enum Stack {
 
 struct Frame {
     function: usize,
-    next: Pc,
+    /// How many of its instructions that lead elsewhere were followed.
+    next: usize,
     depth: i32,
+}
+
+/// What of a chain of calls matters to the function at its end, and to those that it calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Within {
+    function: usize,
+    frames: usize,
+    depth: i32,
+    in_callback: bool,
+    catches: bool,
+    tail_call_reachable: bool,
 }
 
 struct Chains<'c> {
     verifier: &'c Verifier<'c>,
     stacks: Vec<Stack>,
+    /// The instructions of each function that may lead into others, or throw.
+    leads: Vec<Option<Vec<Pc>>>,
 }
 
 impl Chains<'_> {
@@ -68,11 +85,12 @@ impl Chains<'_> {
         let verifier = self.verifier;
         let program = verifier.program;
         let mut frames: Vec<Frame> = Vec::new();
+        // Chains are many, but what comes of one is the same as of another that is like it in all that matters.
+        let mut seen: HashSet<Within> = HashSet::new();
         self.enter(&mut frames, start, private)?;
         let mut tail_call_reachable = false;
         while let Some(frame) = frames.last_mut() {
-            let pc = frame.next;
-            if pc >= program.functions()[frame.function].end {
+            let Some(pc) = self.lead(frame.function, frame.next) else {
                 frames.pop();
                 if tail_call_reachable
                     && frames.iter().any(|frame| verifier.exception_callback() == Some(frame.function))
@@ -80,8 +98,8 @@ impl Chains<'_> {
                     refuse!(Inval, "cannot tail call within exception cb");
                 }
                 continue;
-            }
-            frame.next = Pc(pc.0 + 1);
+            };
+            frame.next += 1;
             let (to, by_call) = match program.insns()[pc.index()] {
                 Insn::Call { callee: Callee::Local(to) } => (to, true),
                 Insn::LoadImm { value: Imm64::Function(to), .. } => (to, false),
@@ -113,8 +131,41 @@ impl Chains<'_> {
                 refuse!(TooBig, "the call stack of {} frames is too deep !", frames.len());
             }
             self.enter(&mut frames, callee, private)?;
+            let is_callback = |frame: &Frame| verifier.known.is_callback[frame.function];
+            let catches = |frame: &Frame| verifier.exception_callback() == Some(frame.function);
+            let within = Within {
+                function: callee,
+                frames: frames.len(),
+                depth: frames.last().map_or(0, |frame| frame.depth),
+                in_callback: frames.iter().any(is_callback),
+                catches: frames.iter().any(catches),
+                tail_call_reachable,
+            };
+            if !seen.insert(within) {
+                frames.pop();
+                if tail_call_reachable && frames.iter().any(catches) {
+                    refuse!(Inval, "cannot tail call within exception cb");
+                }
+            }
         }
         Ok(())
+    }
+
+    /// An instruction of a function that may lead elsewhere, by number.
+    fn lead(&mut self, function: usize, number: usize) -> Option<Pc> {
+        let program = self.verifier.program;
+        let throws_or_calls = |pc: &Pc| {
+            matches!(
+                program.insns()[pc.index()],
+                Insn::Call { callee: Callee::Local(_) | Callee::Kfunc { .. } }
+                    | Insn::LoadImm { value: Imm64::Function(_), .. }
+            )
+        };
+        let leads = self.leads[function].get_or_insert_with(|| {
+            let span = &program.functions()[function];
+            (span.entry.0..span.end.0).map(Pc).filter(throws_or_calls).collect()
+        });
+        leads.get(number).copied()
     }
 
     fn enter(&mut self, frames: &mut Vec<Frame>, function: usize, private: bool) -> Check {
@@ -152,7 +203,7 @@ impl Chains<'_> {
         if depth > limit {
             refuse!(Acces, "combined stack size of {} calls is {depth}. Too large", frames.len() + 1);
         }
-        frames.push(Frame { function, next: verifier.program.functions()[function].entry, depth });
+        frames.push(Frame { function, next: 0, depth });
         Ok(())
     }
 }

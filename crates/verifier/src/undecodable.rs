@@ -2,12 +2,12 @@
 //!
 //! Linux looks at a program several times before it walks it: where functions start, where jumps go, which opcodes exist,
 //! what can be reached. Fields that an instruction does not use, and registers, it looks at when it walks. Which of several
-//! faults it names follows from that; the same passes are made here over the bytes. What the walk would have found before it
-//! came to the instruction is not known here.
+//! faults it names follows from that; the same passes are made here over the bytes. Faults that only the walk finds are taken
+//! out of the program, which is walked then, and said where it comes to them ([`mended`]).
 
 use sandbpf_isa::{
-    AluOp, AtomicOp, Class, Cond, DecodeError, DecodeErrorKind as Kind, ProgramErrorKind, Size, Source,
-    opcode, pseudo,
+    AluOp, AtomicOp, Class, Cond, DecodeError, DecodeErrorKind as Kind, Pc, Program, ProgramErrorKind, Reg,
+    Size, Source, opcode, pseudo,
 };
 
 use crate::Rejected;
@@ -33,6 +33,48 @@ pub fn undecodable(error: &DecodeError, code: &[u8]) -> Rejected {
     Rejected { rejection: Rejection { errno, pc: None, message, path: Vec::new() }, ..Rejected::default() }
 }
 
+/// What is wrong with an instruction, found where the walk comes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The registers that must have been written, or that is said first.
+    pub reads: Vec<Reg>,
+    /// The kernel's words.
+    pub message: String,
+}
+
+/// A program whose faults only the walk finds: without them, and where they are, in order.
+///
+/// None if Linux finds one before it walks.
+///
+/// ```
+/// use sandbpf_verifier::mended;
+/// // A move with an offset, which it does not use.
+/// let code = [0xb7, 0, 1, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+/// let (program, faults) = mended(&code).expect("nothing else is wrong");
+/// assert_eq!(program.len(), 2);
+/// assert_eq!(faults[0].1.message, "BPF_MOV uses reserved fields");
+/// ```
+pub fn mended(code: &[u8]) -> Option<(Program, Vec<(Pc, Fault)>)> {
+    if !code.len().is_multiple_of(8) {
+        return None;
+    }
+    let slots: Vec<Slot> = code.chunks_exact(8).map(Slot::read).collect();
+    let starts = functions(&slots).ok()?;
+    if jumps(&slots, &starts).or_else(|| opcodes(&slots)).or_else(|| unreachable(&slots)).is_some() {
+        return None;
+    }
+    let faults: Vec<_> = slots.iter().map(Slot::fault).collect();
+    let mend = |(slot, fault): (&Slot, &Option<Fault>)| match fault {
+        Some(_) => slot.mended().bytes(),
+        None => slot.bytes(),
+    };
+    let bytes: Vec<[u8; 8]> = slots.iter().zip(&faults).map(mend).collect();
+    let program = sandbpf_isa::decode(bytes.as_flattened()).ok()?;
+    let faults = faults.into_iter().enumerate().filter_map(|(at, fault)| Some((at as u32, fault?)));
+    let faults = faults.map(|(slot, fault)| Some((program.at_slot(slot)?, fault))).collect::<Option<_>>()?;
+    Some((program, faults))
+}
+
 /// What the kernel says first.
 fn fault(code: &[u8]) -> Option<String> {
     let slots: Vec<Slot> = code.chunks_exact(8).map(Slot::read).collect();
@@ -43,7 +85,7 @@ fn fault(code: &[u8]) -> Option<String> {
     jumps(&slots, &starts)
         .or_else(|| opcodes(&slots))
         .or_else(|| unreachable(&slots))
-        .or_else(|| slots.iter().find_map(Slot::fields))
+        .or_else(|| slots.iter().find_map(|slot| Some(slot.fault()?.message)))
 }
 
 /// Eight bytes.
@@ -138,93 +180,159 @@ impl Slot {
         }
     }
 
-    /// What is wrong with fields and registers, in the order in which the walk looks at them (`do_check_insn`).
-    fn fields(&self) -> Option<String> {
+    /// What the walk asks of fields and registers, in its order (`do_check_insn`).
+    fn asks(&self) -> Vec<Ask> {
         match self.class() {
-            Class::Ld => self.load_fields(),
-            Class::Ldx => self.registers(&[self.src, self.dst]),
-            Class::St => self.reserved(self.src != 0, "BPF_ST").or_else(|| self.registers(&[self.dst])),
-            Class::Stx => self.store_fields(),
-            Class::Alu | Class::Alu64 => self.arithmetic_fields(),
-            Class::Jmp | Class::Jmp32 => self.jump_fields(),
+            Class::Ld => self.load_asks(),
+            Class::Ldx => vec![Ask::Read(self.src), Ask::Write(self.dst)],
+            Class::St => vec![reserved(self.src != 0, "BPF_ST"), Ask::Read(self.dst)],
+            Class::Stx => self.store_asks(),
+            Class::Alu | Class::Alu64 => self.arithmetic_asks(),
+            Class::Jmp | Class::Jmp32 => self.jump_asks(),
         }
     }
 
-    fn reserved(&self, used: bool, name: &str) -> Option<String> {
-        used.then(|| format!("{name} uses reserved fields"))
+    /// The first thing asked that no state can answer.
+    fn fault(&self) -> Option<Fault> {
+        let mut reads = Vec::new();
+        for ask in self.asks() {
+            match ask {
+                Ask::That(true, _) => {}
+                Ask::That(false, message) => return Some(Fault { reads, message }),
+                Ask::Read(number) | Ask::Write(number) if number > 10 => {
+                    return Some(Fault { reads, message: format!("R{number} is invalid") });
+                }
+                Ask::Read(number) => reads.extend(Reg::new(number)),
+                Ask::Write(_) => {}
+            }
+        }
+        None
     }
 
-    fn registers(&self, numbers: &[u8]) -> Option<String> {
-        let number = numbers.iter().find(|number| **number > 10)?;
-        Some(format!("R{number} is invalid"))
+    /// The same without the fault: what goes on to the same instructions, and can be decoded.
+    fn mended(mut self) -> Slot {
+        let by_register = self.by_register();
+        match self.class() {
+            Class::Ld if self.is_wide() => self.off = 0,
+            Class::Ld => {
+                (self.dst, self.off) = (0, 0);
+                self.src *= u8::from(self.mode() != opcode::ABS);
+            }
+            Class::Ldx => {}
+            Class::St => self.src = 0,
+            Class::Stx if self.mode() == opcode::MEM => self.imm = 0,
+            Class::Stx => {
+                self.opcode = Class::Stx as u8 | opcode::ATOMIC | Size::DW.encoding();
+                self.imm = 0;
+            }
+            Class::Alu | Class::Alu64 => {
+                self.off = 0;
+                match self.operation() {
+                    opcode::END => (self.src, self.imm) = (0, 16),
+                    opcode::NEG => (self.src, self.imm) = (0, 0),
+                    _ if by_register => self.imm = 0,
+                    _ => self.src = 0,
+                }
+            }
+            Class::Jmp | Class::Jmp32 => match self.operation() {
+                opcode::CALL => {
+                    self.off *= i16::from(self.src == pseudo::KFUNC_CALL);
+                    self.src *= u8::from(self.src <= pseudo::KFUNC_CALL);
+                    self.dst = 0;
+                }
+                opcode::JA if self.opcode == FAR_JUMP => (self.src, self.dst, self.off) = (0, 0, 0),
+                opcode::EXIT | opcode::JA | opcode::JCOND => (self.src, self.dst, self.imm) = (0, 0, 0),
+                _ if by_register => self.imm = 0,
+                _ => self.src = 0,
+            },
+        }
+        // A register that every program may name.
+        self.dst *= u8::from(self.dst <= 10);
+        self.src *= u8::from(self.src <= 10);
+        self
     }
 
-    fn load_fields(&self) -> Option<String> {
+    fn bytes(&self) -> [u8; 8] {
+        let ([off, off_high], [a, b, c, d]) = (self.off.to_le_bytes(), self.imm.to_le_bytes());
+        [self.opcode, self.src << 4 | self.dst, off, off_high, a, b, c, d]
+    }
+
+    fn load_asks(&self) -> Vec<Ask> {
         if self.opcode == 0 {
             // The second half of what comes before.
-            return None;
+            return Vec::new();
         }
         if self.is_wide() {
-            return self.reserved(self.off != 0, "BPF_LD_IMM64").or_else(|| self.registers(&[self.dst]));
+            return vec![reserved(self.off != 0, "BPF_LD_IMM64"), Ask::Write(self.dst)];
         }
         let absolute = self.mode() == opcode::ABS;
         let used = self.dst != 0 || self.off != 0 || (absolute && self.src != 0);
-        self.reserved(used, "BPF_LD_[ABS|IND]").or_else(|| self.registers(&[self.src]))
+        // The context, which the kernel looks for in `r6`.
+        let mut asks = vec![reserved(used, "BPF_LD_[ABS|IND]"), Ask::Read(6)];
+        if !absolute {
+            asks.push(Ask::Read(self.src));
+        }
+        asks
     }
 
-    fn store_fields(&self) -> Option<String> {
+    fn store_asks(&self) -> Vec<Ask> {
+        let registers = [Ask::Read(self.src), Ask::Read(self.dst)];
         if self.mode() == opcode::MEM {
-            return self.reserved(self.imm != 0, "BPF_STX").or_else(|| self.registers(&[self.src, self.dst]));
+            return [reserved(self.imm != 0, "BPF_STX")].into_iter().chain(registers).collect();
         }
-        match AtomicOp::decode(self.imm) {
-            None => Some(format!("BPF_ATOMIC uses invalid atomic opcode {:02x}", self.imm)),
-            Some(op) if !op.has_size(Size::decode(self.opcode)) => Some("invalid atomic operand size".into()),
-            Some(_) => self.registers(&[self.src, self.dst]),
+        let Some(op) = AtomicOp::decode(self.imm) else {
+            return vec![Ask::That(false, format!("BPF_ATOMIC uses invalid atomic opcode {:02x}", self.imm))];
+        };
+        let exists = Ask::That(op.has_size(Size::decode(self.opcode)), "invalid atomic operand size".into());
+        if op == AtomicOp::LoadAcquire {
+            return vec![exists, Ask::Read(self.src), Ask::Write(self.dst)];
         }
+        [exists].into_iter().chain(registers).collect()
     }
 
-    fn arithmetic_fields(&self) -> Option<String> {
+    fn arithmetic_asks(&self) -> Vec<Ask> {
         let (code, _) = AluOp::Mov.encoding();
         match self.operation() {
             opcode::NEG => {
                 let used = self.src != 0 || self.off != 0 || self.imm != 0;
-                self.reserved(used, "BPF_NEG").or_else(|| self.registers(&[self.dst]))
+                vec![reserved(used, "BPF_NEG"), Ask::Read(self.dst)]
             }
             opcode::END => {
                 let used = self.src != 0 || self.off != 0 || !matches!(self.imm, 16 | 32 | 64);
-                self.reserved(used, "BPF_END").or_else(|| self.registers(&[self.dst]))
+                vec![reserved(used, "BPF_END"), Ask::Read(self.dst)]
             }
-            operation if operation >> 4 == code => self.copy_fields(),
+            operation if operation >> 4 == code => self.copy_asks(),
             operation => {
                 // An offset of 1 makes divisions signed.
                 let exists = self.off == 0 || (self.off == 1 && AluOp::decode(operation >> 4, 1).is_some());
-                let (unused, first) = match self.by_register() {
-                    true => (self.imm == 0, self.src),
-                    false => (self.src == 0, self.dst),
-                };
-                self.reserved(!exists || !unused, "BPF_ALU").or_else(|| self.registers(&[first, self.dst]))
+                match self.by_register() {
+                    true => {
+                        let unused = reserved(!exists || self.imm != 0, "BPF_ALU");
+                        vec![unused, Ask::Read(self.src), Ask::Read(self.dst)]
+                    }
+                    false => vec![reserved(!exists || self.src != 0, "BPF_ALU"), Ask::Read(self.dst)],
+                }
             }
         }
     }
 
-    fn copy_fields(&self) -> Option<String> {
+    fn copy_asks(&self) -> Vec<Ask> {
         if !self.by_register() {
             let used = self.src != 0 || self.off != 0;
-            return self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.dst]));
+            return vec![reserved(used, "BPF_MOV"), Ask::Write(self.dst)];
         }
         let wide = self.class() == Class::Alu64;
-        if wide && self.off == opcode::ADDR_SPACE_CAST {
-            return match self.imm {
-                1 | 0x1_0000 => self.registers(&[self.src, self.dst]),
-                _ => Some("addr_space_cast insn can only convert between address space 1 and 0".into()),
-            };
-        }
-        let extends = matches!(self.off, 0 | 8 | 16) || (wide && self.off == 32);
-        let used = !extends || self.imm != 0;
-        self.reserved(used, "BPF_MOV").or_else(|| self.registers(&[self.src, self.dst]))
+        let first = if wide && self.off == opcode::ADDR_SPACE_CAST {
+            let message = "addr_space_cast insn can only convert between address space 1 and 0";
+            Ask::That(matches!(self.imm, 1 | 0x1_0000), message.into())
+        } else {
+            let extends = matches!(self.off, 0 | 8 | 16) || (wide && self.off == 32);
+            reserved(!extends || self.imm != 0, "BPF_MOV")
+        };
+        vec![first, Ask::Read(self.src), Ask::Write(self.dst)]
     }
 
-    fn jump_fields(&self) -> Option<String> {
+    fn jump_asks(&self) -> Vec<Ask> {
         let registers = self.src != 0 || self.dst != 0;
         match self.operation() {
             opcode::CALL => {
@@ -232,24 +340,42 @@ impl Slot {
                 let used = (self.off != 0 && self.src != pseudo::KFUNC_CALL)
                     || self.src > pseudo::KFUNC_CALL
                     || self.dst != 0;
-                self.reserved(used, "BPF_CALL")
+                vec![reserved(used, "BPF_CALL")]
             }
-            opcode::EXIT => self.reserved(registers || self.imm != 0, "BPF_EXIT"),
+            opcode::EXIT => vec![reserved(registers || self.imm != 0, "BPF_EXIT")],
             opcode::JA => {
                 let other = if self.opcode == FAR_JUMP { self.off != 0 } else { self.imm != 0 };
-                self.reserved(registers || other, "BPF_JA")
+                vec![reserved(registers || other, "BPF_JA")]
             }
             opcode::JCOND => {
-                (registers || self.imm != 0).then(|| format!("invalid may_goto imm {}", self.imm))
+                let unused = !registers && self.imm == 0;
+                vec![Ask::That(unused, format!("invalid may_goto imm {}", self.imm))]
             }
             _ => {
-                let used = if self.by_register() { self.imm != 0 } else { self.src != 0 };
-                self.registers(&[self.dst])
-                    .or_else(|| self.reserved(used, "BPF_JMP/JMP32"))
-                    .or_else(|| self.registers(&[self.src]))
+                let by_register = self.by_register();
+                let used = if by_register { self.imm != 0 } else { self.src != 0 };
+                let mut asks = vec![Ask::Read(self.dst), reserved(used, "BPF_JMP/JMP32")];
+                if by_register {
+                    asks.push(Ask::Read(self.src));
+                }
+                asks
             }
         }
     }
+}
+
+/// Something that the walk asks of an instruction.
+enum Ask {
+    /// A register that was written.
+    Read(u8),
+    /// A register that may be.
+    Write(u8),
+    /// That it is so; or else this is said.
+    That(bool, String),
+}
+
+fn reserved(used: bool, name: &str) -> Ask {
+    Ask::That(!used, format!("{name} uses reserved fields"))
 }
 
 /// Where functions start, in order (`add_subprog_and_kfunc`).

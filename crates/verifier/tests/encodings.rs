@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sandbpf_verifier::undecodable;
+use sandbpf_abi::{Program, ProgramType};
+use sandbpf_verifier::{Environment, mended, undecodable, verify};
 use serde_json::Value;
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -55,6 +56,43 @@ fn faults_have_an_order() {
     }
     let falls_off = [ZERO, EXIT, "ff00000000000000"].concat();
     assert_eq!(said(&falls_off).expect("a fault").1, "last insn is not an exit or jmp");
+}
+
+/// What the walk says of these instructions, which cannot be decoded, and at which.
+fn walked(hex: &str) -> Option<(u32, String)> {
+    let code = bytes(hex);
+    assert!(sandbpf_isa::decode(&code).is_err(), "{hex}");
+    let (program, faults) = mended(&code).expect("only the walk finds it");
+    let env = Environment { faults: &faults, ..Environment::new(Program::new(ProgramType::SocketFilter)) };
+    let rejection = verify(&program, &env).err()?;
+    Some((rejection.pc.expect("an instruction").0, rejection.message))
+}
+
+#[test]
+fn what_the_walk_finds_it_says_when_it_comes_there() {
+    let table = [
+        // The left side of a comparison is looked at before the fields, and what makes a sum after them.
+        ("1d23000001000000", 1, "R3 !read_ok"),
+        ("1d20000001000000", 1, "BPF_JMP/JMP32 uses reserved fields"),
+        ("1dc3000000000000", 1, "R3 !read_ok"),
+        ("1dc0000000000000", 1, "R12 is invalid"),
+        ("0f23000001000000", 1, "BPF_ALU uses reserved fields"),
+        ("0f3b000000000000", 1, "R3 !read_ok"),
+        ("0f1b000000000000", 1, "R11 is invalid"),
+        ("7b3b000000000000", 1, "R3 !read_ok"),
+        ("db1a000002000000", 1, "BPF_ATOMIC uses invalid atomic opcode 02"),
+        ("8501000001000000", 1, "BPF_CALL uses reserved fields"),
+        ("e501000000000000", 1, "invalid may_goto imm 0"),
+        ("2010000000000000", 1, "BPF_LD_[ABS|IND] uses reserved fields"),
+    ];
+    for (insn, at, message) in table {
+        assert_eq!(walked(&[ZERO, insn, ZERO, EXIT].concat()), Some((at, message.into())), "{insn}");
+    }
+    // What stands before it is refused first, and what no path comes to is never looked at.
+    let before = ["bf90000000000000", "b700010000000000", EXIT].concat();
+    assert_eq!(walked(&before), Some((0, "R9 !read_ok".into())));
+    let dead = [ZERO, "1500010000000000", "b700010000000000", EXIT].concat();
+    assert_eq!(walked(&dead), None);
 }
 
 #[test]

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use sandbpf_abi::{self as abi, AttachType, ProgramType};
 use sandbpf_isa::{self as isa, MapRef};
-use sandbpf_verifier::{Environment, Errno, LoadFlags, MapShape, Signature, SourceLine, Target, Types};
+use sandbpf_verifier::{
+    Environment, Errno, Fault, LoadFlags, MapShape, Signature, SourceLine, Target, Types,
+};
 
 pub use advice::{Advice, Example};
 pub use answer::{Proof, VerifyError};
@@ -268,6 +270,14 @@ impl Verifier {
     /// # Errors
     /// What `bpf(2)` would return, in the kernel's words, and how the program gets there.
     pub fn verify(&self, program: &isa::Program) -> Result<Proof, VerifyError> {
+        self.verify_faulty(program, &[])
+    }
+
+    fn verify_faulty(
+        &self,
+        program: &isa::Program,
+        faults: &[(isa::Pc, Fault)],
+    ) -> Result<Proof, VerifyError> {
         let catch = self.catch.and_then(|slot| program.at_slot(slot));
         let with_catch = catch.filter(|&entry| program.function_at(entry).is_none());
         let with_catch = with_catch.and_then(|entry| program.clone().with_function(entry).ok());
@@ -305,6 +315,7 @@ impl Verifier {
             processors: self.processors,
             data_symbols: self.data_symbols,
             log_level: self.log_level,
+            faults,
             keeps_states: self.keeps_states,
             ..Environment::new(described)
         };
@@ -321,7 +332,10 @@ impl Verifier {
     pub fn verify_bytes(&self, code: &[u8]) -> Result<Proof, VerifyError> {
         match isa::decode(code) {
             Ok(program) => self.verify(&program),
-            Err(error) => Err(VerifyError::undecodable(&error, code, self.log_level)),
+            Err(error) => match sandbpf_verifier::mended(code) {
+                Some((program, faults)) => self.verify_faulty(&program, &faults),
+                None => Err(VerifyError::undecodable(&error, code, self.log_level)),
+            },
         }
     }
 

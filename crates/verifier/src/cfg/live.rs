@@ -1,8 +1,13 @@
 //! Which registers may still be read at each instruction.
 
-use sandbpf_isa::{AtomicOp, Callee, Insn, Program, Reg, RegSet};
+use std::collections::VecDeque;
 
-use super::{Calls, Graph, successors};
+use sandbpf_isa::{AtomicOp, Callee, Insn, Pc, Program, Reg, RegSet};
+
+use super::{Calls, Graph, Marks, successors};
+
+/// So often all instructions are looked at in their order.
+const SWEEPS: usize = 6;
 
 const ALL: u16 = 0xffff;
 /// `r0` … `r5`: what a call leaves undefined.
@@ -41,23 +46,46 @@ pub(super) fn mark(program: &Program, calls: &dyn Calls, graph: &mut Graph) {
     let uses: Vec<_> = program.insns().iter().map(|insn| uses(insn, calls)).collect();
     for function in 0..graph.functions.len() {
         let order = std::mem::take(&mut graph.functions[function].postorder);
-        loop {
-            let mut changed = false;
-            for &pc in &order {
-                let next = successors(&program.insns()[pc.index()], pc);
-                let out = next
-                    .iter()
-                    .flatten()
-                    .fold(0, |out, to| out | graph.marks.get(to.index()).map_or(0, |marks| marks.live));
-                let (read, written) = uses[pc.index()];
-                let live = (out & !written) | read;
-                changed |= live != graph.marks[pc.index()].live;
-                graph.marks[pc.index()].live = live;
-            }
-            if !changed {
-                break;
-            }
+        let mut equations = Equations { program, uses: &uses, marks: &mut graph.marks };
+        // Loops within loops need a few sweeps; those that are entangled need as many as there are jumps back.
+        if (0..SWEEPS).all(|_| order.iter().fold(false, |changed, &pc| equations.solve_insn(pc) | changed)) {
+            equations.settle(&order);
         }
         graph.functions[function].postorder = order;
+    }
+}
+
+/// What may be read from each instruction on follows from what may be read after it.
+struct Equations<'e> {
+    program: &'e Program,
+    uses: &'e [(u16, u16)],
+    marks: &'e mut [Marks],
+}
+
+impl Equations<'_> {
+    /// Whether that is news.
+    fn solve_insn(&mut self, pc: Pc) -> bool {
+        let next = successors(&self.program.insns()[pc.index()], pc);
+        let live = |to: &Pc| self.marks.get(to.index()).map_or(0, |marks| marks.live);
+        let out = next.iter().flatten().fold(0, |out, to| out | live(to));
+        let (read, written) = self.uses[pc.index()];
+        let live = (out & !written) | read;
+        let marks = &mut self.marks[pc.index()];
+        std::mem::replace(&mut marks.live, live) != live
+    }
+
+    /// Solves all of a function, and again whatever comes before what changed.
+    fn settle(&mut self, order: &[Pc]) {
+        let edges =
+            |pc: Pc| successors(&self.program.insns()[pc.index()], pc).map(|to| to.map(|to| (to, pc)));
+        let mut before: Vec<(Pc, Pc)> = order.iter().flat_map(|&pc| edges(pc)).flatten().collect();
+        before.sort_unstable();
+        let mut waiting = VecDeque::from(order.to_vec());
+        while let Some(pc) = waiting.pop_front() {
+            if self.solve_insn(pc) {
+                let first = before.partition_point(|edge| edge.0 < pc);
+                waiting.extend(before[first..].iter().take_while(|edge| edge.0 == pc).map(|edge| edge.1));
+            }
+        }
     }
 }

@@ -182,11 +182,18 @@ fn walk(program: &Program, env: &Environment<'_>, calls: &dyn Calls, graph: &mut
         }
     }
     // Once more over the calls, now that every function is known.
+    let function_of = |pc: Pc| graph.function_of[pc.index()];
+    let calls = insns.iter().enumerate().filter_map(|(at, insn)| Some((Pc(at as u32), insn.function()?)));
+    let mut calls: Vec<_> = calls.map(|(pc, to)| ((function_of(pc), function_of(to)), (pc, to))).collect();
+    calls.sort_unstable_by_key(|&(functions, _)| functions);
+    calls.dedup_by_key(|&mut (functions, _)| functions);
     for _ in 0..program.functions().len() {
-        for (index, insn) in insns.iter().enumerate() {
-            if let Some(to) = insn.function() {
-                merge(graph, Pc(index as u32), to);
-            }
+        let mut changed = false;
+        for &(_, (pc, to)) in &calls {
+            changed |= merge(graph, pc, to);
+        }
+        if !changed {
+            break;
         }
     }
     match seen.iter().position(|seen| *seen == Seen::No) {
@@ -195,11 +202,14 @@ fn walk(program: &Program, env: &Environment<'_>, calls: &dyn Calls, graph: &mut
     }
 }
 
-fn merge(graph: &mut Graph, from: Pc, to: Pc) {
-    let callee = graph.functions[graph.function_of[to.index()] as usize].clone();
+fn merge(graph: &mut Graph, from: Pc, to: Pc) -> bool {
+    let callee = &graph.functions[graph.function_of[to.index()] as usize];
+    let (changes_packet, might_sleep) = (callee.changes_packet, callee.might_sleep);
     let caller = &mut graph.functions[graph.function_of[from.index()] as usize];
-    caller.changes_packet |= callee.changes_packet;
-    caller.might_sleep |= callee.might_sleep;
+    let before = (caller.changes_packet, caller.might_sleep);
+    caller.changes_packet |= changes_packet;
+    caller.might_sleep |= might_sleep;
+    before != (caller.changes_packet, caller.might_sleep)
 }
 
 /// The edges out of an instruction in the order they are followed, and which of them are branches.

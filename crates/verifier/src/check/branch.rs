@@ -173,7 +173,8 @@ impl Verifier<'_> {
     /// (`widen_imprecise_scalars`).
     pub(super) fn widen(&self, before: StateId, state: &mut State) {
         let old = &self.kept_ref(before).state;
-        let mut ids = crate::explore::covers::IdMap::starting(self.next_id);
+        let mut ids = crate::explore::covers::IdMap::default();
+        ids.reset(self.next_id);
         let precise = !self.rights.bpf;
         let mut widen = |old: &Reg, cur: &mut Reg| {
             if old.is_scalar() && cur.is_scalar() && !old.precise && !cur.precise && !ids.exact(old, cur) {
@@ -186,11 +187,11 @@ impl Verifier<'_> {
             for (old, cur) in frame.regs.iter().zip(&mut cur.regs).take(10) {
                 widen(old, cur);
             }
-            for (old, cur) in frame.stack.iter().zip(&mut cur.stack) {
-                if old.is_spill() && cur.is_spill() {
+            cur.stack.each_slot(|at, cur| {
+                if let Some(old) = frame.stack.get(at).filter(|old| old.is_spill() && cur.is_spill()) {
                     widen(&old.reg, &mut cur.reg);
                 }
-            }
+            });
         }
     }
 }

@@ -199,7 +199,7 @@ impl Verifier<'_> {
                 }
             }
         });
-        self.cur.refs.retain(|held| !(held.kind == RefKind::Pointer && held.id == id));
+        self.cur.refs.change(|refs| refs.retain(|held| !(held.kind == RefKind::Pointer && held.id == id)));
     }
 
     /// A pointer to a node that a list or tree owns (`ref_set_non_owning`).
@@ -405,7 +405,7 @@ impl Verifier<'_> {
             let Some((frame, slot)) = place else { return Ok(()) };
             let id = self.fresh_id();
             let pc = self.pc;
-            self.cur.refs.push(Ref { kind: RefKind::Irq, id, pc, owner: 0 });
+            self.cur.refs.change(|refs| refs.push(Ref { kind: RefKind::Irq, id, pc, owner: 0 }));
             self.cur.irq_id = id;
             let target = self.slot_mut(frame, slot);
             target.bytes = [Byte::Irq; 8];
@@ -426,7 +426,7 @@ impl Verifier<'_> {
         if id != self.cur.irq_id {
             refuse!(Acces, "cannot restore irq state out of order");
         }
-        self.cur.refs.retain(|held| !(held.kind == RefKind::Irq && held.id == id));
+        self.cur.refs.change(|refs| refs.retain(|held| !(held.kind == RefKind::Irq && held.id == id)));
         let last = self.cur.refs.iter().rev().find(|held| held.kind == RefKind::Irq);
         self.cur.irq_id = last.map_or(0, |held| held.id);
         *self.slot_mut(frame, slot) = Slot::INVALID;

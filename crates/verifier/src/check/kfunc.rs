@@ -143,11 +143,11 @@ impl Verifier<'_> {
         };
         self.cur.each_reg(change);
         for frame in &mut self.cur.frames {
-            for slot in &mut std::rc::Rc::make_mut(frame).stack {
+            std::rc::Rc::make_mut(frame).stack.each_slot(|_, slot| {
                 if matches!(slot.reg.kind, Kind::Iter { .. }) {
                     change(&mut slot.reg);
                 }
-            }
+            });
         }
     }
 
@@ -182,7 +182,7 @@ impl Verifier<'_> {
         if let Some(at) =
             state.refs.iter().rposition(|held| matches!(held.kind, RefKind::ResLock | RefKind::ResLockIrq))
         {
-            state.refs.remove(at);
+            state.refs.change(|refs| refs.remove(at));
             state.locks -= 1;
             let last = state.refs.iter().rev().find(|held| held.kind.is_lock()).copied();
             state.lock_id = last.map_or(0, |held| held.id);

@@ -42,6 +42,9 @@ impl Verifier<'_> {
             // What only guesses reach stays dead: it is never run for good.
             self.known.reached[self.pc.index()] = true;
         }
+        if !self.env.faults.is_empty() {
+            self.check_fault()?;
+        }
         match self.program.insns()[self.pc.index()] {
             Insn::Alu { op, width, dst, src } => self.check_alu(op, width, dst, src)?,
             Insn::Unary { op, dst } => self.check_unary(op, dst)?,
@@ -73,6 +76,19 @@ impl Verifier<'_> {
             }
         }
         Ok(Go::Next)
+    }
+
+    /// Refuses an instruction that could not be decoded.
+    fn check_fault(&self) -> Check {
+        let Ok(at) = self.env.faults.binary_search_by_key(&self.pc, |fault| fault.0) else { return Ok(()) };
+        if matches!(self.program.insns()[self.pc.index()], Insn::LoadPacket { .. }) {
+            self.may_load_packet()?;
+        }
+        let fault = &self.env.faults[at].1;
+        for &reg in &fault.reads {
+            self.readable(reg)?;
+        }
+        refuse!(Inval, "{}", fault.message)
     }
 
     /// A register of the current frame.

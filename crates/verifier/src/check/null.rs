@@ -45,7 +45,7 @@ pub(crate) fn split(env: &Environment<'_>, state: &mut State, reg: R, is_null: b
     let (id, ref_id) = (of.id, of.ref_id);
     if ref_id != 0 && ref_id == id && is_null {
         // There is nothing to give back.
-        state.refs.retain(|held| held.id != id || held.kind.is_lock());
+        state.refs.change(|refs| refs.retain(|held| held.id != id || held.kind.is_lock()));
     }
     state.each_reg(|reg| {
         if !reg.may_be_null() || reg.id != id {

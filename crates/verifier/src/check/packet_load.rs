@@ -8,11 +8,17 @@ use crate::explore::{Go, Verifier};
 use crate::state::{Kind, Reg};
 
 impl Verifier<'_> {
-    pub(super) fn check_packet_load(&mut self, index: Option<R>) -> Check<Go> {
+    /// Asks that the program is of a type that has such loads (`may_access_skb`).
+    pub(super) fn may_load_packet(&self) -> Check {
         let types = [ProgramType::SocketFilter, ProgramType::SchedCls, ProgramType::SchedAct];
         if !types.contains(&self.env.program.program_type) {
             refuse!(Inval, "BPF_LD_[ABS|IND] instructions not allowed for this program type");
         }
+        Ok(())
+    }
+
+    pub(super) fn check_packet_load(&mut self, index: Option<R>) -> Check<Go> {
+        self.may_load_packet()?;
         if self.cur.frames.iter().skip(1).any(|frame| frame.in_callback) {
             refuse!(Inval, "cannot use BPF_LD_[ABS|IND] within callback");
         }

@@ -9,7 +9,7 @@ impl Verifier<'_> {
     pub(super) fn acquire(&mut self) -> u32 {
         let id = self.fresh_id();
         let pc = self.pc;
-        self.cur.refs.push(Ref { kind: RefKind::Pointer, id, pc, owner: 0 });
+        self.cur.refs.change(|refs| refs.push(Ref { kind: RefKind::Pointer, id, pc, owner: 0 }));
         id
     }
 
@@ -19,7 +19,7 @@ impl Verifier<'_> {
         else {
             return false;
         };
-        self.cur.refs.swap_remove(at);
+        self.cur.refs.change(|refs| refs.swap_remove(at));
         let gone = self.gone();
         self.cur.each_reg(|reg| {
             if reg.ref_id == id {

@@ -83,7 +83,7 @@ impl Verifier<'_> {
             }
         }
         let pc = self.pc;
-        self.cur.refs.push(Ref { kind, id, pc, owner });
+        self.cur.refs.change(|refs| refs.push(Ref { kind, id, pc, owner }));
         self.cur.locks += 1;
         self.cur.lock_id = id;
         self.cur.lock_owner = owner;
@@ -102,7 +102,7 @@ impl Verifier<'_> {
         if id != self.cur.lock_id || owner != self.cur.lock_owner {
             refuse!(Inval, "bpf_spin_unlock cannot be out of order");
         }
-        self.cur.refs.swap_remove(at);
+        self.cur.refs.change(|refs| refs.swap_remove(at));
         self.cur.locks -= 1;
         let last = self.cur.refs.iter().rev().find(|held| held.kind.is_lock()).copied();
         self.cur.lock_id = last.map_or(0, |held| held.id);

@@ -1,10 +1,12 @@
 //! When a state that was explored covers another: whatever is safe from the one is safe from the other.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use super::Verifier;
 use super::stack_life::Query;
-use crate::state::{ADD_CONST, Byte, Frame, Kind, RefKind, Reg, Slot, State, StateId};
+use crate::state::{ADD_CONST, Byte, Frame, Kind, RefKind, Reg, Slot, Stack, State, StateId, cost};
 
 /// How closely states are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,26 +19,50 @@ pub(crate) enum Exact {
     RangeWithin,
 }
 
+/// Up to so many pairs are looked through one after the other.
+const FEW: usize = 16;
+
 /// Which ids of one state stand for which of the other.
 #[derive(Debug, Default)]
 pub(crate) struct IdMap {
     pairs: Vec<(u32, u32)>,
+    /// The same, when there are many: of each id of the one state the other's, and the way back.
+    forth: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
+    back: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
     next: u32,
 }
 
-impl IdMap {
-    /// One for states whose ids go up to this.
-    pub(crate) fn starting(next: u32) -> IdMap {
-        IdMap { pairs: Vec::new(), next }
+/// Ids are counted: multiplied they are spread well enough.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
     }
 
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl IdMap {
     /// Whether two registers are the same but for the names of their ids.
     pub(crate) fn exact(&mut self, old: &Reg, cur: &Reg) -> bool {
         regs_exact(old, cur, self)
     }
 
-    fn reset(&mut self, next: u32) {
+    /// Makes it one for states whose ids go up to this.
+    pub(crate) fn reset(&mut self, next: u32) {
         self.pairs.clear();
+        if !self.forth.is_empty() {
+            self.forth.clear();
+            self.back.clear();
+        }
         self.next = next;
     }
 
@@ -48,6 +74,17 @@ impl IdMap {
         if old == 0 {
             return true;
         }
+        if !self.forth.is_empty() {
+            return match (self.forth.get(&old), self.back.get(&cur)) {
+                (Some(&known), _) => known == cur,
+                (None, Some(_)) => false,
+                (None, None) => {
+                    self.forth.insert(old, cur);
+                    self.back.insert(cur, old);
+                    true
+                }
+            };
+        }
         for &(known_old, known_cur) in &self.pairs {
             if known_old == old {
                 return known_cur == cur;
@@ -57,6 +94,10 @@ impl IdMap {
             }
         }
         self.pairs.push((old, cur));
+        if self.pairs.len() > FEW {
+            self.forth.extend(self.pairs.iter().copied());
+            self.back.extend(self.pairs.iter().map(|&(old, cur)| (cur, old)));
+        }
         true
     }
 
@@ -96,14 +137,13 @@ impl Verifier<'_> {
         {
             return false;
         }
-        (0..old.frames.len()).all(|at| {
-            let (before, now) = (&old.frames[at], &cur.frames[at]);
-            if before.callsite != now.callsite {
-                return false;
-            }
-            let live = self.graph.marks[old.frame_pc(at).index()].live;
-            self.frame_covers(before, now, live, exact, ids)
-        })
+        // The innermost first: that is where states differ. In which order they are compared makes no difference to ids.
+        (0..old.frames.len()).all(|at| old.frames[at].callsite == cur.frames[at].callsite)
+            && (0..old.frames.len()).rev().all(|at| {
+                let (before, now) = (&old.frames[at], &cur.frames[at]);
+                let live = self.graph.marks[old.frame_pc(at).index()].live;
+                self.frame_covers(before, now, live, exact, ids)
+            })
     }
 
     fn frame_covers(
@@ -118,6 +158,7 @@ impl Verifier<'_> {
             return false;
         }
         let regs = old.regs.iter().zip(&cur.regs).enumerate();
+        cost::work(old.regs.len());
         for (number, (before, now)) in regs {
             if live & (1 << number) != 0 && !self.reg_covers(before, now, exact, ids) {
                 return false;
@@ -179,7 +220,7 @@ impl Verifier<'_> {
         slot.bytes.iter().all(misc).then(|| Reg::unknown(false))
     }
 
-    fn stack_covers(&self, old: &[Slot], cur: &[Slot], exact: Exact, ids: &mut IdMap) -> bool {
+    fn stack_covers(&self, old: &Stack, cur: &Stack, exact: Exact, ids: &mut IdMap) -> bool {
         for (at, before) in old.iter().enumerate() {
             if !self.slot_covers(before, cur.get(at), exact, ids) {
                 return false;
@@ -189,6 +230,10 @@ impl Verifier<'_> {
     }
 
     fn slot_covers(&self, old: &Slot, cur: Option<&Slot>, exact: Exact, ids: &mut IdMap) -> bool {
+        cost::work(1);
+        if exact == Exact::No && old.bytes == [Byte::Invalid; 8] {
+            return true;
+        }
         let mut at = 0;
         while at < 8 {
             let before = old.bytes[at];
@@ -233,17 +278,19 @@ impl Verifier<'_> {
         let query = Query::new(&self.life, self.program, state);
         for number in 0..state.frames.len() {
             let live = self.graph.marks[state.frame_pc(number).index()].live;
+            let alive = query.alive(&self.life, &self.graph, number);
+            cost::work(state.frames[number].stack.len());
             let frame = Rc::make_mut(&mut state.frames[number]);
             for (at, reg) in frame.regs.iter_mut().enumerate().take(10) {
                 if live & (1 << at) == 0 {
                     *reg = Reg::UNINIT;
                 }
             }
-            for (at, slot) in frame.stack.iter_mut().enumerate() {
-                if !query.is_alive(&self.life, &self.graph, number, at) {
+            frame.stack.each_slot(|at, slot| {
+                if alive & (1 << at) == 0 {
                     *slot = Slot::INVALID;
                 }
-            }
+            });
         }
     }
 }
@@ -264,6 +311,7 @@ fn regs_exact(old: &Reg, cur: &Reg, ids: &mut IdMap) -> bool {
 
 /// Whether the same is held (`refsafe`).
 fn refs_cover(old: &State, cur: &State, ids: &mut IdMap) -> bool {
+    cost::work(old.refs.len());
     if old.refs.len() != cur.refs.len()
         || old.locks != cur.locks
         || old.preempt != cur.preempt
@@ -274,7 +322,7 @@ fn refs_cover(old: &State, cur: &State, ids: &mut IdMap) -> bool {
     {
         return false;
     }
-    old.refs.iter().zip(&cur.refs).all(|(before, now)| {
+    old.refs.iter().zip(cur.refs.iter()).all(|(before, now)| {
         ids.same(before.id, now.id)
             && before.kind == now.kind
             && (!matches!(before.kind, RefKind::Lock | RefKind::ResLock | RefKind::ResLockIrq)

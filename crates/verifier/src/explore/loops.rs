@@ -7,6 +7,7 @@
 use sandbpf_isa::Pc;
 
 use super::Verifier;
+use super::precision::Stretch;
 use crate::error::Check;
 use crate::state::{State, StateId};
 
@@ -30,6 +31,8 @@ pub(super) struct Visit {
 struct Backedge {
     state: State,
     equal: StateId,
+    /// What was asked of the state that covers it when that was handed on last.
+    marks: Option<u32>,
 }
 
 /// How often precision travels around before all is taken for precise.
@@ -38,16 +41,10 @@ const MAX_ROUNDS: u32 = 64;
 impl Verifier<'_> {
     /// The outermost loop that a state is in.
     fn callchain(&self, state: &State) -> Option<Callchain> {
-        let mut calls = Vec::new();
-        for frame in 0..state.frames.len() {
-            let pc = state.frame_pc(frame);
-            let scc = self.graph.marks[pc.index()].scc;
-            if scc != 0 {
-                return Some(Callchain { calls, scc });
-            }
-            calls.push(pc);
-        }
-        None
+        let scc = |frame: usize| self.graph.marks[state.frame_pc(frame).index()].scc;
+        let frame = (0..state.frames.len()).find(|&frame| scc(frame) != 0)?;
+        let calls = (0..frame).map(|outer| state.frame_pc(outer)).collect();
+        Some(Callchain { calls, scc: scc(frame) })
     }
 
     /// A state is kept: it may be the first of a loop.
@@ -76,9 +73,17 @@ impl Verifier<'_> {
                 }
                 break;
             }
+            self.is_affordable()?;
             let mut changed = false;
             for backedge in &mut backedges {
-                changed |= self.propagate_precision_to(backedge.equal, &mut backedge.state)?;
+                let marks = Some(self.kept_ref(backedge.equal).marks);
+                if backedge.marks == marks && !self.log.shows_traces() {
+                    continue;
+                }
+                backedge.marks = marks;
+                let state = &backedge.state;
+                let stretch = Stretch::behind(state, &state.history);
+                changed |= self.propagate_precision(backedge.equal, state.depth(), stretch, state.parent)?;
             }
             if !changed {
                 break;
@@ -92,8 +97,9 @@ impl Verifier<'_> {
         let Some(chain) = self.callchain(&self.kept_ref(equal).state) else { return };
         let mut state = self.cur.clone();
         state.pc = pc;
+        state.weigh();
         let visit = self.visits.entry(chain).or_default();
-        visit.backedges.push(Backedge { state, equal });
+        visit.backedges.push(Backedge { state, equal, marks: None });
         visit.counted += 1;
         self.backedges_now += 1;
         self.update_peak();
@@ -101,6 +107,9 @@ impl Verifier<'_> {
 
     /// Whether more may come to be asked of a state.
     pub(super) fn is_incomplete(&self, state: &State) -> bool {
+        if self.backedges_now == 0 {
+            return false;
+        }
         let Some(chain) = self.callchain(state) else { return false };
         self.visits.get(&chain).is_some_and(|visit| !visit.backedges.is_empty())
     }

@@ -22,7 +22,8 @@ use crate::check::known::Known;
 use crate::environment::{Environment, Rights};
 use crate::error::{Check, Errno, Refusal, Rejection, refuse};
 use crate::log::Log;
-use crate::state::{Frame, State, StateId, Step, Touched};
+use crate::state::cost::{self, Charge};
+use crate::state::{Frame, Refs, State, StateId, Step, Touched};
 use crate::states::States;
 use loops::{Callchain, Visit};
 use stack_life::StackLife;
@@ -46,6 +47,10 @@ pub(crate) struct Kept {
     pub(crate) state: State,
     hits: u32,
     misses: u32,
+    /// How often more of its numbers became precise.
+    marks: u32,
+    /// All of them are, and those of all states that it came from.
+    all_precise: bool,
     /// Taken out of the list of its instruction, alive only because paths from it are.
     retired: bool,
 }
@@ -98,6 +103,10 @@ pub(crate) struct Verifier<'v> {
     last_processed: u32,
     visits: HashMap<Callchain, Visit>,
     ids: covers::IdMap,
+    traced: precision::Traced,
+    /// What this thread held and had done before.
+    held_before: usize,
+    done_before: u64,
 }
 
 impl<'v> Verifier<'v> {
@@ -130,6 +139,9 @@ impl<'v> Verifier<'v> {
             last_processed: 0,
             visits: HashMap::new(),
             ids: covers::IdMap::default(),
+            traced: precision::Traced::default(),
+            held_before: cost::held(),
+            done_before: cost::done(),
         }
     }
 
@@ -207,6 +219,7 @@ impl<'v> Verifier<'v> {
         if self.statistics.processed > self.env.limits.processed {
             refuse!(TooBig, "BPF program is too large. Processed {} insn", self.statistics.processed);
         }
+        self.is_affordable()?;
         self.cur.last = self.prev;
         self.cur.pc = self.pc;
         let marks = self.graph.marks[self.pc.index()];
@@ -265,6 +278,17 @@ impl<'v> Verifier<'v> {
         }
     }
 
+    /// Whether there is memory and time for more. Linux takes what it gets of both.
+    pub(crate) fn is_affordable(&self) -> Check {
+        if cost::held().wrapping_sub(self.held_before) > self.env.limits.memory {
+            refuse!(NoMem, "the states of the program take too much memory");
+        }
+        if cost::done().wrapping_sub(self.done_before) > self.env.limits.work {
+            refuse!(TooBig, "the states of the program take too much work");
+        }
+        Ok(())
+    }
+
     /// Counts a jump, which the heuristics for keeping states look at.
     pub(crate) fn count_jump(&mut self) {
         self.jumps += 1;
@@ -293,6 +317,8 @@ impl<'v> Verifier<'v> {
         if let Some(parent) = state.parent {
             self.kept_mut(parent).state.branches += 1;
         }
+        let mut state = state;
+        state.weigh();
         self.pending.push(Pending { state, pc, prev: Some(prev), log_mark: self.log.mark() });
         if self.pending.len() > self.env.limits.pending {
             let message = format!("The sequence of {} jumps is too complex.", self.pending.len());
@@ -306,6 +332,7 @@ impl<'v> Verifier<'v> {
     fn pop(&mut self) -> bool {
         let Some(next) = self.pending.pop() else { return false };
         self.cur = next.state;
+        self.traced.forget();
         self.pc = next.pc;
         self.prev = next.prev;
         self.log.back_to(next.log_mark);
@@ -400,6 +427,7 @@ impl<'v> Verifier<'v> {
     /// Makes ready for another function that is verified by itself.
     pub(crate) fn restart(&mut self) {
         self.kept.clear();
+        self.traced.forget();
         self.buckets.iter_mut().for_each(Vec::clear);
         self.pending.clear();
         self.visits.clear();
@@ -419,7 +447,7 @@ fn is_recoverable(errno: Errno) -> bool {
 pub(crate) fn entry_state(pc: Pc, function: u32) -> State {
     State {
         frames: vec![Rc::new(Frame::new(None, function, 0))],
-        refs: Vec::new(),
+        refs: Refs::none(),
         locks: 0,
         preempt: 0,
         rcu: 0,
@@ -438,5 +466,6 @@ pub(crate) fn entry_state(pc: Pc, function: u32) -> State {
         first: pc,
         last: None,
         cleaned: false,
+        charge: Charge::new(size_of::<State>()),
     }
 }

@@ -4,6 +4,7 @@
 //! precise numbers are compared between states. Where a number is needed, the path is walked backwards, through the
 //! instructions that made it and through the states that were kept on the way, which are marked.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use sandbpf_abi as abi;
@@ -12,19 +13,55 @@ use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 use super::Verifier;
 use super::wanted::{ARGUMENTS, Wanted};
 use crate::error::{Check, refuse};
-use crate::state::{Kind, State, StateId, Step};
+use crate::state::{Kind, State, StateId, Step, cost};
 
 /// Tracing cannot go on: everything is taken for precise.
 struct Lost;
 
 /// The part of a path between two states that were kept.
-struct Stretch<'s> {
+pub(super) struct Stretch<'s> {
     history: &'s [Step],
     first: Pc,
     last: Option<Pc>,
+    /// Whether it is the one that the path at hand is in.
+    current: bool,
 }
 
-impl Stretch<'_> {
+/// What was traced back through the current stretch before, at some of its instructions: what is wanted there again need not
+/// be followed again. Without it a long stretch without branches would be walked for each of its instructions.
+#[derive(Debug, Default)]
+pub(super) struct Traced {
+    wanted: HashMap<(usize, Pc), Wanted>,
+}
+
+impl Traced {
+    /// Every so many instructions it is looked at.
+    const EVERY: u32 = 64;
+
+    /// The path goes on in another stretch.
+    pub(super) fn forget(&mut self) {
+        self.wanted.clear();
+    }
+
+    /// Takes away what was wanted here before, and remembers the rest.
+    fn take_known(&mut self, end: usize, pc: Pc, wanted: &mut Wanted) {
+        if !pc.0.is_multiple_of(Traced::EVERY) {
+            return;
+        }
+        let known =
+            self.wanted.entry((end, pc)).or_insert(Wanted { frame: wanted.frame, ..Wanted::default() });
+        if known.frame == wanted.frame {
+            wanted.take_away(known);
+        }
+    }
+}
+
+impl<'s> Stretch<'s> {
+    /// What a path did since a state was kept.
+    pub(super) fn behind(state: &State, history: &'s [Step]) -> Stretch<'s> {
+        Stretch { history, first: state.first, last: Some(state.pc), current: false }
+    }
+
     /// What was written down of this instruction, if it is the one the history stands at.
     fn step(&self, end: usize, pc: Pc) -> Option<&Step> {
         let step = self.history[..end].last()?;
@@ -68,7 +105,7 @@ impl Verifier<'_> {
     fn trace_current(&mut self, wanted: Wanted) -> Check {
         let mut state = std::mem::take(&mut self.cur.history);
         let (first, pc, parent) = (self.cur.first, self.pc, self.cur.parent);
-        let stretch = Stretch { history: &state, first, last: Some(pc) };
+        let stretch = Stretch { history: &state, first, last: Some(pc), current: true };
         let traced = self.trace(wanted, stretch, parent);
         std::mem::swap(&mut self.cur.history, &mut state);
         traced.map(|_| ())
@@ -76,12 +113,19 @@ impl Verifier<'_> {
 
     /// What is precise in the state that covers this one is precise in this one; whether that was news
     /// (`propagate_precision`).
-    pub(super) fn propagate_precision_to(&mut self, covering: StateId, state: &mut State) -> Check<bool> {
-        let mut wanted = Wanted { frame: state.depth(), ..Wanted::default() };
+    pub(super) fn propagate_precision(
+        &mut self,
+        covering: StateId,
+        depth: usize,
+        stretch: Stretch<'_>,
+        parent: Option<StateId>,
+    ) -> Check<bool> {
+        let mut wanted = Wanted { frame: depth, ..Wanted::default() };
         if !self.rights.bpf {
             return Ok(false);
         }
         for (number, frame) in self.kept_ref(covering).state.frames.iter().enumerate() {
+            cost::work(frame.regs.len() + frame.stack.len());
             for (at, reg) in frame.regs.iter().enumerate().take(10) {
                 if reg.is_scalar() && reg.precise {
                     wanted.regs[number] |= 1 << at;
@@ -93,8 +137,7 @@ impl Verifier<'_> {
                 }
             }
         }
-        let stretch = Stretch { history: &state.history, first: state.first, last: Some(state.pc) };
-        self.trace(wanted, stretch, state.parent)
+        self.trace(wanted, stretch, parent)
     }
 
     /// Traces what is wanted back, through the stretch and through the states before it (`__mark_chain_precision`).
@@ -124,7 +167,7 @@ impl Verifier<'_> {
                 None => self.trace_stretch(&mut wanted, &stretch, from, &mut subsequent, &mut is_first)?,
                 Some(id) => {
                     let history = std::mem::take(&mut self.kept_mut(id).state.history);
-                    let own = Stretch { history: &history, first, last: Some(from) };
+                    let own = Stretch { history: &history, first, last: Some(from), current: false };
                     let done = self.trace_stretch(&mut wanted, &own, from, &mut subsequent, &mut is_first);
                     self.kept_mut(id).state.history = history;
                     done?
@@ -169,7 +212,14 @@ impl Verifier<'_> {
         loop {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
+            cost::work(1);
             self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
+            if stretch.current && !asks && !self.log.shows_traces() {
+                self.traced.take_known(end, pc, wanted);
+                if wanted.is_empty() {
+                    return Ok(Ok(true));
+                }
+            }
             if !asks && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
                 return Ok(Err(lost));
             }
@@ -358,7 +408,8 @@ impl Verifier<'_> {
     /// Marks what is wanted in a state that was kept; what is marked already, or is no number, is no longer wanted.
     fn mark_state(&mut self, id: StateId, wanted: &mut Wanted) -> Check<bool> {
         let mut changed = false;
-        let state = &mut self.kept_mut(id).state;
+        let kept = self.kept_mut(id);
+        let state = &mut kept.state;
         for number in (0..=wanted.frame).rev() {
             let (regs, slots) = (wanted.regs[number], wanted.slots[number]);
             if regs == 0 && slots == 0 {
@@ -367,6 +418,7 @@ impl Verifier<'_> {
             let Some(frame) = state.frames.get_mut(number) else {
                 refuse!(Fault, "BUG backtracking frame {number}");
             };
+            cost::work(1);
             let frame = Rc::make_mut(frame);
             for at in (0..11).filter(|at| regs & (1 << at) != 0) {
                 let reg = &mut frame.regs[at];
@@ -378,17 +430,18 @@ impl Verifier<'_> {
                 }
             }
             for at in (0..64).filter(|at| slots & (1 << at) != 0) {
-                let Some(slot) = frame.stack.get_mut(at) else {
+                let Some(slot) = frame.stack.get(at) else {
                     refuse!(Fault, "BUG backtracking (stack slot {at}, total slots {})", frame.stack.len());
                 };
                 if !slot.is_scalar_spill() || slot.reg.precise {
                     wanted.slots[number] &= !(1 << at);
                 } else {
-                    slot.reg.precise = true;
+                    frame.stack[at].reg.precise = true;
                     changed = true;
                 }
             }
         }
+        kept.marks += u32::from(changed);
         Ok(changed)
     }
 
@@ -402,7 +455,9 @@ impl Verifier<'_> {
             && function.is_some_and(|at| at > 0)
         {
             if let Some(id) = id {
-                let frame = self.kept_mut(id).state.frame_mut(0);
+                let kept = self.kept_mut(id);
+                kept.marks += 1;
+                let frame = kept.state.frame_mut(0);
                 for at in (1..6).filter(|at| regs & (1 << at) != 0) {
                     frame.regs[at].precise |= frame.regs[at].is_scalar();
                 }
@@ -420,13 +475,18 @@ impl Verifier<'_> {
     /// Takes every number of these states for precise (`mark_all_scalars_precise`).
     pub(super) fn all_precise_from(&mut self, mut next: Option<StateId>) {
         while let Some(id) = next {
-            let state = &mut self.kept_mut(id).state;
-            state.each_reg(|reg| {
+            let kept = self.kept_mut(id);
+            if std::mem::replace(&mut kept.all_precise, true) {
+                // So are those that it came from.
+                break;
+            }
+            kept.marks += 1;
+            kept.state.each_reg(|reg| {
                 if reg.is_scalar() {
                     reg.precise = true;
                 }
             });
-            next = state.parent;
+            next = kept.state.parent;
         }
     }
 }

@@ -7,11 +7,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
 
 use sandbpf_isa::{Pc, Program};
 
 use crate::cfg::{Graph, successors};
 use crate::state::State;
+use crate::state::cost::{self, Charge};
 
 /// The calls that lead to a function, and where it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,11 +49,12 @@ struct Instance {
     frames: Vec<Option<Box<[Masks]>>>,
     seen: Vec<bool>,
     changed: bool,
-    shrank: bool,
-    /// Whether all of it must be solved, and not only where something was collected.
-    whole: bool,
     /// Where something was collected since it was solved.
     dirty: Vec<Pc>,
+    /// What is not certain to be written any more, by frame and instruction.
+    dropped: Vec<(usize, Pc, u64)>,
+    charge: Charge,
+    charged: usize,
 }
 
 /// The order in which a function is solved, and the way back.
@@ -95,8 +98,11 @@ impl Instance {
     fn masks(&mut self, frame: usize, pc: Pc) -> &mut Masks {
         let at = pc.index() - self.chain.entry.index();
         let len = self.len;
-        self.whole |= self.frames[frame].is_none();
-        let frame = self.frames[frame].get_or_insert_with(|| vec![Masks::default(); len].into());
+        let frame = self.frames[frame].get_or_insert_with(|| {
+            self.charged += len * size_of::<Masks>();
+            self.charge.set(self.charged);
+            vec![Masks::default(); len].into()
+        });
         &mut frame[at]
     }
 
@@ -111,7 +117,7 @@ pub(crate) struct StackLife {
     instances: Vec<Instance>,
     by_chain: HashMap<Chain, usize>,
     /// By function, once it was needed.
-    orders: HashMap<usize, Order>,
+    orders: HashMap<usize, Rc<Order>>,
     /// The instance of the path that is walked, once it was looked up.
     current: Option<usize>,
     pc: Pc,
@@ -129,6 +135,8 @@ impl StackLife {
             program.functions().partition_point(|function| function.entry <= chain.entry).saturating_sub(1);
         let span = &program.functions()[function];
         let len = (span.end.0 - span.entry.0) as usize;
+        // It is kept in the list, and its chain once more to be found by.
+        let charged = len + 2 * size_of::<Instance>() + 4 * size_of_val(chain.calls.as_slice());
         self.instances.push(Instance {
             frames: vec![None; chain.calls.len() + 1],
             chain: chain.clone(),
@@ -136,9 +144,10 @@ impl StackLife {
             len,
             seen: vec![false; len],
             changed: false,
-            shrank: false,
-            whole: true,
             dirty: Vec::new(),
+            dropped: Vec::new(),
+            charge: Charge::new(charged),
+            charged,
         });
         self.by_chain.insert(chain, self.instances.len() - 1);
         self.instances.len() - 1
@@ -198,33 +207,28 @@ impl StackLife {
             if self.instances[at].changed {
                 self.solve(program, graph, at);
                 self.instances[at].changed = false;
-                self.instances[at].shrank = false;
             }
         }
     }
 
     fn solve(&mut self, program: &Program, graph: &Graph, at: usize) {
         let instance = &mut self.instances[at];
-        if instance.shrank {
-            for masks in instance.frames.iter_mut().flatten().flat_map(|frame| frame.iter_mut()) {
-                masks.written_after = 0;
-            }
-        }
         let postorder = &graph.functions[instance.function].postorder;
         let (entry, len) = (instance.chain.entry.index(), instance.len);
-        if instance.shrank || instance.whole {
-            solve_whole(program, instance, postorder);
-        } else {
-            let make = || Order::new(program, postorder, entry, len);
-            let order = self.orders.entry(instance.function).or_insert_with(make);
-            instance.dirty.sort_unstable();
-            instance.dirty.dedup();
-            for masks in instance.frames.iter_mut().flatten() {
-                solve_some(program, masks, entry, postorder, order, &instance.dirty);
-            }
+        let make = || Rc::new(Order::new(program, postorder, entry, len));
+        let order = Rc::clone(self.orders.entry(instance.function).or_insert_with(make));
+        let mut dirty = std::mem::take(&mut instance.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        let dropped = std::mem::take(&mut instance.dropped);
+        for (number, masks) in instance.frames.iter_mut().enumerate() {
+            let Some(masks) = masks else { continue };
+            let mut equations = Equations { program, masks, entry, postorder, order: &order };
+            let mut unsettled = dirty.clone();
+            let dropped = dropped.iter().filter(|(frame, ..)| *frame == number);
+            equations.forget(dropped.map(|&(_, pc, slots)| (pc, slots)).collect(), &mut unsettled);
+            equations.solve(&unsettled);
         }
-        instance.whole = false;
-        instance.dirty.clear();
         let chain = instance.chain.clone();
         let Some((&call, outer)) = chain.calls.split_last() else { return };
         let mut written = [0; 8];
@@ -247,65 +251,72 @@ impl StackLife {
     }
 }
 
-/// Solves the equations of all instructions, again until nothing changes.
-fn solve_whole(program: &Program, instance: &mut Instance, postorder: &[Pc]) {
-    let entry = instance.chain.entry.index();
-    loop {
-        let mut changed = false;
-        for masks in instance.frames.iter_mut().flatten() {
-            for &pc in postorder {
-                changed |= solve_insn(program, masks, entry, pc);
+/// The equations of one function's instructions for one frame's slots.
+struct Equations<'e> {
+    program: &'e Program,
+    masks: &'e mut [Masks],
+    entry: usize,
+    postorder: &'e [Pc],
+    order: &'e Order,
+}
+
+impl Equations<'_> {
+    /// Takes back what followed from slots being written for certain that are no longer: they are thought not to be written
+    /// until the equations, solved again, say otherwise.
+    fn forget(&mut self, mut dropped: Vec<(Pc, u64)>, unsettled: &mut Vec<Pc>) {
+        while let Some((pc, slots)) = dropped.pop() {
+            cost::work(1);
+            let masks = &mut self.masks[pc.index() - self.entry];
+            let gone = masks.written_after & slots & !masks.must_write;
+            let place = self.order.place[pc.index() - self.entry];
+            if gone == 0 || place == u32::MAX {
+                continue;
+            }
+            masks.written_after &= !gone;
+            unsettled.push(pc);
+            let before = self.order.before(place).iter();
+            dropped.extend(before.map(|&before| (self.postorder[before as usize], gone)));
+        }
+    }
+
+    /// Solves them where something is not settled and wherever that leads, in the order of the function.
+    fn solve(&mut self, unsettled: &[Pc]) {
+        let place = |pc: &Pc| self.order.place[pc.index() - self.entry];
+        let first = unsettled.iter().map(place).filter(|&place| place != u32::MAX);
+        // By sweep, and by place within it.
+        let mut waiting: BinaryHeap<Reverse<(u32, u32)>> = first.map(|place| Reverse((0, place))).collect();
+        let mut last = None;
+        while let Some(Reverse((sweep, place))) = waiting.pop() {
+            if last.replace((sweep, place)) == Some((sweep, place)) {
+                continue;
+            }
+            cost::work(4);
+            if self.solve_insn(self.postorder[place as usize]) {
+                let next = |&before: &u32| Reverse((sweep + u32::from(before <= place), before));
+                waiting.extend(self.order.before(place).iter().map(next));
             }
         }
-        if !changed {
-            break;
-        }
     }
-}
 
-/// The same where something was collected and wherever that leads: in the same order, leaving out what would not change.
-fn solve_some(
-    program: &Program,
-    masks: &mut [Masks],
-    entry: usize,
-    postorder: &[Pc],
-    order: &Order,
-    dirty: &[Pc],
-) {
-    let place = |pc: &Pc| order.place[pc.index() - entry];
-    let first = dirty.iter().map(place).filter(|&place| place != u32::MAX);
-    // By sweep, and by place within it.
-    let mut waiting: BinaryHeap<Reverse<(u32, u32)>> = first.map(|place| Reverse((0, place))).collect();
-    let mut last = None;
-    while let Some(Reverse((sweep, place))) = waiting.pop() {
-        if last.replace((sweep, place)) == Some((sweep, place)) {
-            continue;
+    fn solve_insn(&mut self, pc: Pc) -> bool {
+        let next = successors(&self.program.insns()[pc.index()], pc);
+        if next[0].is_none() {
+            return false;
         }
-        if solve_insn(program, masks, entry, postorder[place as usize]) {
-            let next = |&before: &u32| Reverse((sweep + u32::from(before <= place), before));
-            waiting.extend(order.before(place).iter().map(next));
+        let (mut live, mut written) = (0, u64::MAX);
+        for to in next.iter().flatten() {
+            let Some(after) = self.masks.get(to.index().wrapping_sub(self.entry)) else { continue };
+            live |= after.live;
+            written &= after.written_after;
         }
+        let masks = &mut self.masks[pc.index() - self.entry];
+        written |= masks.must_write;
+        live = (live & !masks.must_write) | masks.may_read;
+        let changed = live != masks.live || written != masks.written_after;
+        masks.live = live;
+        masks.written_after = written;
+        changed
     }
-}
-
-fn solve_insn(program: &Program, frame: &mut [Masks], entry: usize, pc: Pc) -> bool {
-    let next = successors(&program.insns()[pc.index()], pc);
-    if next[0].is_none() {
-        return false;
-    }
-    let (mut live, mut written) = (0, u64::MAX);
-    for to in next.iter().flatten() {
-        let Some(after) = frame.get(to.index().wrapping_sub(entry)) else { continue };
-        live |= after.live;
-        written &= after.written_after;
-    }
-    let masks = &mut frame[pc.index() - entry];
-    written |= masks.must_write;
-    live = (live & !masks.must_write) | masks.may_read;
-    let changed = live != masks.live || written != masks.written_after;
-    masks.live = live;
-    masks.written_after = written;
-    changed
 }
 
 fn mark_read(instance: &mut Instance, frame: usize, pc: Pc, slots: u64) {
@@ -341,7 +352,9 @@ fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
         if old != slots {
             instance.dirty.push(pc);
         }
-        instance.shrank |= old & !slots != 0;
+        if old & !slots != 0 {
+            instance.dropped.push((frame, pc, old & !slots));
+        }
     }
     instance.seen[at] = true;
 }
@@ -362,20 +375,17 @@ impl Query {
         Query { instances, calls, pc: state.pc }
     }
 
-    /// Whether a slot may still be read.
-    pub(crate) fn is_alive(&self, life: &StackLife, graph: &Graph, frame: usize, slot: usize) -> bool {
+    /// Which slots of a frame may still be read.
+    pub(crate) fn alive(&self, life: &StackLife, graph: &Graph, frame: usize) -> u64 {
         let live = |at: Option<usize>, pc: Pc| {
-            at.and_then(|at| life.instances[at].get(frame, pc))
-                .is_some_and(|masks| masks.live & (1 << slot) != 0)
+            at.and_then(|at| life.instances[at].get(frame, pc)).map_or(0, |masks| masks.live)
         };
-        if live(self.instances.last().copied().flatten(), self.pc) {
-            return true;
-        }
-        (frame..self.calls.len()).any(|outer| {
+        let here = live(self.instances.last().copied().flatten(), self.pc);
+        (frame..self.calls.len()).fold(here, |alive, outer| {
             let call = self.calls[outer];
             // A callback may be called again.
             let from = if graph.marks[call.index()].calls_callback { call } else { Pc(call.0 + 1) };
-            live(self.instances[outer], from)
+            alive | live(self.instances[outer], from)
         })
     }
 }

@@ -3,10 +3,11 @@
 use sandbpf_isa::{Insn, Pc};
 
 use super::covers::Exact;
+use super::precision::Stretch;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, StateId, Touched, slot_of};
+use crate::state::{IterState, Kind, Reg, StateId, Touched, cost, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
@@ -32,6 +33,7 @@ impl Verifier<'_> {
         let bucket = self.buckets[self.bucket(pc)].clone();
         for id in bucket.into_iter().rev() {
             seen += 1;
+            cost::work(1);
             if self.kept_ref(id).state.pc != pc {
                 continue;
             }
@@ -56,6 +58,9 @@ impl Verifier<'_> {
 
     /// Compares the current state with one that was kept.
     fn compare(&mut self, id: StateId, pc: Pc) -> Check<Found> {
+        if !self.kept_ref(id).state.same_callsites(&self.cur) {
+            return Ok(Found::No);
+        }
         if self.kept_ref(id).state.branches == 0 {
             let incomplete = self.is_incomplete(&self.kept_ref(id).state);
             let exact = if incomplete { Exact::RangeWithin } else { Exact::No };
@@ -148,9 +153,10 @@ impl Verifier<'_> {
         if self.graph.marks[pc.index()].jump {
             self.write_step(Touched::default(), 0);
         }
-        let mut cur = std::mem::replace(&mut self.cur, super::entry_state(pc, 0));
-        let propagated = self.propagate_precision_to(id, &mut cur);
-        self.cur = cur;
+        let history = std::mem::take(&mut self.cur.history);
+        let (depth, parent) = (self.cur.depth(), self.cur.parent);
+        let propagated = self.propagate_precision(id, depth, Stretch::behind(&self.cur, &history), parent);
+        self.cur.history = history;
         propagated?;
         if in_loop {
             self.add_backedge(id, pc);
@@ -195,8 +201,17 @@ impl Verifier<'_> {
         let mut state = self.cur.clone();
         state.history = history;
         state.pc = pc;
+        state.weigh();
+        self.traced.forget();
         let id = StateId(self.kept.len() as u32);
-        self.kept.push(Some(Box::new(Kept { state, hits: 0, misses: 0, retired: false })));
+        self.kept.push(Some(Box::new(Kept {
+            state,
+            hits: 0,
+            misses: 0,
+            marks: 0,
+            all_precise: false,
+            retired: false,
+        })));
         self.enter_loop(id);
         self.cur.parent = Some(id);
         self.cur.first = pc;
@@ -210,6 +225,7 @@ impl Verifier<'_> {
         let bucket = self.bucket(pc);
         for at in 0..self.buckets[bucket].len() {
             let id = self.buckets[bucket][at];
+            cost::work(1);
             let state = &self.kept_ref(id).state;
             if state.pc != pc
                 || state.branches > 0

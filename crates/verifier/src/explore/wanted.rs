@@ -27,6 +27,16 @@ impl Wanted {
         Ok(())
     }
 
+    /// Takes away what is in the other, which learns the rest.
+    pub(super) fn take_away(&mut self, known: &mut Wanted) {
+        for frame in 0..self.regs.len() {
+            self.regs[frame] &= !known.regs[frame];
+            self.slots[frame] &= !known.slots[frame];
+            known.regs[frame] |= self.regs[frame];
+            known.slots[frame] |= self.slots[frame];
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         (0..=self.frame).all(|frame| self.regs[frame] == 0 && self.slots[frame] == 0)
     }

@@ -1,5 +1,6 @@
 //! States: what is known of registers and stack when an instruction is reached.
 
+pub(crate) mod cost;
 pub mod reg;
 pub mod stack;
 
@@ -10,7 +11,9 @@ use sandbpf_isa::Pc;
 pub use reg::{
     ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, Dynptr, Flags, IterState, Kind, Reg,
 };
-pub use stack::{Byte, Slot, slot_of};
+pub use stack::{Byte, Slot, Stack, slot_of};
+
+use cost::Charge;
 
 /// A frame of the call stack.
 #[derive(Clone, Debug)]
@@ -18,7 +21,7 @@ pub struct Frame {
     /// `r0` … `r10`.
     pub regs: [Reg; 11],
     /// The stack as far down as it was touched; slot 0 ends at `r10`.
-    pub stack: Vec<Slot>,
+    pub stack: Stack,
     /// The call that made it; none of the first.
     pub callsite: Option<Pc>,
     /// The function, by index.
@@ -35,6 +38,7 @@ pub struct Frame {
     pub callback_depth: u32,
     /// Which entry into a callback that runs later this is.
     pub async_entry: u32,
+    _charge: Charge,
 }
 
 impl Frame {
@@ -44,7 +48,7 @@ impl Frame {
         regs[10] = Reg { frame: number as u8, ..Reg::pointer(Kind::Stack, Flags::NONE) };
         Frame {
             regs,
-            stack: Vec::new(),
+            stack: Stack::default(),
             callsite,
             function,
             returns: None,
@@ -53,15 +57,13 @@ impl Frame {
             in_exception: false,
             callback_depth: 0,
             async_entry: 0,
+            _charge: Charge::new(size_of::<Frame>()),
         }
     }
 
     /// Makes the stack reach down to this offset.
     pub fn grow(&mut self, off: i32) {
-        let slots = slot_of(off) + 1;
-        if self.stack.len() < slots {
-            self.stack.resize(slots, Slot::INVALID);
-        }
+        self.stack.grow(slot_of(off) + 1);
     }
 }
 
@@ -99,6 +101,41 @@ impl RefKind {
     }
 }
 
+/// What must be given back. Copies share it until one of them changes.
+#[derive(Clone, Debug)]
+pub struct Refs(Option<Rc<Held>>);
+
+#[derive(Clone, Debug)]
+struct Held {
+    list: Vec<Ref>,
+    charge: Charge,
+}
+
+impl Refs {
+    /// Nothing.
+    pub fn none() -> Refs {
+        Refs(None)
+    }
+
+    /// Changes the list.
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut Vec<Ref>) -> T) -> T {
+        cost::work(self.len());
+        let none = || Rc::new(Held { list: Vec::new(), charge: Charge::new(0) });
+        let held = Rc::make_mut(self.0.get_or_insert_with(none));
+        let changed = change(&mut held.list);
+        held.charge.set(held.list.len() * size_of::<Ref>());
+        changed
+    }
+}
+
+impl std::ops::Deref for Refs {
+    type Target = [Ref];
+
+    fn deref(&self) -> &[Ref] {
+        self.0.as_ref().map_or(&[], |held| &held.list)
+    }
+}
+
 /// An entry of the history of a path: how an instruction was reached, and what of the stack it touched.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -133,7 +170,7 @@ pub struct State {
     /// The call stack, the outermost first.
     pub frames: Vec<Rc<Frame>>,
     /// What must be given back.
-    pub refs: Vec<Ref>,
+    pub refs: Refs,
     /// Locks held.
     pub locks: u32,
     /// `bpf_preempt_disable`s not undone.
@@ -170,6 +207,7 @@ pub struct State {
     pub last: Option<Pc>,
     /// Whether what can no longer be read was taken out.
     pub cleaned: bool,
+    pub(crate) charge: Charge,
 }
 
 impl State {
@@ -212,17 +250,31 @@ impl State {
             && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
     }
 
-    /// Calls `each` for every register, and every register that was spilled.
+    /// Calls `each` for every register, and every register that was spilled. What does not change stays shared.
     pub fn each_reg(&mut self, mut each: impl FnMut(&mut Reg)) {
         for frame in &mut self.frames {
-            let frame = Rc::make_mut(frame);
-            frame.regs.iter_mut().for_each(&mut each);
-            for slot in &mut frame.stack {
-                if slot.is_spill() {
-                    each(&mut slot.reg);
+            cost::work(frame.regs.len() + frame.stack.len());
+            if Rc::strong_count(frame) > 1 {
+                let spilled = frame.stack.iter().filter(|slot| slot.is_spill()).map(|slot| &slot.reg);
+                let mut all = frame.regs.iter().chain(spilled);
+                let stays = |reg: &Reg| {
+                    let mut changed = *reg;
+                    each(&mut changed);
+                    changed == *reg
+                };
+                if all.all(stays) {
+                    continue;
                 }
             }
+            let frame = Rc::make_mut(frame);
+            frame.regs.iter_mut().for_each(&mut each);
+            frame.stack.each_spill(&mut each);
         }
+    }
+
+    /// Says how much memory it holds itself, before it is put aside.
+    pub(crate) fn weigh(&mut self) {
+        self.charge.set(size_of::<State>() + self.history.len() * size_of::<Step>());
     }
 
     /// The reference with this id.
