@@ -86,7 +86,20 @@ impl Pure {
         }
     }
 
-    /// What it answers, if it can tell.
+    /// The same, with the context.
+    #[inline]
+    pub(crate) fn of_context(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_context(packet, context, budget),
+            Pure::Read(reader) => {
+                let _ = budget;
+                reader.run(packet, context)
+            }
+        }
+    }
+
+    /// What it answers, if it can tell, whatever it wants to know.
     #[inline]
     pub(crate) fn run(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
         match self {

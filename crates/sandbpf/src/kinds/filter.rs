@@ -237,7 +237,7 @@ fn unsure(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketM
     let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
     match pure.form() {
         Form::Unsure => pure.of_unsure(data, len, budget),
-        _ => pure.run(data, &meta.context(len, wire_len).to_bytes(), budget),
+        _ => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
     }
 }
 
