@@ -38,6 +38,19 @@ pub(crate) enum Form {
 }
 
 impl Pure {
+    /// What it answers to a packet, if it is machine code that wants to know nothing else.
+    #[inline]
+    pub(crate) fn at_once(&self, packet: &[u8]) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_packet(packet),
+            Pure::Read(_) => {
+                let _ = packet;
+                None
+            }
+        }
+    }
+
     /// What it wants to know.
     #[inline]
     pub(crate) fn form(&self) -> Form {
