@@ -94,6 +94,11 @@ impl Pure {
         match *self {}
     }
 
+    /// The answer on this packet, with this context and this budget.
+    pub fn of_context(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
+        match *self {}
+    }
+
     /// What the program answers.
     pub fn run(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
         match *self {}

@@ -38,6 +38,19 @@ pub(crate) enum Form {
 }
 
 impl Pure {
+    /// What it answers to a packet, if it is machine code that wants to know nothing else.
+    #[inline]
+    pub(crate) fn at_once(&self, packet: &[u8]) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_packet(packet),
+            Pure::Read(_) => {
+                let _ = packet;
+                None
+            }
+        }
+    }
+
     /// What it wants to know.
     #[inline]
     pub(crate) fn form(&self) -> Form {
@@ -86,7 +99,20 @@ impl Pure {
         }
     }
 
-    /// What it answers, if it can tell.
+    /// The same, with the context.
+    #[inline]
+    pub(crate) fn of_context(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
+        match self {
+            #[cfg(feature = "jit")]
+            Pure::Compiled(code) => code.of_context(packet, context, budget),
+            Pure::Read(reader) => {
+                let _ = budget;
+                reader.run(packet, context)
+            }
+        }
+    }
+
+    /// What it answers, if it can tell, whatever it wants to know.
     #[inline]
     pub(crate) fn run(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
         match self {

@@ -118,6 +118,20 @@ impl Pure {
         (answer.declined == 0).then_some(answer.r0)
     }
 
+    /// The answer on this packet, with this context and this budget; `None` if it cannot tell, the context is too short, or the
+    /// form is not [`Form::Context`].
+    #[inline]
+    pub fn of_context(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
+        if self.form != Form::Context || context.len() < self.context {
+            return None;
+        }
+        // SAFETY: code of this form has this type.
+        let entry = unsafe { transmute::<OfPacket, OfContext>(self.entry) };
+        // SAFETY: the code reads the packet up to its length and as much of the context as was looked for above.
+        let answer = unsafe { entry(packet.as_ptr(), packet.len(), context.as_ptr(), budget) };
+        (answer.declined == 0).then_some(answer.r0)
+    }
+
     /// What the program answers on this packet and context; `None` if it cannot tell by itself (the context is shorter than
     /// [`Pure::context`], a load addresses a header, or jumps back use up the budget of instructions), and must be run in another
     /// way.
@@ -132,13 +146,7 @@ impl Pure {
             Form::Packet => self.of_packet(packet),
             Form::Word => self.of_word(packet, word()),
             Form::Unsure => self.of_unsure(packet, word(), budget),
-            Form::Context => {
-                // SAFETY: code of this form has this type.
-                let entry = unsafe { transmute::<OfPacket, OfContext>(self.entry) };
-                // SAFETY: the code reads the packet up to its length and as much of the context as was looked for above.
-                let answer = unsafe { entry(packet.as_ptr(), packet.len(), context.as_ptr(), budget) };
-                (answer.declined == 0).then_some(answer.r0)
-            }
+            Form::Context => self.of_context(packet, context, budget),
         }
     }
 

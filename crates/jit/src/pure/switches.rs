@@ -14,7 +14,7 @@ use sandbpf_isa::{Cond, Reg, Width};
 use super::blocks::{BlockId, Blocks, Edge, End, Flow, Item, Switch, Test};
 
 /// More ranges of numbers are not carried from test to test.
-const RANGES: usize = 16;
+const RANGES: u32 = 16;
 
 /// How far a number is followed that was told apart.
 const FAR: usize = 8;
@@ -128,27 +128,40 @@ impl Tested {
     }
 }
 
+/// Where a range stands in a list, or none. Small, so that sets are handed on in registers: filters are many, and compiled in
+/// microseconds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(u32);
+
+impl Place {
+    const NONE: Place = Place(u32::MAX);
+
+    fn there(self) -> Option<Place> {
+        (self != Place::NONE).then_some(self)
+    }
+}
+
 /// A set of ranges, as the place in a list of its last one, which says where the one before stands.
 #[derive(Clone, Copy)]
 struct Set {
-    last: Option<u32>,
-    len: usize,
+    last: Place,
+    len: u32,
 }
 
 /// The ranges of all sets.
-struct Ranges(Vec<(Range, Option<u32>)>);
+struct Ranges(Vec<(Range, Place)>);
 
 impl Ranges {
     fn add(&mut self, set: &mut Set, range: Range) {
         self.0.push((range, set.last));
-        *set = Set { last: Some(self.0.len() as u32 - 1), len: set.len + 1 };
+        *set = Set { last: Place(self.0.len() as u32 - 1), len: set.len + 1 };
     }
 
     /// The numbers of a set that are below the border of a test, and those that are not.
     fn split(&mut self, set: Set, test: &Tested) -> (Set, Set) {
         let (mut low, mut high) = (Set::EMPTY, Set::EMPTY);
         let mut next = set.last;
-        while let Some(at) = next {
+        while let Some(at) = next.there() {
             let (range, before) = self.get(at);
             let (below, above) = test.split(range);
             below.into_iter().for_each(|range| self.add(&mut low, range));
@@ -165,7 +178,7 @@ impl Ranges {
             return;
         }
         let mut next = other.last;
-        while let Some(at) = next {
+        while let Some(at) = next.there() {
             let (range, before) = self.get(at);
             self.add(set, range);
             next = before;
@@ -175,7 +188,7 @@ impl Ranges {
     /// Whether a number is in one of a set's ranges.
     fn have(&self, set: Set, number: u64) -> bool {
         let mut next = set.last;
-        while let Some(at) = next {
+        while let Some(at) = next.there() {
             let ((first, last), before) = self.get(at);
             if (first..=last).contains(&number) {
                 return true;
@@ -185,13 +198,13 @@ impl Ranges {
         false
     }
 
-    fn get(&self, at: u32) -> (Range, Option<u32>) {
+    fn get(&self, Place(at): Place) -> (Range, Place) {
         self.0[at as usize]
     }
 }
 
 impl Set {
-    const EMPTY: Set = Set { last: None, len: 0 };
+    const EMPTY: Set = Set { last: Place::NONE, len: 0 };
 }
 
 /// Gathers tests of one register that follow each other.
@@ -206,8 +219,8 @@ struct Gatherer<'f> {
     places: Vec<u32>,
     /// Blocks that the tests at hand lead to, with which numbers.
     open: Vec<(BlockId, Set)>,
-    /// Tests that are still to be looked at.
-    ready: Vec<(Tested, Set)>,
+    /// Tests that are still to be looked at, by their blocks.
+    ready: Vec<(BlockId, Set)>,
     ranges: Ranges,
     found: Found,
 }
@@ -249,18 +262,20 @@ impl Gatherer<'_> {
         self.found.clear();
         let mut start = Set::EMPTY;
         self.ranges.add(&mut start, (0, head.most()));
-        self.ready.push((head, start));
+        self.ready.push((id, start));
         let mut tests = 0;
-        while let Some((test, set)) = self.ready.pop() {
-            tests += 1;
-            self.look(&test, set);
+        while let Some((id, set)) = self.ready.pop() {
+            if let Some(test) = self.tests[id.index()] {
+                tests += 1;
+                self.look(&test, set);
+            }
         }
         for to in &self.found.touched {
             (self.ways[to.index()], self.places[to.index()]) = (0, 0);
         }
         for &(id, set) in &self.open {
             let mut next = set.last;
-            while let Some(at) = next {
+            while let Some(at) = next.there() {
                 let ((first, last), before) = self.ranges.get(at);
                 self.found.ranges.push((first, last, id));
                 next = before;
@@ -299,12 +314,9 @@ impl Gatherer<'_> {
             self.ranges.join(&mut its, set);
             // Only who is come to in no other way can be a part.
             let every = self.ways[to.index()] == self.flow.ways[to.index()];
-            if let Some(member) = self.member(to, test)
-                && every
-                && its.len <= RANGES
-            {
+            if every && its.len <= RANGES && self.member(to, test).is_some() {
                 self.absorbed[to.index()] = true;
-                self.ready.push((member, its));
+                self.ready.push((to, its));
                 its = Set::EMPTY;
             }
             self.open[place as usize].1 = its;

@@ -196,7 +196,10 @@ impl Kind for SocketFilter {
         if bytes.len() as u64 > address::REGION_SIZE {
             return None;
         }
-        // Few forms here: more would be told apart by a table of jumps.
+        // Most look at nothing but their packet; they are not held up by the others.
+        if let Some(r0) = pure.at_once(data) {
+            return Some(r0);
+        }
         match pure.form() {
             Form::Packet => pure.of_packet(data),
             // Most of those that look at the context look at the length only.
@@ -237,7 +240,7 @@ fn unsure(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketM
     let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
     match pure.form() {
         Form::Unsure => pure.of_unsure(data, len, budget),
-        _ => pure.run(data, &meta.context(len, wire_len).to_bytes(), budget),
+        _ => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
     }
 }
 

@@ -6,6 +6,7 @@ use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
+use crate::compiled::Form;
 use crate::image::{Image, Scratch};
 use crate::{ClassicInsn, Dialect, KindName, LoadError, Loader, Program};
 
@@ -30,7 +31,13 @@ impl Kind for Seccomp {
 
     #[inline]
     fn answer(image: &Image, call: &&SyscallData) -> Option<u64> {
-        image.pure.as_ref()?.run(&[], &call.to_bytes(), image.limits.instructions)
+        let pure = image.pure.as_ref()?;
+        let (context, budget) = (call.to_bytes(), image.limits.instructions);
+        match pure.form() {
+            // All that look at the architecture, as policies should.
+            Form::Context => pure.of_context(&[], &context, budget),
+            _ => pure.run(&[], &context, budget),
+        }
     }
 
     #[inline]
