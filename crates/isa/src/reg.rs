@@ -102,6 +102,11 @@ impl RegSet {
         RegSet(self.0 & !other.0)
     }
 
+    /// The set as bits: that of `r0` is the lowest.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
     /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

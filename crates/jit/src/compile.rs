@@ -3,12 +3,15 @@
 use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, RegSet, StackUse};
 
 use crate::Options;
+use crate::idle::{self, Idle};
 use crate::layout::status;
 use crate::live::Live;
 use crate::locals::Locals;
 use crate::maps::{DELETE, LOOKUP, Maps, UPDATE};
 use crate::proved::Proved;
-use crate::x86_64::{Emitter, alu, atomic, branch, call, frame, maps as x86_maps, memory, muldiv, packet};
+use crate::x86_64::{
+    Emitter, alu, atomic, branch, call, frame, maps as x86_maps, memory, muldiv, packet, reach,
+};
 
 /// Machine code that lies nowhere yet.
 pub(crate) struct Compiled {
@@ -38,6 +41,10 @@ pub(crate) fn compile(
         e.lookups = vec![None; maps.all().len()];
         (e.maps, e.remembers) = (Some(maps), proved.is_none() || !maps.rely_on_facts());
     }
+    if !options.export_registers {
+        (e.idle, e.is_proved) = (Idle::of(program), proved.is_some());
+        e.holds_frame = e.is_usual() && idle::only_frame(program);
+    }
     frame::enter(&mut e);
     let mut starts = Vec::with_capacity(program.len());
     for (index, insn) in program.insns().iter().enumerate() {
@@ -52,11 +59,16 @@ pub(crate) fn compile(
             unreached(&mut e, pc, proved);
             continue;
         }
-        e.region = proved.and_then(|proved| proved.region(pc, maps));
-        e.divides = proved.is_some_and(|proved| proved.divisor_nonzero(pc));
-        e.fact_map = maps.and_then(|maps| proved?.map(pc, maps));
-        e.key = maps.and_then(|_| proved?.key(pc, maps));
-        instruction(&mut e, pc, insn);
+        if !e.is_idle(pc) {
+            e.region = proved.and_then(|proved| proved.region(pc, maps));
+            e.divides = proved.is_some_and(|proved| proved.divisor_nonzero(pc));
+            e.fact_map = maps.and_then(|maps| proved?.map(pc, maps));
+            e.key = maps.and_then(|_| proved?.key(pc, maps));
+            let start = e.offset();
+            instruction(&mut e, pc, insn);
+            let longest = reach::longest(&e, pc).unwrap_or(u32::MAX);
+            debug_assert!(e.offset() - start <= longest, "{insn:?} takes {} bytes", e.offset() - start);
+        }
         if let Some(locals) = &mut e.locals {
             locals.step(insn);
         }

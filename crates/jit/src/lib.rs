@@ -8,7 +8,8 @@
 //! ```text
 //!   r12   the state of the run: regions, packet, budget, frames, the trap
 //!   r9 r10 r11   for an instruction or two
-//!   rax rdi rsi rdx rcx r8 rbx r13 r14 r15 rbp   r0 … r10 of the program
+//!   rax rdi rsi rdx rcx r8 rbx r13 r14 r15 rbp   r0 … r10 of the program (of one that only loads from its frame and stores
+//!         to it, rbp is where that is on the host)
 //! ```
 //!
 //! ```
@@ -37,6 +38,8 @@ mod compile;
 mod direct;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod exec;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod idle;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod layout;
 #[cfg(all(target_arch = "x86_64", unix))]

@@ -44,6 +44,34 @@ fn accesses_at_every_edge() {
 }
 
 #[test]
+fn jumps_reach_over_any_code() {
+    let rows = [
+        "r0 += 1",
+        "r7 = 1",
+        "r0 += 1000",
+        "w0 <<= 1",
+        "r0 *= 77777",
+        "r0 = be16 r0",
+        "r8 = *(u8 *)(r10 - 9)\nr0 += r8",
+        "*(u64 *)(r10 - 512) = 7",
+        "*(u16 *)(r3 + 40) = 7",
+        "if r0 == 1000 goto L1",
+        "r0 /= r5",
+    ];
+    for row in rows {
+        for count in [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 15, 17, 18, 19, 20, 25, 31, 32, 33, 40, 130] {
+            for start in [0, 1] {
+                let body = format!("{row}\n").repeat(count);
+                let end = "L1:\nr0 += 3\nexit";
+                text(&format!("r0 = {start}\nif r0 == 0 goto L1\n{body}{end}"));
+                text(&format!("r0 = {start}\nif w0 s> -1 goto L1\n{body}{end}"));
+                text(&format!("r0 = {start}\nif r0 == 0 goto L2\ngoto L1\n{body}L2:\n{body}{end}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn no_address_outside_is_reached() {
     let last = u64::from(u32::MAX);
     for address in

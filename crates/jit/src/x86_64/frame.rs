@@ -5,6 +5,7 @@
 //! mov  r12, rdi                     ret
 //! mov  [r12 + host_stack], rsp
 //! mov  r0 … r10 from the machine
+//! add  rbp, [r12 + bias]          if it is to be the host's address of the frame
 //! call [r12 + first]              if the program calls functions
 //! ```
 
@@ -31,6 +32,9 @@ pub(crate) fn enter(e: &mut Emitter<'_>) {
     for reg in Reg::all() {
         let (at, host) = (8 * i32::from(reg.number()), e.host(reg));
         dynasm!(e.asm ; .arch x64 ; mov Rq(host), [r9 + at]);
+    }
+    if e.holds_frame {
+        dynasm!(e.asm ; .arch x64 ; add rbp, [r12 + field!(biases)]);
     }
     if calls_first(e) {
         dynasm!(e.asm ; .arch x64 ; call QWORD [r12 + field!(first)] ; jmp ->exit);

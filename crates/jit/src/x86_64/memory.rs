@@ -1,7 +1,8 @@
 //! Loads and stores.
 //!
 //! An access within the frame goes through the stack's host address, one that is proved to lie in a region through that
-//! region's. Any other calls a stub that finds the
+//! region's. Where a program does nothing else with its frame pointer, its register holds the host's address of the frame all
+//! along. Any other access calls a stub that finds the
 //! region, checks, and puts the host address into r9; if it cannot, its return address tells which instruction
 //! failed.
 //!
@@ -41,40 +42,74 @@ pub(crate) enum Access {
     Write,
 }
 
+/// Where an access is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// So many bytes from where `r9` points.
+    Found(i32),
+    /// So many bytes from the end of the frame, to which `rbp` points.
+    Frame(i32),
+}
+
+/// `op before, size [place], after`, with a displacement as short as it can be.
+macro_rules! access {
+    ($e:ident, $place:expr, $op:tt [$($before:tt)*] $size:tt [$($after:tt)*]) => {
+        match $place {
+            Place::Found(disp) => match i8::try_from(disp) {
+                Ok(disp) => dynasm!($e.asm ; .arch x64 ; $op $($before)* $size [BYTE r9 + disp] $($after)*),
+                Err(_) => dynasm!($e.asm ; .arch x64 ; $op $($before)* $size [DWORD r9 + disp] $($after)*),
+            },
+            Place::Frame(disp) => match i8::try_from(disp) {
+                Ok(disp) => dynasm!($e.asm ; .arch x64 ; $op $($before)* $size [BYTE rbp + disp] $($after)*),
+                Err(_) => dynasm!($e.asm ; .arch x64 ; $op $($before)* $size [DWORD rbp + disp] $($after)*),
+            },
+        }
+    };
+}
+
 /// `dst = extend(*(size *)(base + off))`
 pub(crate) fn load(e: &mut Emitter<'_>, size: Size, extend: Extend, dst: Reg, base: Reg, off: i16) {
-    let disp = locate(e, Access::Read, size, base, off);
+    let place = place(e, Access::Read, size, base, off);
     let dst = e.host(dst);
     match (size, extend) {
-        (Size::B, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; movzx Rd(dst), BYTE [r9 + disp]),
-        (Size::H, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; movzx Rd(dst), WORD [r9 + disp]),
-        (Size::W, Extend::Zero) => dynasm!(e.asm ; .arch x64 ; mov Rd(dst), DWORD [r9 + disp]),
-        (Size::B, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsx Rq(dst), BYTE [r9 + disp]),
-        (Size::H, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsx Rq(dst), WORD [r9 + disp]),
-        (Size::W, Extend::Sign) => dynasm!(e.asm ; .arch x64 ; movsxd Rq(dst), DWORD [r9 + disp]),
-        (Size::DW, _) => dynasm!(e.asm ; .arch x64 ; mov Rq(dst), QWORD [r9 + disp]),
+        (Size::B, Extend::Zero) => access!(e, place, movzx [Rd(dst),] BYTE []),
+        (Size::H, Extend::Zero) => access!(e, place, movzx [Rd(dst),] WORD []),
+        (Size::W, Extend::Zero) => access!(e, place, mov [Rd(dst),] DWORD []),
+        (Size::B, Extend::Sign) => access!(e, place, movsx [Rq(dst),] BYTE []),
+        (Size::H, Extend::Sign) => access!(e, place, movsx [Rq(dst),] WORD []),
+        (Size::W, Extend::Sign) => access!(e, place, movsxd [Rq(dst),] DWORD []),
+        (Size::DW, _) => access!(e, place, mov [Rq(dst),] QWORD []),
     }
 }
 
 /// `*(size *)(base + off) = src`
 pub(crate) fn store(e: &mut Emitter<'_>, size: Size, base: Reg, off: i16, src: Operand) {
-    let disp = locate(e, Access::Write, size, base, off);
+    let place = place(e, Access::Write, size, base, off);
     match src {
         Operand::Reg(src) => {
             let src = e.host(src);
             match size {
-                Size::B => dynasm!(e.asm ; .arch x64 ; mov BYTE [r9 + disp], Rb(src)),
-                Size::H => dynasm!(e.asm ; .arch x64 ; mov WORD [r9 + disp], Rw(src)),
-                Size::W => dynasm!(e.asm ; .arch x64 ; mov DWORD [r9 + disp], Rd(src)),
-                Size::DW => dynasm!(e.asm ; .arch x64 ; mov QWORD [r9 + disp], Rq(src)),
+                Size::B => access!(e, place, mov [] BYTE [, Rb(src)]),
+                Size::H => access!(e, place, mov [] WORD [, Rw(src)]),
+                Size::W => access!(e, place, mov [] DWORD [, Rd(src)]),
+                Size::DW => access!(e, place, mov [] QWORD [, Rq(src)]),
             }
         }
         Operand::Imm(imm) => match size {
-            Size::B => dynasm!(e.asm ; .arch x64 ; mov BYTE [r9 + disp], imm as i8),
-            Size::H => dynasm!(e.asm ; .arch x64 ; mov WORD [r9 + disp], imm as i16),
-            Size::W => dynasm!(e.asm ; .arch x64 ; mov DWORD [r9 + disp], imm),
-            Size::DW => dynasm!(e.asm ; .arch x64 ; mov QWORD [r9 + disp], imm),
+            Size::B => access!(e, place, mov [] BYTE [, imm as i8]),
+            Size::H => access!(e, place, mov [] WORD [, imm as i16]),
+            Size::W => access!(e, place, mov [] DWORD [, imm]),
+            Size::DW => access!(e, place, mov [] QWORD [, imm]),
         },
+    }
+}
+
+/// Where the bytes at `base + off` are.
+fn place(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> Place {
+    match e.holds_frame && base == Reg::R10 {
+        // Nothing else is done with it, or it would not be there.
+        true => Place::Frame(off.into()),
+        false => Place::Found(locate(e, access, size, base, off)),
     }
 }
 
@@ -109,7 +144,10 @@ pub(crate) fn bias(region: Region) -> Bias {
 fn known(e: &mut Emitter<'_>, region: Region, base: Reg, off: i16) -> i32 {
     let base = e.host(base);
     match bias(region) {
-        Bias::In(at) => dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + at] ; add r9, Rq(base)),
+        Bias::In(at) => match i8::try_from(at) {
+            Ok(at) => dynasm!(e.asm ; .arch x64 ; mov r9, [BYTE r12 + at] ; add r9, Rq(base)),
+            Err(_) => dynasm!(e.asm ; .arch x64 ; mov r9, [r12 + at] ; add r9, Rq(base)),
+        },
         Bias::Is(bias) => dynasm!(e.asm ; .arch x64 ; mov r9, QWORD bias as i64 ; add r9, Rq(base)),
     }
     i32::from(off)
@@ -125,9 +163,10 @@ fn direct(e: &mut Emitter<'_>, base: Reg, off: i16) -> i32 {
 /// Anywhere, or a fault.
 fn checked(e: &mut Emitter<'_>, access: Access, size: Size, base: Reg, off: i16) -> i32 {
     let base = e.host(base);
-    match off {
-        0 => dynasm!(e.asm ; .arch x64 ; mov r9, Rq(base)),
-        off => dynasm!(e.asm ; .arch x64 ; lea r9, [Rq(base) + i32::from(off)]),
+    match (off, i8::try_from(off)) {
+        (0, _) => dynasm!(e.asm ; .arch x64 ; mov r9, Rq(base)),
+        (_, Ok(off)) => dynasm!(e.asm ; .arch x64 ; lea r9, [BYTE Rq(base) + off]),
+        (off, Err(_)) => dynasm!(e.asm ; .arch x64 ; lea r9, [Rq(base) + i32::from(off)]),
     }
     match (access, size) {
         (Access::Read, Size::B) => dynasm!(e.asm ; .arch x64 ; call ->read_1),

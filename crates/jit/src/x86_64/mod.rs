@@ -10,6 +10,7 @@ pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod muldiv;
 pub(crate) mod packet;
+pub(crate) mod reach;
 
 use core::mem::offset_of;
 
@@ -18,6 +19,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 use sandbpf_isa::{Callee, Imm64, Insn, Pc, Program, Reg, RegSet};
 
 use crate::Options;
+use crate::idle::Idle;
 use crate::layout::State;
 use crate::live::Live;
 use crate::locals::Locals;
@@ -53,6 +55,12 @@ pub(crate) struct Emitter<'p> {
     pub(crate) locals: Option<Locals>,
     /// Which registers matter after calls; all, if nobody looked.
     pub(crate) live: Option<Live>,
+    /// The instructions that need not be there, if somebody looked.
+    pub(crate) idle: Option<Idle>,
+    /// Whether something was proved: what no run comes to traps.
+    pub(crate) is_proved: bool,
+    /// Whether the register of `r10` holds the host's address of the frame's end.
+    pub(crate) holds_frame: bool,
     /// The maps that code goes to by itself.
     pub(crate) maps: Option<&'p Maps>,
     /// For each of them, where the code is that looks a key up, if a call needs it.
@@ -98,7 +106,9 @@ impl<'p> Emitter<'p> {
 
     /// The same, with the program's registers in these of the host.
     pub(crate) fn with_map(program: &'p Program, options: Options, map: [u8; Reg::COUNT]) -> Self {
-        let mut asm = Assembler::new_with_capacity(0, program.len() * 16, 16, 16, 16, 16, 16);
+        let len = program.len();
+        let mut asm =
+            Assembler::new_with_capacity(0, len * 16, 16, 16, len + len / 4 + 16, len / 4 + 16, len + 16);
         let labels = (0..program.len()).map(|_| asm.new_dynamic_label()).collect();
         let calls = |insn: &Insn| {
             use Callee::{Local, Register};
@@ -120,6 +130,9 @@ impl<'p> Emitter<'p> {
             key: None,
             locals: None,
             live: None,
+            idle: None,
+            is_proved: false,
+            holds_frame: false,
             maps: None,
             lookups: Vec::new(),
             asks_cpu: false,
@@ -134,6 +147,11 @@ impl<'p> Emitter<'p> {
     /// The host's register for `reg`.
     pub(crate) fn host(&self, reg: Reg) -> u8 {
         self.map[reg.index()]
+    }
+
+    /// Whether there is no code for an instruction, because nobody would notice.
+    pub(crate) fn is_idle(&self, pc: Pc) -> bool {
+        self.idle.as_ref().is_some_and(|idle| idle.contains(pc))
     }
 
     /// Where the code of the instruction at `pc` is, or will be.
