@@ -64,6 +64,30 @@ fn pairs_of_shifts_are_extensions() {
 }
 
 #[test]
+fn a_shift_keeps_one_of_two_that_have_nothing_in_common() {
+    becomes(
+        "r2 *= r2\nr0 = r2\nr0 <<= 5\nr2 *= 3\nr3 = r2\nr3 >>= 61\nr0 |= r3\nr0 >>= 3\nr0 ^= r2\nexit",
+        "b0():\nv0 = mul64 length, length\nv1 = lsh64 v0, 5\nv2 = mul64 v0, 3\nv3 = rsh64 v1, 3\nv4 = xor64 v3, v2\nreturn v4",
+    );
+    becomes(
+        "r2 *= r2\nr0 = r2\nr0 *= 5\nr2 *= 3\nr2 >>= 40\nr0 ^= r2\nr0 >>= 32\nexit",
+        "b0():\nv0 = mul64 length, length\nv1 = mul64 v0, 5\nv2 = rsh64 v1, 32\nreturn v2",
+    );
+}
+
+#[test]
+fn rounds_of_a_loop_know_their_numbers() {
+    let mut graph = built(
+        "r0 = 1\nr4 = 4\nr2 *= r2\nL1:\nr3 = r2\nr3 >>= r4\nr0 ^= r3\nr4 >>= 1\nif r4 != 0 goto L1\nexit",
+    );
+    run(&mut graph, Without::default());
+    let text = graph.to_string();
+    for count in [4, 2, 1] {
+        assert!(text.lines().any(|line| line.contains("rsh64") && line.ends_with(&format!(", {count}"))));
+    }
+}
+
+#[test]
 fn divisions_by_constants_are_products() {
     becomes(
         "r0 = r2\nr0 *= r2\nr0 *= r2\nr0 /= 10\nexit",

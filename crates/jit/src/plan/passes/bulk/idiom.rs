@@ -2,7 +2,9 @@
 
 use sandbpf_isa::{Extend, Size, Width};
 
-use crate::plan::graph::{Address, BinOp, Block, Bulk, Edge, End, Graph, Lane, Op, Region, UnOp, Value};
+use super::sums::{Ramp, Sum};
+use super::writes::Write;
+use crate::plan::graph::{Address, BinOp, Block, End, Graph, Op, Region, UnOp, Value};
 use crate::plan::passes::loops::{Counter, Exit, Flow, Loop, step_from, trips};
 
 /// How many values a loop may have for us to look at it.
@@ -17,52 +19,21 @@ pub(super) struct Idiom {
     /// Parameters of blocks behind the head, and what they are.
     renames: Vec<(Value, Value)>,
     pub(super) counters: Vec<Counter>,
-    /// The only way out.
-    pub(super) exit: Exit,
-    /// How often its test is made, if that is known.
+    /// The ways out, and how often the test of each is made until it leaves, if that is known.
+    pub(super) exits: Vec<(Exit, Option<u64>)>,
+    /// How often tests are made at most, if that is known.
     pub(super) trips: Option<u64>,
     /// What a round costs that does not leave the loop.
     pub(super) cost: u32,
     pub(super) sums: Vec<Sum>,
     pub(super) ramps: Vec<Ramp>,
     pub(super) write: Option<Write>,
-    /// The least size of an element.
-    pub(super) element: Size,
+    /// How many bytes of a range a round goes through at least.
+    pub(super) bytes: u64,
     /// Whether some range is gone through downwards.
     pub(super) down: bool,
     /// Whether addresses are computed from counters of 32 bits that may go around, as far as is known.
     pub(super) narrow: bool,
-}
-
-/// A parameter that adds up elements.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sum {
-    pub(super) place: usize,
-    pub(super) width: Width,
-    load: Value,
-    pub(super) from: Address,
-    pub(super) element: Size,
-    pub(super) swap: bool,
-    pub(super) down: bool,
-}
-
-/// A parameter that adds up another that adds up bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ramp {
-    pub(super) place: usize,
-    pub(super) width: Width,
-    /// Which of the sums it adds up.
-    pub(super) sum: usize,
-    /// Whether it adds it up before it grows.
-    pub(super) before: bool,
-}
-
-/// What is written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Write {
-    pub(super) what: Bulk,
-    pub(super) element: Size,
-    pub(super) down: bool,
 }
 
 impl Idiom {
@@ -73,54 +44,58 @@ impl Idiom {
             values: Vec::new(),
             renames: Vec::new(),
             counters: Vec::new(),
-            exit: Exit { block: inside.head, yes: true },
+            exits: Vec::new(),
             trips: None,
             cost: 0,
             sums: Vec::new(),
             ramps: Vec::new(),
             write: None,
-            element: Size::DW,
+            bytes: u64::MAX,
             down: false,
             narrow: false,
         };
         let path = idiom.path(graph, flow, inside)?;
         idiom.counters = flow.counters(graph, inside);
-        idiom.trips = trips(graph, flow, inside, idiom.exit);
+        for (exit, rounds) in &mut idiom.exits {
+            *rounds = trips(graph, flow, inside, *exit);
+        }
+        idiom.trips = idiom.exits.iter().filter_map(|(_, rounds)| *rounds).min();
         let back = graph.code(*path.last()?).end.edges().find(|edge| edge.to == inside.head)?;
         idiom.accumulate(graph, back)?;
         let body = || path.iter().flat_map(|&block| &graph.code(block).body).copied();
-        let mut stored = None;
+        let mut stored = Vec::new();
         for value in body() {
             match graph.op(value) {
                 Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Select { .. } | Op::Load { .. } => {}
                 Op::Charge { cost, .. } => idiom.cost = idiom.cost.checked_add(*cost)?,
-                Op::Store { .. } if stored.is_none() => stored = Some(value),
+                Op::Store { .. } => stored.push(value),
                 _ => return None,
             }
         }
-        if let Some(stored) = stored {
-            idiom.write = Some(idiom.written(graph, stored)?);
+        if let Some(&first) = stored.first() {
+            idiom.write = Some(idiom.all_written(graph, &stored)?);
             // What is added up must not be what was written before, nor what will have been when sums come first.
             let (to, element) = idiom.write.and_then(|write| Some((write.what.to()?, write.element)))?;
             for sum in idiom.sums.iter().filter(|sum| sum.from.region == to.region) {
-                let first = body().find(|&value| value == stored || value == sum.load);
-                if first == Some(stored) || !idiom.same(&sum.from, &to) || sum.element != element {
+                let before = body().find(|&value| value == first || value == sum.load);
+                let alike = idiom.same(&sum.from, &to) && sum.element == element;
+                if before == Some(first) || !alike || sum.several > 1 || stored.len() > 1 {
                     return None;
                 }
             }
         }
         idiom.narrow =
             idiom.trips.is_none() && idiom.counters.iter().any(|counter| counter.width == Width::W32);
-        if idiom.sums.is_empty() && idiom.write.is_none() || idiom.down && idiom.trips.is_none() {
+        let known = idiom.exits.iter().all(|(_, trips)| trips.is_some());
+        if idiom.sums.is_empty() && idiom.write.is_none() || idiom.down && !known {
             return None;
         }
         Some(idiom)
     }
 
-    /// The blocks from the head on, if there is but one way round and one way out.
+    /// The blocks from the head on, if there is but one way round.
     fn path(&mut self, graph: &Graph, flow: &Flow, inside: &Loop) -> Option<Vec<Block>> {
         let mut path = vec![inside.head];
-        let mut exit = None;
         self.values.extend(&graph.code(inside.head).params);
         loop {
             let block = *path.last()?;
@@ -137,9 +112,7 @@ impl Idiom {
                         (false, true) => (no, true),
                         _ => return None,
                     };
-                    if exit.replace(Exit { block, yes }).is_some() {
-                        return None;
-                    }
+                    self.exits.push((Exit { block, yes }, None));
                     stays
                 }
                 End::Return(_) | End::Unreachable => return None,
@@ -155,8 +128,7 @@ impl Idiom {
             }
             path.push(edge.to);
         }
-        self.exit = exit?;
-        (path.len() == inside.blocks.len()).then_some(path)
+        (path.len() == inside.blocks.len() && !self.exits.is_empty()).then_some(path)
     }
 
     /// What a value is: arguments for parameters behind the head.
@@ -228,7 +200,7 @@ impl Idiom {
     }
 
     /// By how much an address grows.
-    fn walks(&self, graph: &Graph, at: &Address) -> Option<i64> {
+    pub(super) fn walks(&self, graph: &Graph, at: &Address) -> Option<i64> {
         let index = match at.index {
             Some((index, scale)) => self.stride(graph, index)?.checked_mul(1 << scale)?,
             None => 0,
@@ -236,37 +208,40 @@ impl Idiom {
         self.stride(graph, at.base)?.checked_add(index)
     }
 
-    /// Whether an address goes from one element to the next, and whether downwards.
-    fn range(&mut self, graph: &Graph, at: &Address, size: Size) -> Option<bool> {
+    /// Whether an address goes from one element to the next, or over several upwards, and whether downwards.
+    pub(super) fn range(&mut self, graph: &Graph, at: &Address, size: Size, several: usize) -> Option<bool> {
         // Memory of others may change between elements.
         if !matches!(at.region, Some(Region::Stack | Region::Context | Region::Packet)) {
             return None;
         }
-        let (step, bytes) = (self.walks(graph, at)?, i64::from(size.bytes()));
-        if step != bytes && step != -bytes {
+        let (step, bytes) = (self.walks(graph, at)?, i64::from(size.bytes()) * several as i64);
+        let down = step < 0;
+        if step != bytes && step != -bytes || down && several > 1 {
             return None;
         }
-        let down = step < 0;
         // Downwards the range starts so many bytes before its first element.
         let near = self.trips.is_some_and(|trips| trips < 1 << 24) && at.disp.checked_sub(1 << 27).is_some();
         if down && !near {
             return None;
         }
         self.down |= down;
-        if size.bytes() < self.element.bytes() {
-            self.element = size;
-        }
+        self.bytes = self.bytes.min(step.unsigned_abs());
         Some(down)
     }
 
     /// Whether two addresses are the same each time round.
-    fn same(&self, a: &Address, b: &Address) -> bool {
+    pub(super) fn same(&self, a: &Address, b: &Address) -> bool {
+        self.is_beside(a, b) && a.disp == b.disp
+    }
+
+    /// Whether two addresses are always as far apart as their displacements.
+    pub(super) fn is_beside(&self, a: &Address, b: &Address) -> bool {
         let index = |at: &Address| at.index.map(|(index, scale)| (self.resolve(index), scale));
-        self.resolve(a.base) == self.resolve(b.base) && index(a) == index(b) && a.disp == b.disp
+        self.resolve(a.base) == self.resolve(b.base) && index(a) == index(b)
     }
 
     /// The load that a value is the low bytes of, so many at least.
-    fn loaded(&self, graph: &Graph, value: Value, bytes: u8) -> Option<(Address, Size, bool)> {
+    pub(super) fn loaded(&self, graph: &Graph, value: Value, bytes: u8) -> Option<(Address, Size, bool)> {
         let value = self.resolve(value);
         if !self.is_inside(value) {
             return None;
@@ -280,122 +255,9 @@ impl Idiom {
         }
     }
 
-    /// What a store does to all elements.
-    fn written(&mut self, graph: &Graph, store: Value) -> Option<Write> {
-        let Op::Store { at: to, size, value, swap } = *graph.op(store) else { return None };
-        let down = self.range(graph, &to, size)?;
-        let value = self.resolve(value);
-        let element = size;
-        let what = if !self.is_inside(value) && !swap {
-            Bulk::Fill { to, value, element }
-        } else if let Some((from, _, reversed)) = self.loaded(graph, value, size.bytes()) {
-            (reversed == swap).then_some(())?;
-            Bulk::Copy { to, from, element }
-        } else {
-            (!swap).then_some(())?;
-            self.lanes(graph, to, size, value)?
-        };
-        if let Some(from) = what.from() {
-            let beside = from.region != to.region || self.same(&from, &to);
-            // Upwards, what overlaps is as it was; downwards nothing may.
-            if self.range(graph, &from, size)? != down || down && !beside {
-                return None;
-            }
-        }
-        Some(Write { what, element, down })
-    }
-
-    /// An operation on elements and another range, or a number.
-    fn lanes(&self, graph: &Graph, to: Address, element: Size, value: Value) -> Option<Bulk> {
-        let Op::Bin { op, width, a, b } = *graph.op(value) else { return None };
-        if width == Width::W32 && element == Size::DW {
-            return None;
-        }
-        let lane = match op {
-            BinOp::Xor => Lane::Xor,
-            BinOp::And => Lane::And,
-            BinOp::Or => Lane::Or,
-            BinOp::Add => Lane::Add,
-            _ => return None,
-        };
-        let stream = |value: Value| match self.loaded(graph, value, element.bytes()) {
-            Some((at, _, false)) => Some(at),
-            _ => None,
-        };
-        let key = |value: Value| Some(self.resolve(value)).filter(|&value| !self.is_inside(value));
-        match (stream(a), stream(b)) {
-            (Some(one), Some(other)) if self.same(&one, &to) => {
-                Some(Bulk::Combine { op: lane, to, from: other, element })
-            }
-            (Some(other), Some(one)) if self.same(&one, &to) => {
-                Some(Bulk::Combine { op: lane, to, from: other, element })
-            }
-            (Some(from), None) => Some(Bulk::Apply { op: lane, to, from, key: key(b)?, element }),
-            (None, Some(from)) => Some(Bulk::Apply { op: lane, to, from, key: key(a)?, element }),
-            _ => None,
-        }
-    }
-
-    /// Finds the parameters of the head that add up elements, or sums of bytes; all others have to count, or to stay.
-    fn accumulate(&mut self, graph: &Graph, back: &Edge) -> Option<()> {
-        let params = &graph.code(self.head).params;
-        let mut later = Vec::new();
-        for (place, &param) in params.iter().enumerate() {
-            let next = self.resolve(back.arguments[place]);
-            if next == param || self.counters.iter().any(|counter| counter.param == param) {
-                continue;
-            }
-            let Op::Bin { op: BinOp::Add, width, a, b } = *graph.op(next) else { return None };
-            if !self.is_inside(next) {
-                return None;
-            }
-            let (a, b) = (self.resolve(a), self.resolve(b));
-            let more = match (a == param, b == param) {
-                (true, false) => b,
-                (false, true) => a,
-                _ => return None,
-            };
-            match self.added(graph, place, width, more) {
-                Some(sum) => self.sums.push(sum),
-                None => later.push((place, width, more)),
-            }
-        }
-        for (place, width, more) in later {
-            let found = self.sums.iter().enumerate().find_map(|(number, sum)| {
-                let (param, next) = (params[sum.place], self.resolve(back.arguments[sum.place]));
-                // What is added up must not go around before it is.
-                let fits =
-                    sum.element == Size::B && !sum.down && (sum.width == Width::W64 || width == Width::W32);
-                ((more == param || more == next) && fits).then_some((number, more == param))
-            });
-            let (sum, before) = found?;
-            self.ramps.push(Ramp { place, width, sum, before });
-        }
-        Some(())
-    }
-
-    fn added(&mut self, graph: &Graph, place: usize, width: Width, value: Value) -> Option<Sum> {
-        if !self.is_inside(value) {
-            return None;
-        }
-        let (load, reversed) = match *graph.op(value) {
-            Op::Un { op: UnOp::Swap16, a } => (self.resolve(a), true),
-            _ => (value, false),
-        };
-        let Op::Load { at, size, extend, swap } = *graph.op(load) else { return None };
-        if !self.is_inside(load) || extend != Extend::Zero && size.bytes() < 8 && !reversed {
-            return None;
-        }
-        if (reversed || swap) && size != Size::H {
-            return None;
-        }
-        let down = self.range(graph, &at, size)?;
-        Some(Sum { place, width, load, from: at, element: size, swap: swap != reversed, down })
-    }
-
     /// By how much the tested value grows, and what it is tested against, both sides as the test has them.
-    pub(super) fn tested(&self, graph: &Graph) -> Option<(i64, i64)> {
-        let End::Branch { test, .. } = &graph.code(self.exit.block).end else { return None };
+    pub(super) fn tested(&self, graph: &Graph, exit: Exit) -> Option<(i64, i64)> {
+        let End::Branch { test, .. } = &graph.code(exit.block).end else { return None };
         let step = |value: Value| match (test.width, self.narrow_step(graph, value)) {
             (Width::W32, Some(step)) => Some(step),
             _ => self.stride(graph, value),

@@ -19,8 +19,10 @@
 
 mod idiom;
 mod rounds;
+mod sums;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 use sandbpf_isa::{Cond, Size, Width};
 
@@ -57,7 +59,7 @@ fn lead(graph: &mut Graph, idiom: &Idiom, rounds: Rounds, before: Block, enter: 
     let sums: Vec<Value> = (idiom.sums.iter())
         .map(|sum| {
             let from = at.first(&sum.from, sum.down.then_some((count, element(sum.element))));
-            let bytes = at.times(count, element(sum.element));
+            let bytes = at.times(count, element(sum.element) * sum.several);
             let what = Bulk::Sum { from, element: sum.element, swap: sum.swap };
             at.put(Op::Bulk { what, count: bytes })
         })
@@ -83,7 +85,7 @@ fn lead(graph: &mut Graph, idiom: &Idiom, rounds: Rounds, before: Block, enter: 
             made.push(at.first(address, down.then_some((count, element(size)))));
         }
         what.addresses_mut().zip(made).for_each(|(address, made)| *address = made);
-        let bytes = at.times(count, element(size));
+        let bytes = at.times(count, element(size) * write.several);
         at.put(Op::Bulk { what, count: bytes });
     }
     let mut arguments = at.enter.clone();
@@ -131,6 +133,17 @@ impl Ahead<'_> {
     fn with(&mut self, op: BinOp, width: Width, a: Value, b: u64) -> Value {
         let b = self.number(b);
         self.binary(op, width, a, b)
+    }
+
+    /// The less of two numbers.
+    fn less(&mut self, a: Value, b: Value) -> Value {
+        match (self.graph.constant(a), self.graph.constant(b)) {
+            (Some(a), Some(b)) => self.number(a.min(b)),
+            _ => {
+                let test = Test { cond: Cond::Lt, width: Width::W64, lhs: a, rhs: b };
+                self.put(Op::Select { test, yes: a, no: b })
+            }
+        }
     }
 
     fn times(&mut self, value: Value, by: u64) -> Value {

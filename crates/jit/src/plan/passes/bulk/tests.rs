@@ -55,6 +55,57 @@ fn sums() {
 }
 
 #[test]
+fn several_elements_each_time_round() {
+    let four =
+        "r6 = *(u32 *)(r4 + 0)\nr7 = *(u32 *)(r4 + 4)\nr8 = *(u32 *)(r4 + 8)\nr9 = *(u32 *)(r4 + 12)\n";
+    let sum = |tail: &str| over(16, &format!("{four}{tail}"));
+    assert!(matches!(sum("r0 += r6\nr0 += r7\nr0 += r8\nr0 += r9")[..], [Bulk::Sum { .. }]));
+    assert!(matches!(sum("w6 += w9\nw0 += w8\nw6 += w7\nw0 += w6")[..], [Bulk::Sum { .. }]));
+    assert!(sum("r0 += r6\nr0 += r7\nr0 += r8").is_empty());
+    assert!(sum("r0 += r6\nr0 += r7\nr0 += r8\nr0 += r8").is_empty());
+    assert!(sum("w6 += w7\nr0 += r6\nr0 += r8\nr0 += r9").is_empty());
+    let two = |ahead: i32, first: &str, second: &str| {
+        let put = |at: i32, from: &str| format!("*(u64 *)(r4 + {}) = {from}\n", at + ahead);
+        let get = "r6 = *(u64 *)(r4 + 32)\nr7 = *(u64 *)(r4 + 40)\n";
+        over(16, &format!("{get}{}{}", put(32, first), put(40, second)))
+    };
+    assert!(matches!(two(96, "r6", "r7")[..], [Bulk::Copy { .. }]));
+    assert!(matches!(two(-16, "r6", "r7")[..], [Bulk::Copy { .. }]));
+    assert!(matches!(two(16, "r6", "r7")[..], [Bulk::Copy { .. }]));
+    assert!(matches!(two(16, "r5", "r5")[..], [Bulk::Fill { .. }]));
+    // What overlaps within a round, is exchanged, or is not all alike.
+    for ahead in [8, -8, 4, -4] {
+        assert!(two(ahead, "r6", "r7").is_empty(), "{ahead}");
+    }
+    assert!(two(96, "r7", "r6").is_empty());
+    assert!(two(96, "r6", "r5").is_empty());
+    assert!(over(16, "*(u64 *)(r4 + 0) = r5\n*(u64 *)(r4 + 0) = r5").is_empty());
+    let mask = "r6 = *(u64 *)(r4 + 0)\nr6 ^= r5\n*(u64 *)(r4 + 0) = r6\nr7 = *(u64 *)(r4 + 8)\nr7 ^= r5\n*(u64 *)(r4 + 8) = r7";
+    assert!(matches!(over(16, mask)[..], [Bulk::Apply { .. }]));
+    let late = "r7 = *(u64 *)(r4 + 16)\n*(u64 *)(r4 + 8) = r7\nr6 = *(u64 *)(r4 + 8)\n*(u64 *)(r4 + 0) = r6";
+    assert!(over(16, late).is_empty());
+}
+
+#[test]
+fn whichever_end_comes_first() {
+    let up = |body: &str| {
+        found(&format!(
+            "r0 = 0\nr5 = 150\nr3 = r1\nr4 = r1\nr4 += r2\nr3 += 2\nif r3 > r4 goto L9\nL1:\n{body}\nr3 += 2\nr5 -= 1\nif r5 == 0 goto L9\nif r3 <= r4 goto L1\nL9:\nexit"
+        ))
+    };
+    assert!(matches!(up("r6 = *(u16 *)(r3 - 2)\nr0 += r6")[..], [Bulk::Sum { .. }]));
+    assert!(matches!(up("*(u16 *)(r3 - 2) = 9")[..], [Bulk::Fill { .. }]));
+    // The packet's end is asked for before it is read.
+    let first = "r0 = 0\nr3 = 0\nr5 = r1\nr5 += r2\nL1:\nr4 = r1\nr4 += r3\nr6 = r4\nr6 += 4\nif r6 > r5 goto L9\nr4 = *(u32 *)(r4 + 0)\nr0 += r4\nr3 += 4\nif r3 != 800 goto L1\nL9:\nexit";
+    assert!(matches!(found(first)[..], [Bulk::Sum { .. }]));
+    let three = "r0 = 0\nr3 = 0\nL1:\nif r3 >= r2 goto L9\nif r3 == 700 goto L9\nr4 = r1\nr4 += r3\nr4 = *(u8 *)(r4 + 0)\nr0 += r4\nr3 += 1\nif r3 != 800 goto L1\nL9:\nr0 += r3\nexit";
+    assert!(matches!(found(three)[..], [Bulk::Sum { .. }]));
+    // What is read may end it.
+    let sought = "r0 = 0\nr3 = 0\nL1:\nif r3 >= r2 goto L9\nr4 = r1\nr4 += r3\nr4 = *(u8 *)(r4 + 0)\nif r4 == 0 goto L9\nr0 += r4\nr3 += 1\nif r3 != 800 goto L1\nL9:\nexit";
+    assert!(found(sought).is_empty());
+}
+
+#[test]
 fn sums_of_sums() {
     let ramp = |body: &str| over(1, &format!("r4 = *(u8 *)(r4 + 0)\n{body}"));
     for wide in ["r", "w"] {

@@ -23,11 +23,11 @@ pub(super) struct Cost {
 }
 
 /// The largest loop that is copied, in values.
-const LARGEST: usize = 96;
+const LARGEST: usize = 128;
 /// The largest body of several rounds, if not of all.
 const SEVERAL: usize = 40;
 /// The largest of all rounds.
-const ALL: usize = 96;
+const ALL: usize = 112;
 
 impl Cost {
     /// Whether the copy is so much faster that it is worth its place.
@@ -73,7 +73,7 @@ fn cost(graph: &Graph, flow: &Flow, inside: &Loop, inner: &[Option<Cost>]) -> Op
         return None;
     }
     let trips = trips(graph, flow, inside, exit)?;
-    let (mut charges, mut size) = (0, 0);
+    let (mut charges, mut size, mut params) = (0, 0, 0);
     // What has been paid where a block begins; of the head, where a round ends.
     let mut paid: Vec<(Block, Option<Way>)> = inside.blocks.iter().map(|&block| (block, None)).collect();
     let mut parts: Vec<(Block, Option<&Cost>)> = inside.blocks.iter().map(|&block| (block, None)).collect();
@@ -99,7 +99,7 @@ fn cost(graph: &Graph, flow: &Flow, inside: &Loop, inner: &[Option<Cost>]) -> Op
             }
             None => {
                 let code = graph.code(block);
-                size += code.params.len();
+                params += code.params.len();
                 let mut sum = 0u64;
                 for &value in &code.body {
                     match graph.op(value) {
@@ -131,17 +131,19 @@ fn cost(graph: &Graph, flow: &Flow, inside: &Loop, inner: &[Option<Cost>]) -> Op
     let (round, last) = (round.or((trips == 1).then_some(Way { least: 0, most: 0 }))?, last?);
     let total = round.most.checked_mul(trips - 1)?.checked_add(last.most).filter(|&total| total < 1 << 40)?;
     let is_exact = round.least == round.most && last.least == last.most;
-    let rounds = if inside.inner.is_empty() { rounds(trips, size) } else { 1 };
-    let size = size * rounds as usize;
+    let rounds = if inside.inner.is_empty() { rounds(trips, size, params) } else { 1 };
+    // Parameters are left where a loop is.
+    let size = if rounds == trips { size * rounds as usize } else { (size + params) * rounds as usize };
     Some(Cost { exit, trips, total, is_exact, charges, size, rounds })
 }
 
-/// How many rounds go one behind the other: all, or a part of them that goes into all.
-fn rounds(trips: u64, size: usize) -> u64 {
-    let size = size.max(1) as u64;
-    if trips <= 8 && trips * size <= ALL as u64 {
+/// How many rounds go one behind the other: all, or a part of them that goes into all. Where all do, parameters are none.
+fn rounds(trips: u64, size: usize, params: usize) -> u64 {
+    let all = size.max(1) as u64;
+    if trips <= 8 && trips * all <= ALL as u64 {
         return trips;
     }
+    let size = (size + params).max(1) as u64;
     let fits = |&rounds: &u64| trips.is_multiple_of(rounds) && rounds * size <= SEVERAL as u64;
     [4, 3, 5, 2, 7].into_iter().find(fits).unwrap_or(1)
 }

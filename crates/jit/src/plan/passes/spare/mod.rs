@@ -61,6 +61,8 @@ pub(crate) fn spare(graph: &mut Graph) {
     }
     let Copier { graph, origin, .. } = copier;
     replace(graph, &flow, &origin, &left);
+    // Rounds one behind the other are one block for all who look further.
+    super::sweep::sweep(graph);
 }
 
 /// Puts a copy beside a loop, and a choice before.

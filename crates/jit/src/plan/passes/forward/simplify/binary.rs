@@ -253,6 +253,17 @@ impl Walk<'_> {
         if width == Width::W64 && k < 32 && mask <= 0xffff_ffff {
             return Now(self.with(BinOp::Rsh, Width::W32, a, k.into()));
         }
+        if let Some((BinOp::Or | BinOp::Xor, inner, x, y)) = self.as_binary(a) {
+            // One of two that has nothing where the other is kept.
+            if inner == width {
+                if (self.bits.get(y) & all) >> k == 0 {
+                    return Now(self.with(BinOp::Rsh, width, x, k.into()));
+                }
+                if (self.bits.get(x) & all) >> k == 0 {
+                    return Now(self.with(BinOp::Rsh, width, y, k.into()));
+                }
+            }
+        }
         // What is above the width is zero, and stays so, in both.
         if let Some(x) = self.unmasked(a, !all | !(all << k)) {
             return Now(self.with(BinOp::Rsh, width, x, k.into()));
