@@ -13,7 +13,7 @@ use crate::compile::in_frame;
 pub(crate) struct Idle(Box<[bool]>);
 
 /// So often a program with loops is gone through at most; if that is not enough, all its instructions are taken to be needed.
-const ROUNDS: u32 = 6;
+const ROUNDS: u32 = 12;
 
 /// All registers that change.
 const ALL: u16 = 0b11_1111_1111;
@@ -21,38 +21,56 @@ const ALL: u16 = 0b11_1111_1111;
 /// `r0` to `r5`, which a caller finds as its callee left them.
 const SHARED: u16 = 0b11_1111;
 
+/// What an instruction is to the walk.
+#[derive(Clone, Copy)]
+struct Step {
+    /// The registers that it looks at, or lets others look at …
+    reads: u16,
+    /// … and those that have another value afterwards.
+    writes: u16,
+    flow: Flow,
+    /// Whether it does nothing else.
+    is_pure: bool,
+    /// Where it may go instead of to the next.
+    to: u32,
+}
+
+impl Step {
+    fn of(program: &Program, insn: &Insn) -> Step {
+        let several = program.functions().len() > 1;
+        let (reads, writes) = (insn.reads().bits(), insn.writes().bits());
+        let reads = match insn {
+            // Whoever is called may look at everything.
+            Insn::Call { callee: Callee::Local(_) | Callee::Register(_) } => ALL,
+            // What is not there ends the function.
+            Insn::Exit | Insn::LoadPacket { .. } if several => reads | SHARED,
+            _ => reads,
+        };
+        let to = insn.target().map_or(0, |to| to.0);
+        Step { reads, writes, flow: insn.flow(), is_pure: is_pure(program, insn), to }
+    }
+}
+
 impl Idle {
     /// The idle instructions; none at all if finding them takes too long.
     pub(crate) fn of(program: &Program) -> Option<Idle> {
-        let insns = program.insns();
-        let several = program.functions().len() > 1;
-        let mut idle = vec![false; insns.len()].into_boxed_slice();
+        let steps: Vec<Step> = program.insns().iter().map(|insn| Step::of(program, insn)).collect();
+        let mut idle = vec![false; steps.len()].into_boxed_slice();
         // The registers that matter before each instruction, and behind the last.
-        let mut live = vec![0u16; insns.len() + 1];
+        let mut live = vec![0u16; steps.len() + 1];
         for _ in 0..ROUNDS {
             let (mut back, mut changed) = (false, false);
-            for (index, insn) in insns.iter().enumerate().rev() {
-                let target = insn.target().map_or(0, |to| {
-                    back |= to.index() <= index;
-                    live[to.index()]
-                });
-                let after = match insn.flow() {
-                    Flow::Next => live[index + 1],
-                    Flow::Fork => live[index + 1] | target,
+            for (index, step) in steps.iter().enumerate().rev() {
+                let (next, target) = (live[index + 1], live[step.to as usize]);
+                let after = match step.flow {
+                    Flow::Next => next,
+                    Flow::Fork => next | target,
                     Flow::Jump => target,
                     Flow::Stop => 0,
                 };
-                let writes = insn.writes().bits();
-                idle[index] = writes & after == 0 && is_pure(program, insn);
-                let before = match insn {
-                    _ if idle[index] => after,
-                    // Whoever is called may look at everything.
-                    Insn::Call { callee: Callee::Local(_) | Callee::Register(_) } => ALL,
-                    Insn::Exit if several => SHARED,
-                    // What is not there ends the function.
-                    Insn::LoadPacket { .. } if several => after & !writes | insn.reads().bits() | SHARED,
-                    insn => after & !writes | insn.reads().bits(),
-                };
+                back |= matches!(step.flow, Flow::Fork | Flow::Jump) && step.to as usize <= index;
+                idle[index] = step.is_pure && step.writes & after == 0;
+                let before = if idle[index] { after } else { after & !step.writes | step.reads };
                 changed |= live[index] != before;
                 live[index] = before;
             }
