@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use sandbpf_isa::Program;
+use sandbpf_isa::{Insn, Program};
 use sandbpf_runtime::Trap;
 use sandbpf_runtime::address::REGION_SIZE;
 use sandbpf_runtime::helpers::HelperSet;
@@ -46,7 +46,7 @@ pub struct Plan {
 impl Plan {
     /// Plans and compiles a program that is given this, and these helpers, if they are always the same; `None` if it calls others than
     /// [plain](sandbpf_runtime::helpers::Helper::plain) ones, or does another thing that takes a machine, or if nothing was
-    /// proved of a program with a context.
+    /// proved of a program with a context. Most long programs have no plan either.
     pub fn compile(
         program: &Program,
         input: Input,
@@ -54,6 +54,9 @@ impl Plan {
         helpers: Option<&HelperSet>,
         options: PlanOptions,
     ) -> Option<Plan> {
+        if !is_worthwhile(program) {
+            return None;
+        }
         let proved = match (input, facts) {
             (Input::Memory, _) => None,
             (Input::Context { bytes, data, end, meta, .. }, Some(facts)) => {
@@ -134,9 +137,19 @@ impl Plan {
     }
 }
 
-/// Programs of more instructions have no plan. It takes some 1.3 µs an instruction to make one, and code that is made
-/// instruction by instruction a twentieth of that: what is compiled never takes more than a few milliseconds in vain.
-pub(crate) const LARGEST: usize = 2048;
+/// How many instructions a program has at most that is planned whatever it does …
+const SHORT: usize = 2048;
+
+/// … and one that repeats some of them.
+const LONG: usize = 8192;
+
+/// Whether a plan of a program is worth the time that it takes: some 1.3 µs an instruction, where code that is made instruction by
+/// instruction takes a fifteenth of that. What never goes back runs each instruction once at most.
+pub(crate) fn is_worthwhile(program: &Program) -> bool {
+    let goes_back = |(at, insn): (usize, &Insn)| insn.target().is_some_and(|to| to.index() <= at);
+    let repeats = || program.insns().iter().enumerate().any(goes_back);
+    program.len() <= SHORT || program.len() <= LONG && repeats()
+}
 
 /// A program's graph after all passes, and its code.
 pub(crate) fn make(
@@ -144,9 +157,6 @@ pub(crate) fn make(
     setting: Setting<'_>,
     options: PlanOptions,
 ) -> Option<(Graph, Vec<u8>)> {
-    if program.len() > LARGEST {
-        return None;
-    }
     let mut graph = build::build(program, setting)?;
     passes::run(&mut graph, options.without);
     let looks = |op: &Op| matches!(op, Op::Base(Region::Context) | Op::Host { .. });

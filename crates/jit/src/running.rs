@@ -78,7 +78,7 @@ type Called = std::thread::Result<Result<Answer, Trap>>;
 const COPIES: usize = 64;
 
 impl Running {
-    /// Plans and compiles a program; `None` if it does what plans do not.
+    /// Plans and compiles a program; `None` if it does what plans do not, or is too long.
     pub fn compile(
         program: &Arc<Program>,
         input: Input,
@@ -86,7 +86,7 @@ impl Running {
         helpers: Option<&HelperSet>,
         options: PlanOptions,
     ) -> Option<Running> {
-        if program.arena().is_some() {
+        if program.arena().is_some() || !planned::is_worthwhile(program) {
             return None;
         }
         let proved = match facts {

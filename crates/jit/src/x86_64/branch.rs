@@ -18,7 +18,10 @@ use super::{Emitter, field, frame, reach};
 pub(crate) fn jump(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
     pay(e, pc, to);
     let target = e.label(to);
-    dynasm!(e.asm ; .arch x64 ; jmp =>target);
+    match to > pc && reach::is_near(e, pc, to) {
+        true => dynasm!(e.asm ; .arch x64 ; jmp BYTE =>target),
+        false => dynasm!(e.asm ; .arch x64 ; jmp =>target),
+    }
 }
 
 fn pay(e: &mut Emitter<'_>, pc: Pc, to: Pc) {
