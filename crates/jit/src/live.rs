@@ -10,6 +10,9 @@ use sandbpf_isa::{Callee, Insn, Pc, Program, Reg, RegSet};
 #[derive(Debug)]
 pub(crate) struct Live(Box<[u8]>);
 
+/// `r0` to `r5`, which functions share.
+const SHARED: u8 = 0b11_1111;
+
 /// A set of registers as bits.
 fn bits(set: RegSet) -> u8 {
     set.iter().filter(|reg| reg.index() < 6).fold(0, |bits, reg| bits | 1 << reg.index())
@@ -19,6 +22,7 @@ impl Live {
     /// `reads` says which registers a call of a helper reads.
     pub(crate) fn new(program: &Program, reads: impl Fn(i32) -> RegSet) -> Live {
         let insns = program.insns();
+        let several = program.functions().len() > 1;
         let mut live = vec![0u8; insns.len() + 1];
         let goes_back = |(index, insn): (usize, &Insn)| insn.target().is_some_and(|to| to.index() <= index);
         let loops = insns.iter().enumerate().any(goes_back);
@@ -34,10 +38,13 @@ impl Live {
                     Flow::Stop => 0,
                 };
                 let read = match *insn {
-                    Insn::Call { callee: Callee::Helper(id) } => reads(id),
-                    _ => insn.reads(),
+                    Insn::Call { callee: Callee::Helper(id) } => bits(reads(id)),
+                    // A function finds these as its caller left them, and leaves them to its caller.
+                    Insn::Call { callee: Callee::Local(_) | Callee::Register(_) } => SHARED,
+                    Insn::Exit | Insn::LoadPacket { .. } if several => bits(insn.reads()) | SHARED,
+                    _ => bits(insn.reads()),
                 };
-                let before = after & !bits(insn.writes()) | bits(read);
+                let before = after & !bits(insn.writes()) | read;
                 // Without loops nothing comes to an instruction from behind it.
                 again |= loops && live[index] != before;
                 live[index] = before;
@@ -67,5 +74,12 @@ mod tests {
         assert_eq!(after(2), [Reg::R2, Reg::R4]);
         assert_eq!(after(6), [Reg::R4]);
         assert_eq!(after(0), [Reg::R1, Reg::R4], "r2 comes anew");
+    }
+
+    #[test]
+    fn callers_find_what_callees_left() {
+        let program = sandbpf_isa::parse("call f\nr0 = r1\nexit\nf:\ncall 1\nexit").unwrap();
+        let live = Live::new(&program, |_| RegSet::EMPTY);
+        assert_eq!(live.after(Pc(3)).collect::<Vec<Reg>>(), RegSet::ARGUMENTS.iter().collect::<Vec<Reg>>());
     }
 }
