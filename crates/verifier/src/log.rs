@@ -25,7 +25,7 @@ const LONGEST: usize = 32 << 20;
 /// When so much was written over all, what precision is traced back through is left out from there on …
 const MOST_TRACED: usize = 16 << 20;
 /// … and when so much was, states are: hostile programs have many, and they are long.
-const MOST_SHOWN: usize = 64 << 20;
+const MOST_SHOWN: usize = 32 << 20;
 
 /// Of a longer program registers are not listed by instruction: the list would be gone from the log before its walk is done.
 const MOST_LISTED: usize = 1 << 18;
