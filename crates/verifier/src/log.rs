@@ -4,9 +4,7 @@
 //! may have been written over by then. Only the end of a very long log is kept, and less and less is written into it, so that it
 //! takes bounded time whatever the program is.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::rc::Rc;
 
 use sandbpf_isa::{Callee, Imm64, Insn, MapRef, Names, Pc};
 
@@ -27,7 +25,10 @@ const LONGEST: usize = 32 << 20;
 /// When so much was written over all, what precision is traced back through is left out from there on …
 const MOST_TRACED: usize = 16 << 20;
 /// … and when so much was, states are: hostile programs have many, and they are long.
-const MOST_SHOWN: usize = 64 << 20;
+const MOST_SHOWN: usize = 32 << 20;
+
+/// Of a longer program registers are not listed by instruction: the list would be gone from the log before its walk is done.
+const MOST_LISTED: usize = 1 << 18;
 
 /// What was written down.
 #[derive(Debug)]
@@ -45,8 +46,6 @@ pub(crate) struct Log {
     changed: Shown,
     /// The line of the source that was shown last.
     line: Option<usize>,
-    /// Instructions as they are shown, once they were: most are shown often.
-    insns: HashMap<Pc, Rc<str>>,
 }
 
 impl Log {
@@ -60,7 +59,6 @@ impl Log {
             insn_len: 0,
             changed: Shown::NONE,
             line: None,
-            insns: HashMap::new(),
         }
     }
 
@@ -133,6 +131,9 @@ impl Verifier<'_> {
             let line = format!("func#{number} @{}\n", self.slot(function.entry));
             self.log.write(&line);
         }
+        if self.program.len() > MOST_LISTED {
+            return;
+        }
         self.log.write("Live regs before insn:\n");
         for at in 0..self.graph.marks.len() {
             let marks = self.graph.marks[at];
@@ -147,9 +148,8 @@ impl Verifier<'_> {
         }
     }
 
-    fn insn_text(&mut self, pc: Pc) -> Rc<str> {
-        let print = || sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env }).into();
-        Rc::clone(self.log.insns.entry(pc).or_insert_with(print))
+    fn insn_text(&self, pc: Pc) -> String {
+        sandbpf_isa::print_kernel(self.program, pc, &Known { env: self.env })
     }
 
     /// A value's precision is traced back through a stretch of the path.

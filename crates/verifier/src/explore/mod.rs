@@ -94,7 +94,7 @@ pub(crate) struct Verifier<'v> {
     pending: Vec<Pending>,
     pub(crate) kept: Vec<Option<Box<Kept>>>,
     /// The states that were kept, by instruction and caller: in so many buckets, each with the newest last.
-    buckets: Vec<Vec<StateId>>,
+    buckets: Vec<Vec<(Pc, StateId)>>,
     kept_now: u32,
     retired_now: u32,
     backedges_now: u32,
@@ -390,8 +390,8 @@ impl<'v> Verifier<'v> {
 
     /// The states that were kept at an instruction, the newest first.
     pub(crate) fn states_at(&self, pc: Pc) -> impl Iterator<Item = StateId> + '_ {
-        let here = self.buckets[self.bucket(pc)].iter().rev().copied();
-        here.filter(move |&id| self.kept_ref(id).state.pc == pc)
+        let bucket = self.buckets[self.bucket(pc)].iter().rev();
+        bucket.filter(move |kept| kept.0 == pc).map(|kept| kept.1)
     }
 
     /// Where states at this instruction are kept (`explored_state`): calls from elsewhere do not meet each other, but

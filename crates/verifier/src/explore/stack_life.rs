@@ -251,6 +251,9 @@ impl StackLife {
     }
 }
 
+/// So often all instructions of a function are looked at in their order.
+const SWEEPS: usize = 4;
+
 /// The equations of one function's instructions for one frame's slots.
 struct Equations<'e> {
     program: &'e Program,
@@ -281,6 +284,21 @@ impl Equations<'_> {
 
     /// Solves them where something is not settled and wherever that leads, in the order of the function.
     fn solve(&mut self, unsettled: &[Pc]) {
+        // Where much is not settled, all of it in turn is faster.
+        if unsettled.len() > self.postorder.len() / 8 {
+            for _ in 0..SWEEPS {
+                let postorder = self.postorder;
+                cost::work(postorder.len());
+                if !postorder.iter().fold(false, |changed, &pc| self.solve_insn(pc) | changed) {
+                    return;
+                }
+            }
+            return self.solve_from(self.postorder);
+        }
+        self.solve_from(unsettled);
+    }
+
+    fn solve_from(&mut self, unsettled: &[Pc]) {
         let place = |pc: &Pc| self.order.place[pc.index() - self.entry];
         let first = unsettled.iter().map(place).filter(|&place| place != u32::MAX);
         // By sweep, and by place within it.

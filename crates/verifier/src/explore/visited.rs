@@ -31,10 +31,10 @@ impl Verifier<'_> {
         self.clean_states(pc);
         let mut seen = 0;
         let bucket = self.buckets[self.bucket(pc)].clone();
-        for id in bucket.into_iter().rev() {
+        cost::work(bucket.len());
+        for (at, id) in bucket.into_iter().rev() {
             seen += 1;
-            cost::work(1);
-            if self.kept_ref(id).state.pc != pc {
+            if at != pc {
                 continue;
             }
             let found = self.compare(id, pc)?;
@@ -176,7 +176,7 @@ impl Verifier<'_> {
         }
         kept.retired = true;
         let bucket = self.bucket(pc);
-        self.buckets[bucket].retain(|other| *other != id);
+        self.buckets[bucket].retain(|other| other.1 != id);
         self.kept_now -= 1;
         self.retired_now += 1;
         self.drop_retired(id);
@@ -217,18 +217,20 @@ impl Verifier<'_> {
         self.cur.first = pc;
         self.cur.dfs += 1;
         let bucket = self.bucket(pc);
-        self.buckets[bucket].push(id);
+        self.buckets[bucket].push((pc, id));
     }
 
     /// Takes out of final states what nobody can read any more (`clean_live_states`).
     fn clean_states(&mut self, pc: Pc) {
         let bucket = self.bucket(pc);
         for at in 0..self.buckets[bucket].len() {
-            let id = self.buckets[bucket][at];
+            let (kept_at, id) = self.buckets[bucket][at];
+            if kept_at != pc {
+                continue;
+            }
             cost::work(1);
             let state = &self.kept_ref(id).state;
-            if state.pc != pc
-                || state.branches > 0
+            if state.branches > 0
                 || state.cleaned
                 || !state.same_callsites(&self.cur)
                 || self.is_incomplete(state)
