@@ -220,6 +220,36 @@ fn proved_values_are_where_they_are() {
     }
 }
 
+/// A program needs no stack to look something up; a key that would lie there is nowhere.
+#[test]
+fn keys_are_found_without_a_stack() {
+    let keys = ["", "r2 = 0x20001000 ll\n", "r2 = 0x200001fc ll\n", "r2 += 4\n", "r2 += 5\n"];
+    let specs = [
+        MapSpec::new(MapType::Hash, 8, 8, 20),
+        MapSpec::new(MapType::Array, 4, 8, 20),
+        MapSpec::new(MapType::LpmTrie, 8, 8, 20).with_flags(flags::NO_PREALLOC),
+    ];
+    for (spec, key) in specs.iter().flat_map(|spec| keys.map(|key| (spec, key))) {
+        let text = format!(
+            "r2 = r1\n{key}r1 = map[fd:0]\ncall 1\nif r0 == 0 goto +2\nr0 = *(u64 *)(r0 + 0)\nexit\nr0 = 77\nexit"
+        );
+        let outcomes = [Engine::Auto, Engine::Interpreter].map(|engine| {
+            let maps = Maps::new();
+            let map = maps.create(spec.clone()).expect("Linux takes it");
+            let bytes = [9, 0, 0, 0, 5, 0, 0, 0, 5, 0, 0, 0];
+            map.update(&bytes[..spec.key_size as usize], &1234_u64.to_le_bytes(), 0, 0)
+                .expect("there is room");
+            let program: Program<Buffer> =
+                Loader::new().engine(engine).maps(&maps).load(text.as_str()).unwrap();
+            [12, 11, 8, 7, 4, 3, 0].map(|len| program.run(&bytes[..len]))
+        });
+        assert_eq!(outcomes[0], outcomes[1], "{spec:?}, {key}");
+        if key.is_empty() {
+            assert_eq!(outcomes[0][0], Ok(1234), "{spec:?}");
+        }
+    }
+}
+
 /// Machine code is for one world and Linux's helpers: where a run has others, it asks.
 #[test]
 fn other_helpers_are_asked() {

@@ -51,7 +51,8 @@ pub(crate) fn call(e: &mut Emitter<'_>, pc: Pc, id: i32) -> bool {
     };
     let Some(at) = said().or(e.fact_map) else { return false };
     let known = maps.get(at);
-    if !known.has_values() || e.program.stack_use() == StackUse::None {
+    // What is written must be on the stack, where there is one.
+    if !known.has_values() || id != LOOKUP && e.program.stack_use() == StackUse::None {
         return false;
     }
     match id {

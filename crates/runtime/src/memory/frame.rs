@@ -10,6 +10,8 @@
 //! move it here; the first visible byte always has the same guest address, so what a program knew of the packet
 //! before is void, as on Linux.
 
+use std::ops::Range;
+
 /// A packet with room before and behind it.
 ///
 /// ```
@@ -18,13 +20,24 @@
 /// assert!(frame.move_data(-2));
 /// assert_eq!(frame.data(), [0, 0, 1, 2, 3]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     bytes: Vec<u8>,
     meta: usize,
     data: usize,
     end: usize,
+    /// What was visible at any time since the last [`Frame::reset`]: all other bytes are zero.
+    seen: Range<usize>,
 }
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |frame: &Frame| (frame.meta, frame.data, frame.end);
+        all(self) == all(other) && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Frame {}
 
 impl Frame {
     /// A copy of a packet, with this much room before and behind it.
@@ -34,13 +47,22 @@ impl Frame {
         frame
     }
 
-    /// Becomes [`Frame::new`] without new memory where the old is enough.
+    /// Becomes [`Frame::new`] without new memory where the old is enough. Room that nobody saw is zero as it is.
     pub fn reset(&mut self, packet: &[u8], headroom: usize, tailroom: usize) {
-        self.bytes.clear();
-        self.bytes.resize(headroom, 0);
-        self.bytes.extend_from_slice(packet);
-        self.bytes.resize(headroom + packet.len() + tailroom, 0);
-        (self.meta, self.data, self.end) = (headroom, headroom, headroom + packet.len());
+        let end = headroom + packet.len();
+        let len = end + tailroom;
+        self.bytes.resize(len, 0);
+        let Range { start, end: last } = self.seen;
+        let (start, last) = (start.min(len), last.min(len));
+        if start < headroom {
+            self.bytes[start..last.min(headroom)].fill(0);
+        }
+        if end < last {
+            self.bytes[start.max(end)..last].fill(0);
+        }
+        self.bytes[headroom..end].copy_from_slice(packet);
+        (self.meta, self.data, self.end) = (headroom, headroom, end);
+        self.seen = headroom..end;
     }
 
     /// The packet.
@@ -102,6 +124,7 @@ impl Frame {
         }
         self.bytes.copy_within(self.meta..self.data, data - meta_len);
         (self.meta, self.data) = (data - meta_len, data);
+        self.seen.start = self.seen.start.min(self.meta);
         true
     }
 
@@ -111,6 +134,7 @@ impl Frame {
         match moved.and_then(|to| usize::try_from(to).ok()) {
             Some(meta) if meta <= self.data => {
                 self.meta = meta;
+                self.seen.start = self.seen.start.min(meta);
                 true
             }
             _ => false,
@@ -131,6 +155,7 @@ impl Frame {
             self.bytes[self.end..end].fill(0);
         }
         self.end = end;
+        self.seen.end = self.seen.end.max(end);
         true
     }
 
@@ -147,6 +172,7 @@ impl Frame {
         if more > 0 {
             self.bytes.splice(0..0, std::iter::repeat_n(0, more));
             (self.meta, self.data, self.end) = (self.meta + more, self.data + more, self.end + more);
+            self.seen = self.seen.start + more..self.seen.end + more;
         }
     }
 }
@@ -181,5 +207,42 @@ mod tests {
         assert_eq!(frame.visible(), [3, 4, 9]);
         frame.reserve_head(32);
         assert!(frame.move_data(-32));
+    }
+
+    /// A frame that was used before is as a new one, whatever became of its ends.
+    #[test]
+    fn what_was_seen_is_forgotten() {
+        let mut used = Frame::default();
+        let mut number = 1_u64;
+        let mut random = |below: i64| {
+            number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (number >> 33) as i64 % below
+        };
+        for _ in 0..2000 {
+            let packet = vec![0xee; random(40) as usize];
+            let (headroom, tailroom) = (random(30) as usize, random(30) as usize);
+            used.reset(&packet, headroom, tailroom);
+            assert_eq!(used, Frame::new(&packet, headroom, tailroom));
+            for _ in 0..random(6) {
+                match random(6) {
+                    0 => used.move_data(random(60) - 30),
+                    1 => used.move_meta(random(60) - 30),
+                    2 => used.set_len(random(80) as usize),
+                    3 => {
+                        used.reserve_tail(random(40) as usize);
+                        true
+                    }
+                    4 => {
+                        used.reserve_head(random(40) as usize);
+                        true
+                    }
+                    _ => {
+                        used.drop_meta();
+                        true
+                    }
+                };
+                used.visible_mut().fill(0xdd);
+            }
+        }
     }
 }

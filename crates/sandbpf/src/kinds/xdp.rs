@@ -49,17 +49,19 @@ const HEADROOM: usize = 256;
 /// What a page has for headroom and frame, less the `struct skb_shared_info` at its end.
 const PAGE: usize = 4096 - 320;
 
+/// What is left of a page behind a frame.
+fn tailroom(bytes: &[u8]) -> usize {
+    PAGE.saturating_sub(HEADROOM + bytes.len())
+}
+
 impl XdpFrame {
     /// A frame that came through the loopback device (index 1), in a page of its own.
     pub fn new(bytes: &[u8]) -> XdpFrame {
-        let tailroom = PAGE.saturating_sub(HEADROOM + bytes.len());
-        XdpFrame {
-            frame: Frame::new(bytes, HEADROOM, tailroom),
-            ingress_ifindex: 1,
-            rx_queue_index: 0,
-            egress_ifindex: 0,
-            redirect: None,
-        }
+        XdpFrame::of(Frame::new(bytes, HEADROOM, tailroom(bytes)))
+    }
+
+    fn of(frame: Frame) -> XdpFrame {
+        XdpFrame { frame, ingress_ifindex: 1, rx_queue_index: 0, egress_ifindex: 0, redirect: None }
     }
 
     /// The frame.
@@ -155,15 +157,14 @@ impl Kind for Xdp {
         input: XdpInput<'_>,
         run: impl FnOnce(&mut Machine<'_>) -> Result<u64, Trap>,
     ) -> Result<u64, Trap> {
-        let mut copy;
+        let mut copy = None;
         let frame = match input {
             XdpInput::Frame(frame) => frame,
             XdpInput::Bytes(bytes) => {
-                copy = XdpFrame::new(&[]);
-                std::mem::swap(&mut copy.frame, &mut scratch.frame);
-                let tailroom = PAGE.saturating_sub(HEADROOM + bytes.len());
-                copy.frame.reset(bytes, HEADROOM, tailroom);
-                &mut copy
+                // Who runs next finds the memory again.
+                let mut frame = std::mem::take(&mut scratch.frame);
+                frame.reset(bytes, HEADROOM, tailroom(bytes));
+                copy.insert(XdpFrame::of(frame))
             }
         };
         let meta = frame.frame.meta().len() as u32;
@@ -184,6 +185,9 @@ impl Kind for Xdp {
         machine.registers[1] = address::CONTEXT;
         let result = run(&mut machine);
         frame.redirect = state.redirect;
+        if let Some(copy) = copy {
+            scratch.frame = copy.frame;
+        }
         result
     }
 }
