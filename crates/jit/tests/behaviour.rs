@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use common::{agree, agree_with, text};
 use sandbpf_interp::Step;
 use sandbpf_isa::{Pc, parse};
-use sandbpf_jit::{Code, Input, Options, Plan, PlanOptions, Running};
+use sandbpf_jit::{Code, Options};
 use sandbpf_runtime::helpers::{Bytes, Context, HelperSet, Scalar};
 use sandbpf_runtime::memory::far::{Far, Piece};
 use sandbpf_runtime::memory::frame::Frame;
@@ -489,37 +489,4 @@ fn what_is_not_there_traps() {
     assert_eq!(text("call kfunc#12\nexit").result, Err(Trap::Unresolved { pc: Pc(0) }));
     assert_eq!(text("r0 = 1\nr10 = 5\nexit").result, Err(Trap::FramePointer { pc: Pc(1) }));
     assert_eq!(text("r0 = 1").result, Err(Trap::FellOff { pc: Pc(0) }));
-}
-
-#[test]
-fn long_programs_compile_in_proportion() {
-    let once = |n: usize, times: usize| {
-        let body = "r0 += r1\nif r0 == 7 goto end\nr2 ^= r0\n*(u64 *)(r10 - 8) = r2\n".repeat(n / 4);
-        let program = Arc::new(parse(&format!("{body}end:\nexit")).expect("text"));
-        let start = std::time::Instant::now();
-        for _ in 0..times {
-            let code = Code::compile_with(Arc::clone(&program), Options::default()).expect("code");
-            assert!(code.machine_code().len() < n * 6);
-        }
-        start.elapsed()
-    };
-    // The best of several, of as many instructions: other work on the machine only adds, to both.
-    let time = |n: usize, times: usize| (0..3).map(|_| once(n, times)).min().expect("three times");
-    let (short, long) = (time(20_000, 10), time(200_000, 1));
-    assert!(long < short * 10, "{short:?} for 20,000 instructions ten times, {long:?} for ten times as many");
-}
-
-#[test]
-fn long_programs_without_loops_have_no_plan() {
-    let planned = |text: &str| {
-        let program = Arc::new(parse(text).expect("text"));
-        let (input, options) = (Input::Memory, PlanOptions::default());
-        let running = Running::compile(&program, input, None, None, options).is_some();
-        assert_eq!(Plan::compile(&program, input, None, None, options).is_some(), running);
-        running
-    };
-    let straight = |n: usize| format!("{}exit", "r0 += r2\n".repeat(n - 1));
-    let repeated = |n: usize| format!("L:\n{}if r0 < 9 goto L\nexit", "r0 += r2\n".repeat(n - 2));
-    assert!(planned(&straight(2048)) && !planned(&straight(2049)));
-    assert!(planned(&repeated(8192)) && !planned(&repeated(8193)));
 }
