@@ -293,3 +293,10 @@ fn what_arrives_is_known_of_its_own_way_only() {
     // On one way the packet is short, and the number its length; on the other it is long, and the number 0.
     agree(NUMBERS, 34_393..34_394, |graph| run(graph, Without::default()));
 }
+
+#[test]
+fn a_load_that_others_read_is_not_reversed() {
+    for tastes in [MEMORY, SLOTS, EVERYTHING] {
+        agree(tastes, 27_155..27_156, |graph| run(graph, Without::default()));
+    }
+}

@@ -179,9 +179,10 @@ impl Walk<'_> {
         if let Some(mut fact) = self.known.facts.iter().rev().find(|fact| fact.place.covers(&place)).copied()
         {
             self.patch(&mut fact, &place);
+            // Before somebody takes the first new user for the only one.
+            self.use_more(fact.value);
             if let Some(known) = self.part_of(&fact, &place, size, extend, swap) {
                 self.use_more(known);
-                self.use_more(fact.value);
                 return Is(known);
             }
         }
