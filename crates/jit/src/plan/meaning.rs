@@ -1,7 +1,7 @@
 //! What operations on numbers mean, as far as possible by the tables of `isa::ops`: for folding constants, and for judging
 //! everything else.
 
-use sandbpf_isa::{AluOp, UnaryOp, Width};
+use sandbpf_isa::{AluOp, Extend, Size, UnaryOp, Width};
 
 use super::graph::{BinOp, Test, UnOp};
 
@@ -67,6 +67,19 @@ impl BinOp {
 }
 
 impl UnOp {
+    /// What makes 64 bits of so many; all of them are that already.
+    pub(crate) fn extension(size: Size, extend: Extend) -> Option<UnOp> {
+        Some(match (size, extend) {
+            (Size::B, Extend::Zero) => UnOp::Zext8,
+            (Size::H, Extend::Zero) => UnOp::Zext16,
+            (Size::W, Extend::Zero) => UnOp::Zext32,
+            (Size::B, Extend::Sign) => UnOp::Sext8,
+            (Size::H, Extend::Sign) => UnOp::Sext16,
+            (Size::W, Extend::Sign) => UnOp::Sext32,
+            (Size::DW, _) => return None,
+        })
+    }
+
     /// The result.
     pub(crate) fn eval(self, a: u64) -> u64 {
         match self {

@@ -251,15 +251,7 @@ impl<'g> Promotion<'g> {
         size: Size,
         extend: Extend,
     ) -> Result<Op, Value> {
-        let op = match (size, extend) {
-            (Size::B, Extend::Zero) => UnOp::Zext8,
-            (Size::H, Extend::Zero) => UnOp::Zext16,
-            (Size::W, Extend::Zero) => UnOp::Zext32,
-            (Size::B, Extend::Sign) => UnOp::Sext8,
-            (Size::H, Extend::Sign) => UnOp::Sext16,
-            (Size::W, Extend::Sign) => UnOp::Sext32,
-            (Size::DW, _) => return Err(whole),
-        };
+        let Some(op) = UnOp::extension(size, extend) else { return Err(whole) };
         if let Some(number) = self.graph.constant(whole) {
             return Err(self.graph.add(Op::Const(op.eval(number >> (offset * 8)))));
         }

@@ -266,15 +266,7 @@ impl Walk<'_> {
             };
             value = self.put(Op::Un { op, a: value });
         }
-        let op = match (size, extend) {
-            (Size::B, Extend::Zero) => UnOp::Zext8,
-            (Size::H, Extend::Zero) => UnOp::Zext16,
-            (Size::W, Extend::Zero) => UnOp::Zext32,
-            (Size::B, Extend::Sign) => UnOp::Sext8,
-            (Size::H, Extend::Sign) => UnOp::Sext16,
-            (Size::W, Extend::Sign) => UnOp::Sext32,
-            (Size::DW, _) => return Some(value),
-        };
+        let Some(op) = UnOp::extension(size, extend) else { return Some(value) };
         Some(self.put(Op::Un { op, a: value }))
     }
 
