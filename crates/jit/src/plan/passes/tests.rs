@@ -299,4 +299,5 @@ fn a_load_that_others_read_is_not_reversed() {
     for tastes in [MEMORY, SLOTS, EVERYTHING] {
         agree(tastes, 27_155..27_156, |graph| run(graph, Without::default()));
     }
+    agree(MEMORY, 56_996..56_997, |graph| run(graph, Without::default()));
 }

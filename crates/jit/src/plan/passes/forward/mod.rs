@@ -54,6 +54,7 @@ pub(crate) fn forward(graph: &mut Graph, tasks: Tasks) {
     }
     if tasks.memory {
         memory::dead::remove(graph);
+        memory::reverse::loads(graph);
     }
 }
 

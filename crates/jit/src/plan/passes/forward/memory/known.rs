@@ -138,11 +138,6 @@ impl Walk<'_> {
                     return self.remember(value);
                 }
             }
-            Op::Un { op: op @ (UnOp::Swap16 | UnOp::Swap32 | UnOp::Swap64), a } => {
-                if self.swap_at(a, op) {
-                    return Is(a);
-                }
-            }
             Op::Clear { from, bytes } => {
                 let from = from.wrapping_sub(self.graph.start(Region::Stack)) as i64;
                 let place = Place::stack(from, bytes.into());
@@ -312,37 +307,6 @@ impl Walk<'_> {
             (UnOp::Swap16, Size::H) | (UnOp::Swap32, Size::W) | (UnOp::Swap64, Size::DW)
         );
         (fits && self.uses.get(value.index()) == Some(&1)).then_some(a)
-    }
-
-    /// Lets a load reverse its bytes, if that is all that is done with it.
-    fn swap_at(&mut self, loaded: Value, swapping: UnOp) -> bool {
-        // What was learned of it elsewhere would have to be changed as well.
-        let here = self
-            .known
-            .loads
-            .get(loaded.index())
-            .copied()
-            .flatten()
-            .is_some_and(|stood| stood.block == self.block);
-        if !here || self.uses.get(loaded.index()) != Some(&1) {
-            return false;
-        }
-        let Op::Load { size, extend, swap, .. } = &mut self.graph.values[loaded.index()] else {
-            return false;
-        };
-        let fits = matches!(
-            (swapping, *size),
-            (UnOp::Swap16, Size::H) | (UnOp::Swap32, Size::W) | (UnOp::Swap64, Size::DW)
-        );
-        if !fits {
-            return false;
-        }
-        (*swap, *extend) = (!*swap, Extend::Zero);
-        let swap = *swap;
-        for fact in self.known.facts.iter_mut().filter(|fact| fact.value == loaded && fact.loaded.is_some()) {
-            (fact.swap, fact.loaded) = (swap, Some(Extend::Zero));
-        }
-        true
     }
 
     /// Whether a load of this block would load the same here.

@@ -5,4 +5,5 @@ pub(super) mod dead;
 pub(super) mod known;
 mod pieces;
 mod place;
+pub(super) mod reverse;
 mod stores;
