@@ -1,9 +1,9 @@
 //! How long verification takes here and in the running kernel, program by program, side by side:
-//! `cargo run --release -p sandbpf-testkit --features kernel --example verify_speed -- [--filter F] [--runs N] FILE…`.
+//! `cargo run --release -p sandbpf-testkit --features kernel --example verify_speed -- [--filter F] [--runs N] [--alone] FILE…`.
 //!
 //! Each program is verified by turns: once by the kernel, once here, and again. The medians are compared. Where the
 //! kernel does not answer here as it did when the program was recorded (its types are not in the record, say), the
-//! recorded time stands for it, marked with `*`.
+//! recorded time stands for it, marked with `*`, as it does for all with `--alone`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,13 +22,14 @@ struct Measured {
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let (mut filter, mut runs, mut files) = (None, 5, Vec::new());
+    let (mut filter, mut runs, mut alone, mut files) = (None, 5, false, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--filter" => filter = Some(value()?),
             "--runs" => runs = value()?.parse()?,
+            "--alone" => alone = true,
             _ => files.push(PathBuf::from(arg)),
         }
     }
@@ -43,7 +44,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut all = Vec::new();
     speed_programs(&files, |program| match program {
         Ok(program) if filter.as_ref().is_some_and(|filter| !program.name.contains(filter)) => {}
-        Ok(program) => all.push(measure(&program, runs)),
+        Ok(program) => all.push(measure(&program, runs, alone)),
         Err(error) => println!("left out: {error}"),
     })?;
     let count = all.len().max(1) as f64;
@@ -62,9 +63,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(program: &SpeedProgram, runs: usize) -> Measured {
+fn measure(program: &SpeedProgram, runs: usize, alone: bool) -> Measured {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    let (mut fault, mut processed, mut live) = (None, 0, true);
+    let (mut fault, mut processed, mut live) = (None, 0, !alone);
     let before = reset_peak();
     for _ in 0..runs {
         if let Some(load) = program.load().filter(|_| live) {

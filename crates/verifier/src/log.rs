@@ -101,11 +101,13 @@ impl Log {
     }
 
     /// Whether it is written down how values are traced back.
+    #[inline]
     pub(crate) fn shows_traces(&self) -> bool {
         self.level & ALL_PATHS != 0 && self.written <= MOST_TRACED
     }
 
     /// Whether instructions are written down.
+    #[inline]
     pub(crate) fn shows_insns(&self) -> bool {
         self.level & INSNS != 0
     }

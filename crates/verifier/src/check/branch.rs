@@ -336,9 +336,6 @@ fn found_range(state: &mut State, pointer: &Reg, open: bool) {
         return;
     }
     let range = pointer.off + i32::from(open);
-    state.each_reg(|reg| {
-        if reg.kind == pointer.kind && reg.id == pointer.id {
-            reg.range = reg.range.max(range);
-        }
-    });
+    let is_short = |reg: &Reg| reg.kind == pointer.kind && reg.id == pointer.id && reg.range < range;
+    state.each_reg(is_short, |reg| reg.range = range);
 }

@@ -175,11 +175,11 @@ impl Verifier<'_> {
     /// The list or tree owns a node now (`ref_convert_owning_non_owning`).
     pub(super) fn give_to_graph(&mut self, id: u32) {
         let mut changed: Vec<Reg> = Vec::new();
-        self.cur.each_reg(|reg| {
-            if reg.ref_id == id && id != 0 && !changed.iter().any(|known| known.kind == reg.kind) {
+        for reg in self.cur.all_regs().filter(|reg| reg.ref_id == id && id != 0) {
+            if !changed.iter().any(|known| known.kind == reg.kind) {
                 changed.push(*reg);
             }
-        });
+        }
         let refcounted: Vec<_> = changed
             .iter()
             .filter(|reg| match reg.kind {
@@ -190,13 +190,11 @@ impl Verifier<'_> {
             })
             .map(|reg| reg.kind)
             .collect();
-        self.cur.each_reg(|reg| {
-            if reg.ref_id == id && id != 0 {
-                reg.ref_id = 0;
-                reg.flags = reg.flags.and(Flags::NON_OWN_REF);
-                if refcounted.contains(&reg.kind) {
-                    reg.flags = reg.flags.and(Flags::RCU);
-                }
+        self.cur.each_reg(|reg| reg.ref_id == id && id != 0, |reg| {
+            reg.ref_id = 0;
+            reg.flags = reg.flags.and(Flags::NON_OWN_REF);
+            if refcounted.contains(&reg.kind) {
+                reg.flags = reg.flags.and(Flags::RCU);
             }
         });
         self.cur.refs.change(|refs| refs.retain(|held| !(held.kind == RefKind::Pointer && held.id == id)));

@@ -136,15 +136,14 @@ impl Verifier<'_> {
 
     /// What was protected by the section is not any more.
     fn leave_rcu(&mut self) {
+        let is_protected = |reg: &Reg| reg.flags.has(Flags::RCU);
         let change = |reg: &mut Reg| {
-            if reg.flags.has(Flags::RCU) {
-                reg.flags = reg.flags.without(Flags::RCU.and(Flags::MAYBE_NULL)).and(Flags::UNTRUSTED);
-            }
+            reg.flags = reg.flags.without(Flags::RCU.and(Flags::MAYBE_NULL)).and(Flags::UNTRUSTED);
         };
-        self.cur.each_reg(change);
+        self.cur.each_reg(is_protected, change);
         for frame in &mut self.cur.frames {
             std::rc::Rc::make_mut(frame).stack.each_slot(|_, slot| {
-                if matches!(slot.reg.kind, Kind::Iter { .. }) {
+                if matches!(slot.reg.kind, Kind::Iter { .. }) && is_protected(&slot.reg) {
                     change(&mut slot.reg);
                 }
             });

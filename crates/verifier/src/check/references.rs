@@ -21,11 +21,7 @@ impl Verifier<'_> {
         };
         self.cur.refs.change(|refs| refs.swap_remove(at));
         let gone = self.gone();
-        self.cur.each_reg(|reg| {
-            if reg.ref_id == id {
-                *reg = gone;
-            }
-        });
+        self.cur.each_reg(|reg| reg.ref_id == id, |reg| *reg = gone);
         true
     }
 
@@ -75,12 +71,12 @@ impl Verifier<'_> {
         let gone = self.gone();
         let slices = crate::state::Flags::DYNPTR_SKB.and(crate::state::Flags::DYNPTR_XDP);
         let slices = slices.and(crate::state::Flags::DYNPTR_SKB_META);
-        self.cur.each_reg(|reg| {
-            let slice = matches!(reg.kind, Kind::Mem(_)) && reg.flags.has(slices);
-            if slice || matches!(reg.kind, Kind::Packet | Kind::PacketMeta | Kind::PacketEnd) {
-                *reg = gone;
-            }
-        });
+        let points_there = |reg: &Reg| match reg.kind {
+            Kind::Packet | Kind::PacketMeta | Kind::PacketEnd => true,
+            Kind::Mem(_) => reg.flags.has(slices),
+            _ => false,
+        };
+        self.cur.each_reg(points_there, |reg| *reg = gone);
     }
 
     /// A dynamic pointer on the stack is overwritten (`destroy_if_dynptr_stack_slot`).
@@ -107,11 +103,8 @@ impl Verifier<'_> {
     /// Slices of a dynamic pointer that is gone are gone.
     pub(super) fn forget_slices(&mut self, id: u32) {
         let gone = self.gone();
-        self.cur.each_reg(|reg| {
-            // A slice remembers its pointer in `range`.
-            if matches!(reg.kind, Kind::Mem(_)) && reg.range != 0 && reg.range as u32 == id {
-                *reg = gone;
-            }
-        });
+        // A slice remembers its pointer in `range`.
+        let is_slice = |reg: &Reg| matches!(reg.kind, Kind::Mem(_)) && reg.range != 0 && reg.range as u32 == id;
+        self.cur.each_reg(is_slice, |reg| *reg = gone);
     }
 }

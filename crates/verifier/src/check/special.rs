@@ -114,11 +114,8 @@ impl Verifier<'_> {
     /// Nodes that belong to a list or tree may be gone when the lock is (`invalidate_non_owning_refs`).
     pub(super) fn forget_unowned(&mut self) {
         let gone = self.gone();
-        self.cur.each_reg(|reg| {
-            if matches!(reg.kind, Kind::Btf(_)) && reg.flags.has(Flags::NON_OWN_REF) {
-                *reg = gone;
-            }
-        });
+        let is_unowned = |reg: &Reg| matches!(reg.kind, Kind::Btf(_)) && reg.flags.has(Flags::NON_OWN_REF);
+        self.cur.each_reg(is_unowned, |reg| *reg = gone);
     }
 
     /// A timer in a map's value (`process_timer_func`).

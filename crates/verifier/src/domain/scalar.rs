@@ -146,9 +146,13 @@ impl Scalar {
     pub fn sync(&mut self) {
         self.bounds_from_bits();
         for _ in 0..3 {
+            let before = *self;
             self.deduce_32();
             self.deduce_64();
             self.deduce_mixed();
+            if *self == before {
+                break;
+            }
         }
         self.bits_from_bounds();
         self.bounds_from_bits();

@@ -5,8 +5,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use super::Verifier;
+use super::linked::Place;
 use super::stack_life::Query;
-use crate::state::{ADD_CONST, Byte, Frame, Kind, RefKind, Reg, Slot, Stack, State, StateId, cost};
+use crate::state::{ADD_CONST, Byte, Kind, RefKind, Reg, Slot, State, StateId, cost};
 
 /// How closely states are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,49 +123,83 @@ impl Verifier<'_> {
     pub(super) fn covers(&mut self, id: StateId, exact: Exact) -> bool {
         let mut ids = std::mem::take(&mut self.ids);
         ids.reset(self.next_id);
-        let old = &self.kept_ref(id).state;
-        let covers = self.state_covers(old, exact, &mut ids);
+        let kept = self.kept_ref(id);
+        // What differed last time differs most often again. Whatever else is compared only asks more of ids.
+        let differs = kept.differed.filter(|&place| !self.place_covers(&kept.state, place, exact, &mut ids));
+        let differs = differs.map_or_else(
+            || {
+                ids.reset(self.next_id);
+                self.state_covers(&kept.state, exact, &mut ids)
+            },
+            |place| Err(Some(place)),
+        );
         self.ids = ids;
-        covers
+        if let Err(Some(place)) = differs {
+            self.kept_mut(id).differed = Some(place);
+        }
+        differs.is_ok()
     }
 
-    fn state_covers(&self, old: &State, exact: Exact, ids: &mut IdMap) -> bool {
+    /// Whether one covers the other, or else where they differ, if it is in one place.
+    fn state_covers(&self, old: &State, exact: Exact, ids: &mut IdMap) -> Result<(), Option<Place>> {
         let cur = &self.cur;
         if old.frames.len() != cur.frames.len()
             || (old.speculative && !cur.speculative)
             || old.in_sleepable != cur.in_sleepable
             || !refs_cover(old, cur, ids)
+            || !old.same_callsites(cur)
         {
-            return false;
+            return Err(None);
         }
         // The innermost first: that is where states differ. In which order they are compared makes no difference to ids.
-        (0..old.frames.len()).all(|at| old.frames[at].callsite == cur.frames[at].callsite)
-            && (0..old.frames.len()).rev().all(|at| {
-                let (before, now) = (&old.frames[at], &cur.frames[at]);
-                let live = self.graph.marks[old.frame_pc(at).index()].live;
-                self.frame_covers(before, now, live, exact, ids)
-            })
+        (0..old.frames.len()).rev().try_for_each(|at| self.frame_covers(old, at, exact, ids))
     }
 
     fn frame_covers(
         &self,
-        old: &Rc<Frame>,
-        cur: &Rc<Frame>,
-        live: u16,
+        old: &State,
+        number: usize,
         exact: Exact,
         ids: &mut IdMap,
-    ) -> bool {
-        if old.callback_depth > cur.callback_depth {
-            return false;
+    ) -> Result<(), Option<Place>> {
+        let (before, now) = (&old.frames[number], &self.cur.frames[number]);
+        if before.callback_depth > now.callback_depth {
+            return Err(None);
         }
-        let regs = old.regs.iter().zip(&cur.regs).enumerate();
-        cost::work(old.regs.len());
-        for (number, (before, now)) in regs {
-            if live & (1 << number) != 0 && !self.reg_covers(before, now, exact, ids) {
-                return false;
+        let live = self.graph.marks[old.frame_pc(number).index()].live;
+        cost::work(before.regs.len());
+        let differs = |is_reg, index: usize| Err(Some(Place { frame: number as u8, is_reg, index: index as u8 }));
+        for (at, (before, now)) in before.regs.iter().zip(&now.regs).enumerate() {
+            if live & (1 << at) != 0 && !self.reg_covers(before, now, exact, ids) {
+                return differs(true, at);
             }
         }
-        self.stack_covers(&old.stack, &cur.stack, exact, ids)
+        if exact == Exact::No {
+            // What the other never wrote may be anything.
+            let mut slots = before.stack.present();
+            return match slots.find(|&(at, slot)| !self.slot_covers(slot, now.stack.get(at), exact, ids)) {
+                Some((at, _)) => differs(false, at),
+                None => Ok(()),
+            };
+        }
+        let mut slots = before.stack.iter().enumerate();
+        match slots.find(|&(at, slot)| !self.slot_covers(slot, now.stack.get(at), exact, ids)) {
+            Some((at, _)) => differs(false, at),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether one place of the state that was kept covers the same of the current one.
+    fn place_covers(&self, old: &State, place: Place, exact: Exact, ids: &mut IdMap) -> bool {
+        let (number, at) = (usize::from(place.frame), usize::from(place.index));
+        let (Some(before), Some(now)) = (old.frames.get(number), self.cur.frames.get(number)) else {
+            return true;
+        };
+        if place.is_reg {
+            let live = self.graph.marks[old.frame_pc(number).index()].live;
+            return live & (1 << at) == 0 || self.reg_covers(&before.regs[at], &now.regs[at], exact, ids);
+        }
+        before.stack.get(at).is_none_or(|slot| self.slot_covers(slot, now.stack.get(at), exact, ids))
     }
 
     /// Whether what is known of a register before covers what is known now (`regsafe`).
@@ -212,21 +247,13 @@ impl Verifier<'_> {
     }
 
     /// A register for eight bytes that are a number, whatever way they came to be one.
-    fn as_scalar(&self, slot: &Slot) -> Option<Reg> {
+    fn as_scalar<'s>(&self, slot: &'s Slot) -> Option<&'s Reg> {
+        const UNKNOWN: &Reg = &Reg::unknown(false);
         if slot.is_scalar_spill64() {
-            return Some(slot.reg);
+            return Some(&slot.reg);
         }
         let misc = |byte: &Byte| *byte == Byte::Misc || (*byte == Byte::Invalid && self.rights.uninit_stack);
-        slot.bytes.iter().all(misc).then(|| Reg::unknown(false))
-    }
-
-    fn stack_covers(&self, old: &Stack, cur: &Stack, exact: Exact, ids: &mut IdMap) -> bool {
-        for (at, before) in old.iter().enumerate() {
-            if !self.slot_covers(before, cur.get(at), exact, ids) {
-                return false;
-            }
-        }
-        true
+        slot.bytes.iter().all(misc).then_some(UNKNOWN)
     }
 
     fn slot_covers(&self, old: &Slot, cur: Option<&Slot>, exact: Exact, ids: &mut IdMap) -> bool {
@@ -234,7 +261,11 @@ impl Verifier<'_> {
         if exact == Exact::No && old.bytes == [Byte::Invalid; 8] {
             return true;
         }
+        if let Some(cur) = cur.filter(|cur| cur.bytes == old.bytes) {
+            return self.content_covers(old, cur, exact, ids);
+        }
         let mut at = 0;
+        let mut is_first = true;
         while at < 8 {
             let before = old.bytes[at];
             if exact != Exact::No && cur.is_none_or(|cur| cur.bytes[at] != before) {
@@ -245,8 +276,10 @@ impl Verifier<'_> {
                 continue;
             }
             let Some(cur) = cur else { return false };
-            if let (Some(old), Some(cur)) = (self.as_scalar(old), self.as_scalar(cur)) {
-                return self.reg_covers(&old, &cur, exact, ids);
+            if std::mem::take(&mut is_first)
+                && let (Some(old), Some(cur)) = (self.as_scalar(old), self.as_scalar(cur))
+            {
+                return self.reg_covers(old, cur, exact, ids);
             }
             let now = cur.bytes[at];
             if before == Byte::Misc && now == Byte::Zero {
@@ -257,20 +290,24 @@ impl Verifier<'_> {
                 return false;
             }
             at += 1;
-            if at < 8 {
-                continue;
+            if at == 8 {
+                return self.content_covers(old, cur, exact, ids);
             }
-            return match old.bytes[7] {
-                Byte::Spill => self.reg_covers(&old.reg, &cur.reg, exact, ids),
-                Byte::Dynptr => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
-                Byte::Iter => {
-                    same_iterator(&old.reg.kind, &cur.reg.kind) && ids.same(old.reg.ref_id, cur.reg.ref_id)
-                }
-                Byte::Irq => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
-                Byte::Misc | Byte::Zero | Byte::Invalid => true,
-            };
         }
         true
+    }
+
+    /// The same of slots whose bytes are of the same kinds, as far as that matters.
+    fn content_covers(&self, old: &Slot, cur: &Slot, exact: Exact, ids: &mut IdMap) -> bool {
+        match old.bytes[7] {
+            Byte::Spill => self.reg_covers(&old.reg, &cur.reg, exact, ids),
+            Byte::Dynptr => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
+            Byte::Iter => {
+                same_iterator(&old.reg.kind, &cur.reg.kind) && ids.same(old.reg.ref_id, cur.reg.ref_id)
+            }
+            Byte::Irq => old.reg.kind == cur.reg.kind && ids.same(old.reg.ref_id, cur.reg.ref_id),
+            Byte::Misc | Byte::Zero | Byte::Invalid => true,
+        }
     }
 
     /// Forgets what cannot be read from a state on (`clean_verifier_state`).
@@ -286,11 +323,7 @@ impl Verifier<'_> {
                     *reg = Reg::UNINIT;
                 }
             }
-            frame.stack.each_slot(|at, slot| {
-                if alive & (1 << at) == 0 {
-                    *slot = Slot::INVALID;
-                }
-            });
+            frame.stack.keep_only(alive);
         }
     }
 }

@@ -7,7 +7,7 @@
 use sandbpf_isa::Pc;
 
 use super::Verifier;
-use super::precision::Stretch;
+use super::traced::Stretch;
 use crate::error::Check;
 use crate::state::{State, StateId};
 

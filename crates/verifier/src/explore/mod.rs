@@ -9,6 +9,7 @@ mod loops;
 pub(crate) mod precision;
 pub(crate) mod stack_life;
 mod start;
+mod traced;
 mod visited;
 mod wanted;
 
@@ -49,6 +50,8 @@ pub(crate) struct Kept {
     misses: u32,
     /// How often more of its numbers became precise.
     marks: u32,
+    /// Where the state that it was compared with last differed.
+    differed: Option<linked::Place>,
     /// All of them are, and those of all states that it came from.
     all_precise: bool,
     /// Taken out of the list of its instruction, alive only because paths from it are.
@@ -103,7 +106,7 @@ pub(crate) struct Verifier<'v> {
     last_processed: u32,
     visits: HashMap<Callchain, Visit>,
     ids: covers::IdMap,
-    traced: precision::Traced,
+    traced: traced::Traced,
     /// What this thread held and had done before.
     held_before: usize,
     done_before: u64,
@@ -139,7 +142,7 @@ impl<'v> Verifier<'v> {
             last_processed: 0,
             visits: HashMap::new(),
             ids: covers::IdMap::default(),
-            traced: precision::Traced::default(),
+            traced: traced::Traced::new(program),
             held_before: cost::held(),
             done_before: cost::done(),
         }

@@ -4,82 +4,19 @@
 //! precise numbers are compared between states. Where a number is needed, the path is walked backwards, through the
 //! instructions that made it and through the states that were kept on the way, which are marked.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use sandbpf_abi as abi;
 use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 
 use super::Verifier;
-use super::wanted::{ARGUMENTS, Wanted};
+use super::traced::Stretch;
+use super::wanted::{ARGUMENTS, Wanted, bits};
 use crate::error::{Check, refuse};
-use crate::state::{Kind, State, StateId, Step, cost};
+use crate::state::{Kind, StateId, Step, cost};
 
 /// Tracing cannot go on: everything is taken for precise.
 struct Lost;
-
-/// The part of a path between two states that were kept.
-pub(super) struct Stretch<'s> {
-    history: &'s [Step],
-    first: Pc,
-    last: Option<Pc>,
-    /// Whether it is the one that the path at hand is in.
-    current: bool,
-}
-
-/// What was traced back through the current stretch before, at some of its instructions: what is wanted there again need not
-/// be followed again. Without it a long stretch without branches would be walked for each of its instructions.
-#[derive(Debug, Default)]
-pub(super) struct Traced {
-    wanted: HashMap<(usize, Pc), Wanted>,
-}
-
-impl Traced {
-    /// Every so many instructions it is looked at.
-    const EVERY: u32 = 64;
-
-    /// The path goes on in another stretch.
-    pub(super) fn forget(&mut self) {
-        self.wanted.clear();
-    }
-
-    /// Takes away what was wanted here before, and remembers the rest.
-    fn take_known(&mut self, end: usize, pc: Pc, wanted: &mut Wanted) {
-        if !pc.0.is_multiple_of(Traced::EVERY) {
-            return;
-        }
-        let known =
-            self.wanted.entry((end, pc)).or_insert(Wanted { frame: wanted.frame, ..Wanted::default() });
-        if known.frame == wanted.frame {
-            wanted.take_away(known);
-        }
-    }
-}
-
-impl<'s> Stretch<'s> {
-    /// What a path did since a state was kept.
-    pub(super) fn behind(state: &State, history: &'s [Step]) -> Stretch<'s> {
-        Stretch { history, first: state.first, last: Some(state.pc), current: false }
-    }
-
-    /// What was written down of this instruction, if it is the one the history stands at.
-    fn step(&self, end: usize, pc: Pc) -> Option<&Step> {
-        let step = self.history[..end].last()?;
-        (step.pc == pc).then_some(step)
-    }
-
-    /// The instruction before (`get_prev_insn_idx`).
-    fn before(&self, end: &mut usize, pc: Pc) -> Option<Pc> {
-        if pc == self.first && (*end == 0 || (*end == 1 && self.history[0].pc == pc)) {
-            return None;
-        }
-        if *end > 0 && self.history[*end - 1].pc == pc {
-            *end -= 1;
-            return Some(self.history[*end].prev);
-        }
-        Some(Pc(pc.0.wrapping_sub(1)))
-    }
-}
 
 impl Verifier<'_> {
     /// This register's range matters (`mark_chain_precision`).
@@ -125,17 +62,13 @@ impl Verifier<'_> {
             return Ok(false);
         }
         for (number, frame) in self.kept_ref(covering).state.frames.iter().enumerate() {
-            cost::work(frame.regs.len() + frame.stack.len());
+            cost::work(frame.regs.len());
             for (at, reg) in frame.regs.iter().enumerate().take(10) {
                 if reg.is_scalar() && reg.precise {
                     wanted.regs[number] |= 1 << at;
                 }
             }
-            for (at, slot) in frame.stack.iter().enumerate() {
-                if slot.is_scalar_spill() && slot.reg.precise {
-                    wanted.slots[number] |= 1 << at;
-                }
-            }
+            wanted.slots[number] |= frame.stack.precise();
         }
         self.trace(wanted, stretch, parent)
     }
@@ -213,18 +146,26 @@ impl Verifier<'_> {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
             cost::work(1);
-            self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
-            if stretch.current && !asks && !self.log.shows_traces() {
-                self.traced.take_known(end, pc, wanted);
+            let shows = self.log.shows_traces();
+            if shows {
+                self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
+            }
+            let step = stretch.step(end, pc);
+            let looks = stretch.current && !asks && !shows;
+            if looks && self.traced.take_known(end, pc, step.is_some(), wanted) {
+                return Ok(Ok(true));
+            }
+            if asks {
                 if wanted.is_empty() {
                     return Ok(Ok(true));
                 }
-            }
-            if !asks && let Err(lost) = self.trace_insn(wanted, pc, *subsequent, stretch.step(end, pc))? {
-                return Ok(Err(lost));
-            }
-            if wanted.is_empty() {
-                return Ok(Ok(true));
+            } else if self.traced.matters(pc, wanted.regs[wanted.frame], step) {
+                if let Err(lost) = self.trace_insn(wanted, pc, *subsequent, step)? {
+                    return Ok(Err(lost));
+                }
+                if wanted.is_empty() {
+                    return Ok(Ok(true));
+                }
             }
             *subsequent = Some(pc);
             match stretch.before(&mut end, pc) {
@@ -420,7 +361,7 @@ impl Verifier<'_> {
             };
             cost::work(1);
             let frame = Rc::make_mut(frame);
-            for at in (0..11).filter(|at| regs & (1 << at) != 0) {
+            for at in bits(regs.into()) {
                 let reg = &mut frame.regs[at];
                 if reg.kind != Kind::Scalar || reg.precise {
                     wanted.regs[number] &= !(1 << at);
@@ -429,7 +370,7 @@ impl Verifier<'_> {
                     changed = true;
                 }
             }
-            for at in (0..64).filter(|at| slots & (1 << at) != 0) {
+            for at in bits(slots) {
                 let Some(slot) = frame.stack.get(at) else {
                     refuse!(Fault, "BUG backtracking (stack slot {at}, total slots {})", frame.stack.len());
                 };
@@ -481,11 +422,7 @@ impl Verifier<'_> {
                 break;
             }
             kept.marks += 1;
-            kept.state.each_reg(|reg| {
-                if reg.is_scalar() {
-                    reg.precise = true;
-                }
-            });
+            kept.state.each_reg(|reg| reg.is_scalar() && !reg.precise, |reg| reg.precise = true);
             next = kept.state.parent;
         }
     }

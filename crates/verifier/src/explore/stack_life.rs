@@ -5,8 +5,7 @@
 //! equations of live variables are solved over what was collected, and slots that nobody can read any more need not be
 //! compared between states. What a function does to its callers' stacks is handed on to the call.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use sandbpf_isa::{Pc, Program};
@@ -118,6 +117,8 @@ pub(crate) struct StackLife {
     by_chain: HashMap<Chain, usize>,
     /// By function, once it was needed.
     orders: HashMap<usize, Rc<Order>>,
+    /// Empty between two solutions.
+    waiting: Waiting,
     /// The instance of the path that is walked, once it was looked up.
     current: Option<usize>,
     pc: Pc,
@@ -212,7 +213,7 @@ impl StackLife {
     }
 
     fn solve(&mut self, program: &Program, graph: &Graph, at: usize) {
-        let instance = &mut self.instances[at];
+        let (instance, waiting) = (&mut self.instances[at], &mut self.waiting);
         let postorder = &graph.functions[instance.function].postorder;
         let (entry, len) = (instance.chain.entry.index(), instance.len);
         let make = || Rc::new(Order::new(program, postorder, entry, len));
@@ -223,7 +224,7 @@ impl StackLife {
         let dropped = std::mem::take(&mut instance.dropped);
         for (number, masks) in instance.frames.iter_mut().enumerate() {
             let Some(masks) = masks else { continue };
-            let mut equations = Equations { program, masks, entry, postorder, order: &order };
+            let mut equations = Equations { program, masks, entry, postorder, order: &order, waiting };
             let mut unsettled = dirty.clone();
             let dropped = dropped.iter().filter(|(frame, ..)| *frame == number);
             equations.forget(dropped.map(|&(_, pc, slots)| (pc, slots)).collect(), &mut unsettled);
@@ -251,6 +252,51 @@ impl StackLife {
     }
 }
 
+/// The instructions that wait for this sweep and for the next, by place.
+#[derive(Debug, Default)]
+struct Waiting {
+    sweep: Places,
+    next: Places,
+}
+
+/// A set of places that is emptied from its lowest on.
+#[derive(Debug, Default)]
+struct Places {
+    words: Vec<u64>,
+    /// There is none in words before, nor behind.
+    from: usize,
+    to: usize,
+}
+
+impl Places {
+    fn add(&mut self, place: usize) {
+        let word = place / 64;
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        if self.to == 0 {
+            self.from = word;
+        }
+        self.words[word] |= 1 << (place % 64);
+        self.from = self.from.min(word);
+        self.to = self.to.max(word + 1);
+    }
+
+    fn take(&mut self) -> Option<usize> {
+        while self.from < self.to {
+            let word = &mut self.words[self.from];
+            if *word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                *word &= *word - 1;
+                return Some(self.from * 64 + bit);
+            }
+            self.from += 1;
+        }
+        (self.from, self.to) = (0, 0);
+        None
+    }
+}
+
 /// So often all instructions of a function are looked at in their order.
 const SWEEPS: usize = 4;
 
@@ -261,6 +307,7 @@ struct Equations<'e> {
     entry: usize,
     postorder: &'e [Pc],
     order: &'e Order,
+    waiting: &'e mut Waiting,
 }
 
 impl Equations<'_> {
@@ -289,7 +336,8 @@ impl Equations<'_> {
             for _ in 0..SWEEPS {
                 let postorder = self.postorder;
                 cost::work(postorder.len());
-                if !postorder.iter().fold(false, |changed, &pc| self.solve_insn(pc) | changed) {
+                let solve = |changed, &pc| solve_insn(self.program, self.masks, self.entry, pc) | changed;
+                if !postorder.iter().fold(false, solve) {
                     return;
                 }
             }
@@ -299,42 +347,51 @@ impl Equations<'_> {
     }
 
     fn solve_from(&mut self, unsettled: &[Pc]) {
-        let place = |pc: &Pc| self.order.place[pc.index() - self.entry];
-        let first = unsettled.iter().map(place).filter(|&place| place != u32::MAX);
-        // By sweep, and by place within it.
-        let mut waiting: BinaryHeap<Reverse<(u32, u32)>> = first.map(|place| Reverse((0, place))).collect();
-        let mut last = None;
-        while let Some(Reverse((sweep, place))) = waiting.pop() {
-            if last.replace((sweep, place)) == Some((sweep, place)) {
+        let Waiting { sweep, next } = &mut *self.waiting;
+        for pc in unsettled {
+            let place = self.order.place[pc.index() - self.entry];
+            if place != u32::MAX {
+                sweep.add(place as usize);
+            }
+        }
+        loop {
+            let Some(place) = sweep.take() else {
+                if next.to == 0 {
+                    return;
+                }
+                std::mem::swap(sweep, next);
                 continue;
-            }
+            };
             cost::work(4);
-            if self.solve_insn(self.postorder[place as usize]) {
-                let next = |&before: &u32| Reverse((sweep + u32::from(before <= place), before));
-                waiting.extend(self.order.before(place).iter().map(next));
+            if solve_insn(self.program, self.masks, self.entry, self.postorder[place]) {
+                for &before in self.order.before(place as u32) {
+                    let before = before as usize;
+                    if before <= place { next.add(before) } else { sweep.add(before) }
+                }
             }
         }
     }
+}
 
-    fn solve_insn(&mut self, pc: Pc) -> bool {
-        let next = successors(&self.program.insns()[pc.index()], pc);
-        if next[0].is_none() {
-            return false;
-        }
-        let (mut live, mut written) = (0, u64::MAX);
-        for to in next.iter().flatten() {
-            let Some(after) = self.masks.get(to.index().wrapping_sub(self.entry)) else { continue };
-            live |= after.live;
-            written &= after.written_after;
-        }
-        let masks = &mut self.masks[pc.index() - self.entry];
-        written |= masks.must_write;
-        live = (live & !masks.must_write) | masks.may_read;
-        let changed = live != masks.live || written != masks.written_after;
-        masks.live = live;
-        masks.written_after = written;
-        changed
+/// Solves the equation of one instruction; whether that was news.
+fn solve_insn(program: &Program, all: &mut [Masks], entry: usize, pc: Pc) -> bool {
+    let next = successors(&program.insns()[pc.index()], pc);
+    if next[0].is_none() {
+        return false;
     }
+    let (mut live, mut written) = (0, u64::MAX);
+    for to in next.iter().flatten() {
+        let Some(after) = all.get(to.index().wrapping_sub(entry)) else { continue };
+        live |= after.live;
+        written &= after.written_after;
+    }
+    let masks = &mut all[pc.index() - entry];
+    written |= masks.must_write;
+    live = (live & !masks.must_write) | masks.may_read;
+    let changed = live != masks.live || written != masks.written_after;
+    masks.live = live;
+    masks.written_after = written;
+    changed
 }
 
 fn mark_read(instance: &mut Instance, frame: usize, pc: Pc, slots: u64) {

@@ -3,11 +3,12 @@
 use sandbpf_isa::{Insn, Pc};
 
 use super::covers::Exact;
-use super::precision::Stretch;
+use super::linked::Place;
+use super::traced::Stretch;
 use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
-use crate::state::{IterState, Kind, Reg, StateId, Touched, cost, slot_of};
+use crate::state::{IterState, Kind, StateId, Touched, cost, slot_of};
 
 /// A path's history does not grow beyond this without a state being kept.
 const LONG_HISTORY: usize = 40;
@@ -30,11 +31,13 @@ impl Verifier<'_> {
         let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
         self.clean_states(pc);
         let mut seen = 0;
-        let bucket = self.buckets[self.bucket(pc)].clone();
-        cost::work(bucket.len());
-        for (at, id) in bucket.into_iter().rev() {
+        let bucket = self.bucket(pc);
+        cost::work(self.buckets[bucket].len());
+        // A state that is given up leaves those that are still to be looked at where they are.
+        for at in (0..self.buckets[bucket].len()).rev() {
             seen += 1;
-            if at != pc {
+            let (kept_at, id) = self.buckets[bucket][at];
+            if kept_at != pc {
                 continue;
             }
             let found = self.compare(id, pc)?;
@@ -140,11 +143,25 @@ impl Verifier<'_> {
     }
 
     /// Whether all registers of the frame are the same (`states_maybe_looping`).
-    fn may_be_looping(&self, id: StateId) -> bool {
-        let old = &self.kept_ref(id).state;
-        let same = |(a, b): (&Reg, &Reg)| a.same_but_ids(b) && a.id == b.id && a.ref_id == b.ref_id;
-        old.frames.len() == self.cur.frames.len()
-            && old.current().regs.iter().zip(&self.cur.current().regs).all(same)
+    fn may_be_looping(&mut self, id: StateId) -> bool {
+        let kept = self.kept_ref(id);
+        if kept.state.frames.len() != self.cur.frames.len() {
+            return false;
+        }
+        let (old, cur) = (&kept.state.current().regs, &self.cur.current().regs);
+        let differs = |at: &usize| {
+            let (a, b) = (&old[*at], &cur[*at]);
+            a.id != b.id || a.ref_id != b.ref_id || !a.same_but_ids(b)
+        };
+        // What differed last time differs most often again.
+        let last = kept.differed.filter(|place| place.is_reg).map(|place| usize::from(place.index));
+        if last.as_ref().is_some_and(differs) {
+            return false;
+        }
+        let Some(at) = (0..old.len()).find(differs) else { return true };
+        let frame = self.cur.depth() as u8;
+        self.kept_mut(id).differed = Some(Place { frame, is_reg: true, index: at as u8 });
+        false
     }
 
     /// The current state is covered: what is precise in the other must be so here.
@@ -191,11 +208,7 @@ impl Verifier<'_> {
         self.last_processed = self.statistics.processed;
         if self.rights.bpf {
             // Precision that was inherited is asked for again where it matters.
-            self.cur.each_reg(|reg| {
-                if reg.is_scalar() {
-                    reg.precise = false;
-                }
-            });
+            self.cur.forget_precise();
         }
         let history = std::mem::take(&mut self.cur.history);
         let mut state = self.cur.clone();
@@ -209,6 +222,7 @@ impl Verifier<'_> {
             hits: 0,
             misses: 0,
             marks: 0,
+            differed: None,
             all_precise: false,
             retired: false,
         })));

@@ -9,6 +9,15 @@ use crate::state::Step;
 /// The registers that arguments are passed in.
 pub(super) const ARGUMENTS: u16 = 0b11_1110;
 
+/// The bits that are set, the lowest first.
+pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (at < 64).then_some(at)
+    })
+}
+
 /// What is being traced: a set of registers and slots for each frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
@@ -29,7 +38,7 @@ impl Wanted {
 
     /// Takes away what is in the other, which learns the rest.
     pub(super) fn take_away(&mut self, known: &mut Wanted) {
-        for frame in 0..self.regs.len() {
+        for frame in 0..=self.frame {
             self.regs[frame] &= !known.regs[frame];
             self.slots[frame] &= !known.slots[frame];
             known.regs[frame] |= self.regs[frame];
@@ -37,6 +46,7 @@ impl Wanted {
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         (0..=self.frame).all(|frame| self.regs[frame] == 0 && self.slots[frame] == 0)
     }
@@ -70,6 +80,7 @@ impl Wanted {
     }
 
     /// If one of the linked numbers is wanted all are (`bt_sync_linked_regs`).
+    #[inline]
     pub(super) fn sync(&mut self, step: Option<&Step>) {
         let Some(step) = step.filter(|step| step.linked != 0) else { return };
         let linked = Linked::unpack(step.linked);

@@ -250,25 +250,38 @@ impl State {
             && self.frames.iter().zip(&other.frames).all(|(a, b)| a.callsite == b.callsite)
     }
 
-    /// Calls `each` for every register, and every register that was spilled. What does not change stays shared.
-    pub fn each_reg(&mut self, mut each: impl FnMut(&mut Reg)) {
+    /// Every register, and every register that was spilled.
+    pub fn all_regs(&self) -> impl Iterator<Item = &Reg> {
+        self.frames.iter().flat_map(|frame| {
+            let spilled = frame.stack.present().filter(|(_, slot)| slot.is_spill());
+            frame.regs.iter().chain(spilled.map(|(_, slot)| &slot.reg))
+        })
+    }
+
+    /// Changes every register, and every register that was spilled, that is such. What does not change stays shared.
+    pub fn each_reg(&mut self, is_such: impl Fn(&Reg) -> bool, mut change: impl FnMut(&mut Reg)) {
         for frame in &mut self.frames {
             cost::work(frame.regs.len() + frame.stack.len());
-            if Rc::strong_count(frame) > 1 {
-                let spilled = frame.stack.iter().filter(|slot| slot.is_spill()).map(|slot| &slot.reg);
-                let mut all = frame.regs.iter().chain(spilled);
-                let stays = |reg: &Reg| {
-                    let mut changed = *reg;
-                    each(&mut changed);
-                    changed == *reg
-                };
-                if all.all(stays) {
-                    continue;
-                }
+            if !frame.regs.iter().any(&is_such) && !frame.stack.has_spill(&is_such) {
+                continue;
             }
             let frame = Rc::make_mut(frame);
-            frame.regs.iter_mut().for_each(&mut each);
-            frame.stack.each_spill(&mut each);
+            frame.regs.iter_mut().filter(|reg| is_such(reg)).for_each(&mut change);
+            frame.stack.each_spill(&is_such, &mut change);
+        }
+    }
+
+    /// No number is precise any more.
+    pub(crate) fn forget_precise(&mut self) {
+        let is_precise = |reg: &Reg| reg.precise && reg.is_scalar();
+        for frame in &mut self.frames {
+            cost::work(frame.regs.len());
+            if !frame.regs.iter().any(is_precise) && frame.stack.precise() == 0 {
+                continue;
+            }
+            let frame = Rc::make_mut(frame);
+            frame.regs.iter_mut().filter(|reg| is_precise(reg)).for_each(|reg| reg.precise = false);
+            frame.stack.forget_precise();
         }
     }
 

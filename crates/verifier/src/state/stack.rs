@@ -1,5 +1,6 @@
 //! A frame's stack: what its bytes hold, in slots of eight.
 
+use std::cell::Cell;
 use std::ops::{Index, IndexMut};
 use std::rc::Rc;
 
@@ -70,7 +71,53 @@ const PART: usize = 8;
 #[derive(Clone, Debug)]
 struct Part {
     slots: [Slot; PART],
+    /// Of those with a bit set it is known that they are [`Slot::INVALID`]; of others nothing is.
+    blank: u8,
+    /// Those without a bit hold no precise number that was spilled; others may. Learnt when it is looked for.
+    marked: Cell<u8>,
     _charge: Charge,
+}
+
+impl Part {
+    fn new() -> Part {
+        Part {
+            slots: [Slot::INVALID; PART],
+            blank: u8::MAX,
+            marked: Cell::new(0),
+            _charge: Charge::new(size_of::<Part>()),
+        }
+    }
+
+    /// A slot, to change it in whatever way.
+    fn slot_mut(&mut self, at: usize) -> &mut Slot {
+        self.blank &= !(1 << at);
+        self.marked.set(self.marked.get() | 1 << at);
+        &mut self.slots[at]
+    }
+
+    /// Slots that may hold something, with their places.
+    fn present(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        bits(!self.blank).map(|at| (at, &self.slots[at]))
+    }
+
+    /// Which hold a precise number that was spilled.
+    fn precise(&self) -> u8 {
+        let marked = self.marked.get();
+        if marked != 0 {
+            let holds = |at: &usize| self.slots[*at].is_scalar_spill() && self.slots[*at].reg.precise;
+            self.marked.set(bits(marked).filter(holds).fold(0, |mask, at| mask | 1 << at));
+        }
+        self.marked.get()
+    }
+}
+
+/// The bits that are set, the lowest first.
+fn bits(mut mask: u8) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (at < PART).then_some(at)
+    })
 }
 
 /// The stack of a frame, as far down as it was touched; slot 0 ends at `r10`. Copies share what they have in common.
@@ -96,45 +143,81 @@ impl Stack {
         (at < self.len).then(|| &self.parts[at / PART].slots[at % PART])
     }
 
-    /// The same, to change it.
-    pub fn get_mut(&mut self, at: usize) -> Option<&mut Slot> {
-        (at < self.len).then(|| &mut Rc::make_mut(&mut self.parts[at / PART]).slots[at % PART])
-    }
-
     /// All slots.
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
         self.parts.iter().flat_map(|part| &part.slots).take(self.len)
     }
 
+    /// The slots that may hold something, with their places.
+    pub(crate) fn present(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        let parts = self.parts.iter().enumerate();
+        parts.flat_map(|(part, of)| of.present().map(move |(at, slot)| (part * PART + at, slot)))
+    }
+
     /// Makes the stack so long at least.
     pub fn grow(&mut self, slots: usize) {
-        let part = || Rc::new(Part { slots: [Slot::INVALID; PART], _charge: Charge::new(size_of::<Part>()) });
-        self.parts.resize_with(self.parts.len().max(slots.div_ceil(PART)), part);
+        self.parts.resize_with(self.parts.len().max(slots.div_ceil(PART)), || Rc::new(Part::new()));
         self.len = self.len.max(slots);
     }
 
-    /// Changes what was spilled, where that makes a difference.
-    pub(crate) fn each_spill(&mut self, mut each: impl FnMut(&mut Reg)) {
-        self.each_slot(|_, slot| {
-            if slot.is_spill() {
-                each(&mut slot.reg);
-            }
-        });
+    /// The slots that hold a precise number that was spilled.
+    pub(crate) fn precise(&self) -> u64 {
+        let parts = self.parts.iter().enumerate();
+        parts.fold(0, |mask, (part, of)| mask | u64::from(of.precise()) << (part * PART))
     }
 
-    /// Changes slots, where that makes a difference.
-    pub(crate) fn each_slot(&mut self, mut each: impl FnMut(usize, &mut Slot)) {
-        for at in 0..self.len {
-            let part = &mut self.parts[at / PART];
-            if let Some(part) = Rc::get_mut(part) {
-                each(at, &mut part.slots[at % PART]);
-                continue;
+    /// No number that was spilled is precise any more.
+    pub(crate) fn forget_precise(&mut self) {
+        for part in &mut self.parts {
+            let precise = part.precise();
+            if precise != 0 {
+                let part = Rc::make_mut(part);
+                bits(precise).for_each(|at| part.slots[at].reg.precise = false);
+                part.marked.set(0);
             }
-            let old = part.slots[at % PART];
-            let mut slot = old;
-            each(at, &mut slot);
-            if slot != old {
-                Rc::make_mut(part).slots[at % PART] = slot;
+        }
+    }
+
+    /// Whether something that was spilled is such.
+    pub(crate) fn has_spill(&self, is_such: impl Fn(&Reg) -> bool) -> bool {
+        let mut spills = self.parts.iter().flat_map(|part| part.present());
+        spills.any(|(_, slot)| slot.is_spill() && is_such(&slot.reg))
+    }
+
+    /// Changes what was spilled and is such.
+    pub(crate) fn each_spill(&mut self, is_such: impl Fn(&Reg) -> bool, mut change: impl FnMut(&mut Reg)) {
+        for part in &mut self.parts {
+            let concerned = part.present().filter(|(_, slot)| slot.is_spill() && is_such(&slot.reg));
+            let concerned = concerned.fold(0, |mask, (at, _)| mask | 1 << at);
+            if concerned != 0 {
+                let part = Rc::make_mut(part);
+                bits(concerned).for_each(|at| change(&mut part.slot_mut(at).reg));
+            }
+        }
+    }
+
+    /// Changes slots that may hold something, where that makes a difference.
+    pub(crate) fn each_slot(&mut self, mut each: impl FnMut(usize, &mut Slot)) {
+        for (number, part) in self.parts.iter_mut().enumerate() {
+            for at in bits(!part.blank) {
+                let old = part.slots[at];
+                let mut slot = old;
+                each(number * PART + at, &mut slot);
+                if slot != old {
+                    *Rc::make_mut(part).slot_mut(at) = slot;
+                }
+            }
+        }
+    }
+
+    /// Forgets what all other slots hold.
+    pub(crate) fn keep_only(&mut self, alive: u64) {
+        for (number, part) in self.parts.iter_mut().enumerate() {
+            let dead = !(alive.checked_shr((number * PART) as u32).unwrap_or(0) as u8) & !part.blank;
+            if dead != 0 {
+                let part = Rc::make_mut(part);
+                bits(dead).for_each(|at| part.slots[at] = Slot::INVALID);
+                part.blank |= dead;
             }
         }
     }
@@ -152,6 +235,6 @@ impl Index<usize> for Stack {
 impl IndexMut<usize> for Stack {
     fn index_mut(&mut self, at: usize) -> &mut Slot {
         assert!(at < self.len, "slot {at} of {}", self.len);
-        &mut Rc::make_mut(&mut self.parts[at / PART]).slots[at % PART]
+        Rc::make_mut(&mut self.parts[at / PART]).slot_mut(at % PART)
     }
 }
