@@ -134,6 +134,7 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
     struct_ops::check(env).map_err(early)?;
     compatible::sleeping(env).map_err(early)?;
+    let _later = state::GiveBack;
     let mut verifier = Verifier::new(program, env, graph);
     verifier.log_graph();
     let done = verifier.verify_all().and_then(|()| removed::check(program, env, &verifier.known.reached));

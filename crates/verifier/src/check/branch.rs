@@ -183,7 +183,7 @@ impl Verifier<'_> {
         };
         for (number, frame) in old.frames.iter().enumerate().rev() {
             let Some(cur) = state.frames.get_mut(number) else { continue };
-            let cur = std::rc::Rc::make_mut(cur);
+            let cur = cur.make_mut();
             for (old, cur) in frame.regs.iter().zip(&mut cur.regs).take(10) {
                 widen(old, cur);
             }

@@ -1,7 +1,5 @@
 //! Callbacks: functions of the program that a helper calls, now or later (`push_callback_call`).
 
-use std::rc::Rc;
-
 use sandbpf_abi::{CallbackArg, CallbackSpec, HelperSpec, Returns, callback, helpers};
 use sandbpf_isa::{Pc, Reg as R};
 
@@ -9,7 +7,7 @@ use super::arguments::Arguments;
 use crate::environment::{TypeRef, map_type as m};
 use crate::error::{Check, Errno, refuse};
 use crate::explore::{Verifier, entry_state};
-use crate::state::{Dynptr, Flags, Frame, Kind, Reg, State};
+use crate::state::{Dynptr, Flags, Frame, Kind, Reg, Shared, State};
 
 impl Verifier<'_> {
     /// Explores the callback of a helper, if it has one.
@@ -63,7 +61,7 @@ impl Verifier<'_> {
         let mut state = self.cur.clone();
         state.callback_unroll += 1;
         state.current_mut().callback_depth += 1;
-        state.frames.push(Rc::new(callee));
+        state.frames.push(Shared::new(callee));
         self.push_state_or(Errno::NoMem, state, entry, self.pc)?;
         self.cur.current_mut().callback_depth = 0;
         Ok(())
@@ -81,7 +79,7 @@ impl Verifier<'_> {
         frame.async_entry = entries + 1;
         let mut callee = frame.clone();
         self.fill(spec, &mut callee, &regs, found);
-        state.frames[0] = Rc::new(callee);
+        state.frames[0] = Shared::new(callee);
         state.parent = self.cur.parent;
         state.dfs = self.cur.dfs;
         state.first = self.cur.first;

@@ -1,13 +1,11 @@
 //! Functions of the program: calls of them, and returning (`check_func_call`, `prepare_func_exit`).
 
-use std::rc::Rc;
-
 use sandbpf_isa::{Pc, Reg as R};
 
 use crate::environment::Signature;
 use crate::error::{Check, refuse};
 use crate::explore::{Go, Verifier};
-use crate::state::{Frame, Kind, Reg};
+use crate::state::{Frame, Kind, Reg, Shared};
 use crate::types::Prototype;
 
 impl Verifier<'_> {
@@ -42,7 +40,7 @@ impl Verifier<'_> {
         callee.regs[1..6].copy_from_slice(&self.cur.current().regs[1..6]);
         let caller = self.cur.current_mut();
         caller.regs[..6].fill(Reg::UNINIT);
-        self.cur.frames.push(Rc::new(callee));
+        self.cur.frames.push(Shared::new(callee));
         self.life.forget_current();
         self.log_call();
         Ok(Go::To(to))

@@ -1,7 +1,5 @@
 //! Lists, trees, iterators and saved interrupt flags: what functions of the kernel keep on the stack and in objects.
 
-use std::rc::Rc;
-
 use sandbpf_abi::{KfuncFlag, KfuncSpec};
 use sandbpf_isa::{Extend, Reg as R, Size};
 
@@ -12,7 +10,7 @@ use super::memory::Access;
 use crate::environment::{FieldKind, SpecialField};
 use crate::error::{Check, Errno, refuse};
 use crate::explore::Verifier;
-use crate::state::{Byte, Flags, Frame, IterState, Kind, Ref, RefKind, Reg, Slot};
+use crate::state::{Byte, Flags, Frame, IterState, Kind, Ref, RefKind, Reg, Shared, Slot};
 
 impl Verifier<'_> {
     /// The head of a list or the root of a tree, under its lock (`process_kf_arg_ptr_to_graph_root`).
@@ -190,13 +188,16 @@ impl Verifier<'_> {
             })
             .map(|reg| reg.kind)
             .collect();
-        self.cur.each_reg(|reg| reg.ref_id == id && id != 0, |reg| {
-            reg.ref_id = 0;
-            reg.flags = reg.flags.and(Flags::NON_OWN_REF);
-            if refcounted.contains(&reg.kind) {
-                reg.flags = reg.flags.and(Flags::RCU);
-            }
-        });
+        self.cur.each_reg(
+            |reg| reg.ref_id == id && id != 0,
+            |reg| {
+                reg.ref_id = 0;
+                reg.flags = reg.flags.and(Flags::NON_OWN_REF);
+                if refcounted.contains(&reg.kind) {
+                    reg.flags = reg.flags.and(Flags::RCU);
+                }
+            },
+        );
         self.cur.refs.change(|refs| refs.retain(|held| !(held.kind == RefKind::Pointer && held.id == id)));
     }
 
@@ -233,7 +234,7 @@ impl Verifier<'_> {
         let mut state = self.cur.clone();
         state.callback_unroll += 1;
         state.current_mut().callback_depth += 1;
-        state.frames.push(Rc::new(callee));
+        state.frames.push(Shared::new(callee));
         self.push_state_or(Errno::NoMem, state, entry, self.pc)?;
         self.cur.current_mut().callback_depth = 0;
         Ok(())

@@ -142,7 +142,7 @@ impl Verifier<'_> {
         };
         self.cur.each_reg(is_protected, change);
         for frame in &mut self.cur.frames {
-            std::rc::Rc::make_mut(frame).stack.each_slot(|_, slot| {
+            frame.make_mut().stack.each_slot(|_, slot| {
                 if matches!(slot.reg.kind, Kind::Iter { .. }) && is_protected(&slot.reg) {
                     change(&mut slot.reg);
                 }

@@ -47,17 +47,20 @@ pub(crate) fn split(env: &Environment<'_>, state: &mut State, reg: R, is_null: b
         // There is nothing to give back.
         state.refs.change(|refs| refs.retain(|held| held.id != id || held.kind.is_lock()));
     }
-    state.each_reg(|reg| reg.may_be_null() && reg.id == id, |reg| {
-        if is_null {
-            reg.kind = Kind::Scalar;
-            reg.flags = Flags::NONE;
-            reg.id = 0;
-            reg.ref_id = 0;
-            return;
-        }
-        mark_not_null(env, reg);
-        if !may_lock(env, reg) {
-            reg.id = 0;
-        }
-    });
+    state.each_reg(
+        |reg| reg.may_be_null() && reg.id == id,
+        |reg| {
+            if is_null {
+                reg.kind = Kind::Scalar;
+                reg.flags = Flags::NONE;
+                reg.id = 0;
+                reg.ref_id = 0;
+                return;
+            }
+            mark_not_null(env, reg);
+            if !may_lock(env, reg) {
+                reg.id = 0;
+            }
+        },
+    );
 }

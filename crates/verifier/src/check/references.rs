@@ -104,7 +104,8 @@ impl Verifier<'_> {
     pub(super) fn forget_slices(&mut self, id: u32) {
         let gone = self.gone();
         // A slice remembers its pointer in `range`.
-        let is_slice = |reg: &Reg| matches!(reg.kind, Kind::Mem(_)) && reg.range != 0 && reg.range as u32 == id;
+        let is_slice =
+            |reg: &Reg| matches!(reg.kind, Kind::Mem(_)) && reg.range != 0 && reg.range as u32 == id;
         self.cur.each_reg(is_slice, |reg| *reg = gone);
     }
 }

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::rc::Rc;
 
 use super::Verifier;
 use super::linked::Place;
-use super::stack_life::Query;
 use crate::state::{ADD_CONST, Byte, Kind, RefKind, Reg, Slot, State, StateId, cost};
 
 /// How closely states are compared.
@@ -168,7 +166,8 @@ impl Verifier<'_> {
         }
         let live = self.graph.marks[old.frame_pc(number).index()].live;
         cost::work(before.regs.len());
-        let differs = |is_reg, index: usize| Err(Some(Place { frame: number as u8, is_reg, index: index as u8 }));
+        let differs =
+            |is_reg, index: usize| Err(Some(Place { frame: number as u8, is_reg, index: index as u8 }));
         for (at, (before, now)) in before.regs.iter().zip(&now.regs).enumerate() {
             if live & (1 << at) != 0 && !self.reg_covers(before, now, exact, ids) {
                 return differs(true, at);
@@ -312,12 +311,11 @@ impl Verifier<'_> {
 
     /// Forgets what cannot be read from a state on (`clean_verifier_state`).
     pub(super) fn clean(&mut self, state: &mut State) {
-        let query = Query::new(&self.life, self.program, state);
         for number in 0..state.frames.len() {
             let live = self.graph.marks[state.frame_pc(number).index()].live;
-            let alive = query.alive(&self.life, &self.graph, number);
+            let alive = self.life.alive(self.program, &self.graph, state, number);
             cost::work(state.frames[number].stack.len());
-            let frame = Rc::make_mut(&mut state.frames[number]);
+            let frame = state.frames[number].make_mut();
             for (at, reg) in frame.regs.iter_mut().enumerate().take(10) {
                 if live & (1 << at) == 0 {
                     *reg = Reg::UNINIT;

@@ -1,8 +1,6 @@
 //! Numbers that are linked: copies of one number, or the number plus a constant. What a branch says of one it says
 //! of all.
 
-use std::rc::Rc;
-
 use sandbpf_isa::Width;
 
 use super::Verifier;
@@ -97,7 +95,7 @@ impl Verifier<'_> {
 pub(crate) fn sync(state: &mut State, known: &Reg, linked: &Linked) {
     for place in linked.iter() {
         let Some(frame) = state.frames.get_mut(usize::from(place.frame)) else { continue };
-        let frame = Rc::make_mut(frame);
+        let frame = frame.make_mut();
         let index = usize::from(place.index);
         let reg = if place.is_reg { &mut frame.regs[index] } else { &mut frame.stack[index].reg };
         if reg.kind != Kind::Scalar || reg.id & !ADD_CONST != known.id & !ADD_CONST {

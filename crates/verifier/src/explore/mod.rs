@@ -14,7 +14,6 @@ mod visited;
 mod wanted;
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use sandbpf_isa::{Pc, Program};
 
@@ -24,7 +23,7 @@ use crate::environment::{Environment, Rights};
 use crate::error::{Check, Errno, Refusal, Rejection, refuse};
 use crate::log::Log;
 use crate::state::cost::{self, Charge};
-use crate::state::{Frame, Refs, State, StateId, Step, Touched};
+use crate::state::{Frame, Refs, Shared, State, StateId, Step, Touched};
 use crate::states::States;
 use loops::{Callchain, Visit};
 use stack_life::StackLife;
@@ -449,7 +448,7 @@ fn is_recoverable(errno: Errno) -> bool {
 /// The state at the entry of a function that is verified by itself.
 pub(crate) fn entry_state(pc: Pc, function: u32) -> State {
     State {
-        frames: vec![Rc::new(Frame::new(None, function, 0))],
+        frames: vec![Shared::new(Frame::new(None, function, 0))],
         refs: Refs::none(),
         locks: 0,
         preempt: 0,

@@ -4,8 +4,6 @@
 //! precise numbers are compared between states. Where a number is needed, the path is walked backwards, through the
 //! instructions that made it and through the states that were kept on the way, which are marked.
 
-use std::rc::Rc;
-
 use sandbpf_abi as abi;
 use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 
@@ -360,7 +358,7 @@ impl Verifier<'_> {
                 refuse!(Fault, "BUG backtracking frame {number}");
             };
             cost::work(1);
-            let frame = Rc::make_mut(frame);
+            let frame = frame.make_mut();
             for at in bits(regs.into()) {
                 let reg = &mut frame.regs[at];
                 if reg.kind != Kind::Scalar || reg.precise {

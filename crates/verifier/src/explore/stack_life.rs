@@ -154,6 +154,39 @@ impl StackLife {
         self.instances.len() - 1
     }
 
+    /// That of a state's frame, which remembers it.
+    fn instance_of(&mut self, program: &Program, state: &State, frame: usize) -> usize {
+        let known = &state.frames[frame].life;
+        if let Some(at) = known.get() {
+            return at as usize;
+        }
+        let at = self.instance(program, Chain::of(program, state, frame));
+        known.set(Some(at as u32));
+        at
+    }
+
+    /// The same, if something was collected of it.
+    fn known_instance_of(&self, program: &Program, state: &State, frame: usize) -> Option<&Instance> {
+        let known = state.frames[frame].life.get().map(|at| at as usize);
+        let at = known.or_else(|| self.by_chain.get(&Chain::of(program, state, frame)).copied())?;
+        Some(&self.instances[at])
+    }
+
+    /// Which slots of a state's frame may still be read.
+    pub(crate) fn alive(&self, program: &Program, graph: &Graph, state: &State, frame: usize) -> u64 {
+        let live = |of: usize, pc: Pc| {
+            let instance = self.known_instance_of(program, state, of);
+            instance.and_then(|instance| instance.get(frame, pc)).map_or(0, |masks| masks.live)
+        };
+        let depth = state.depth();
+        (frame..depth).fold(live(depth, state.pc), |alive, outer| {
+            let call = state.frame_pc(outer);
+            // A callback may be called again.
+            let from = if graph.marks[call.index()].calls_callback { call } else { Pc(call.0 + 1) };
+            alive | live(outer, from)
+        })
+    }
+
     /// The path went into another function or came back from one.
     pub(crate) fn forget_current(&mut self) {
         self.current = None;
@@ -162,8 +195,7 @@ impl StackLife {
     /// An instruction is about to be looked at.
     pub(crate) fn start(&mut self, program: &Program, state: &State, pc: Pc) {
         if self.current.is_none() {
-            let chain = Chain::of(program, state, state.depth());
-            self.current = Some(self.instance(program, chain));
+            self.current = Some(self.instance_of(program, state, state.depth()));
         }
         self.pc = pc;
         self.written = [0; 8];
@@ -203,8 +235,7 @@ impl StackLife {
     pub(crate) fn update(&mut self, program: &Program, graph: &Graph, state: &State) {
         self.current = None;
         for frame in (0..state.frames.len()).rev() {
-            let chain = Chain::of(program, state, frame);
-            let at = self.instance(program, chain);
+            let at = self.instance_of(program, state, frame);
             if self.instances[at].changed {
                 self.solve(program, graph, at);
                 self.instances[at].changed = false;
@@ -432,35 +463,4 @@ fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
         }
     }
     instance.seen[at] = true;
-}
-
-/// Asks for the life of a state's slots.
-pub(crate) struct Query {
-    instances: Vec<Option<usize>>,
-    calls: Vec<Pc>,
-    pc: Pc,
-}
-
-impl Query {
-    pub(crate) fn new(life: &StackLife, program: &Program, state: &State) -> Query {
-        let frames = 0..state.frames.len();
-        let instances =
-            frames.map(|frame| life.by_chain.get(&Chain::of(program, state, frame)).copied()).collect();
-        let calls = (0..state.depth()).map(|frame| state.frame_pc(frame)).collect();
-        Query { instances, calls, pc: state.pc }
-    }
-
-    /// Which slots of a frame may still be read.
-    pub(crate) fn alive(&self, life: &StackLife, graph: &Graph, frame: usize) -> u64 {
-        let live = |at: Option<usize>, pc: Pc| {
-            at.and_then(|at| life.instances[at].get(frame, pc)).map_or(0, |masks| masks.live)
-        };
-        let here = live(self.instances.last().copied().flatten(), self.pc);
-        (frame..self.calls.len()).fold(here, |alive, outer| {
-            let call = self.calls[outer];
-            // A callback may be called again.
-            let from = if graph.marks[call.index()].calls_callback { call } else { Pc(call.0 + 1) };
-            alive | live(self.instances[outer], from)
-        })
-    }
 }

@@ -1,7 +1,5 @@
 //! Where paths start: at the program's entry, and at that of each global function.
 
-use std::rc::Rc;
-
 use super::{Verifier, entry_state};
 use crate::check::known::TailMap;
 use crate::check::parameters::Takes;
@@ -60,7 +58,7 @@ impl Verifier<'_> {
             Ok(arguments) => arguments,
             Err(refusal) => return Err(self.refused_at(entry, *refusal)),
         };
-        let frame = Rc::make_mut(&mut state.frames[0]);
+        let frame = state.frames[0].make_mut();
         frame.in_exception = self.exception_callback() == Some(function);
         frame.regs[1..=arguments.len()].copy_from_slice(&arguments);
         self.cur = state;

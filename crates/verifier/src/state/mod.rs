@@ -2,9 +2,12 @@
 
 pub(crate) mod cost;
 pub mod reg;
+pub mod shared;
 pub mod stack;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::thread::LocalKey;
 
 use sandbpf_isa::Pc;
 
@@ -14,9 +17,11 @@ pub use reg::{
 pub use stack::{Byte, Slot, Stack, slot_of};
 
 use cost::Charge;
+pub use shared::Shared;
+use shared::{Pool, Reuse};
 
 /// A frame of the call stack.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Frame {
     /// `r0` … `r10`.
     pub regs: [Reg; 11],
@@ -38,7 +43,56 @@ pub struct Frame {
     pub callback_depth: u32,
     /// Which entry into a callback that runs later this is.
     pub async_entry: u32,
-    _charge: Charge,
+    /// What is collected of its function's use of the stack, once that was looked up.
+    pub(crate) life: Cell<Option<u32>>,
+    charge: Charge,
+}
+
+thread_local! {
+    static FRAMES: Pool<Frame> = const { RefCell::new(Vec::new()) };
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Frame {
+        let charge = Charge::new(size_of::<Frame>());
+        Frame { stack: self.stack.clone(), life: self.life.clone(), charge, ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Frame) {
+        self.regs = source.regs;
+        self.stack.clone_from(&source.stack);
+        self.callsite = source.callsite;
+        self.function = source.function;
+        self.returns = source.returns;
+        self.in_callback = source.in_callback;
+        self.in_async = source.in_async;
+        self.in_exception = source.in_exception;
+        self.callback_depth = source.callback_depth;
+        self.async_entry = source.async_entry;
+        self.life.set(source.life.get());
+        self.charge.set(size_of::<Frame>());
+    }
+}
+
+impl Reuse for Frame {
+    fn pool() -> &'static LocalKey<Pool<Frame>> {
+        &FRAMES
+    }
+
+    fn empty(&mut self) {
+        self.stack.clear();
+        self.charge.set(0);
+    }
+}
+
+/// Gives back the memory that waits to be used again, when it is dropped: after all states.
+pub(crate) struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        shared::release::<Frame>();
+        stack::release();
+    }
 }
 
 impl Frame {
@@ -57,7 +111,8 @@ impl Frame {
             in_exception: false,
             callback_depth: 0,
             async_entry: 0,
-            _charge: Charge::new(size_of::<Frame>()),
+            life: Cell::new(None),
+            charge: Charge::new(size_of::<Frame>()),
         }
     }
 
@@ -168,7 +223,7 @@ pub struct StateId(pub u32);
 #[derive(Clone, Debug)]
 pub struct State {
     /// The call stack, the outermost first.
-    pub frames: Vec<Rc<Frame>>,
+    pub frames: Vec<Shared<Frame>>,
     /// What must be given back.
     pub refs: Refs,
     /// Locks held.
@@ -221,13 +276,13 @@ impl State {
     #[inline]
     pub fn current_mut(&mut self) -> &mut Frame {
         let last = self.frames.len() - 1;
-        Rc::make_mut(&mut self.frames[last])
+        self.frames[last].make_mut()
     }
 
     /// A frame, to change it.
     #[inline]
     pub fn frame_mut(&mut self, number: usize) -> &mut Frame {
-        Rc::make_mut(&mut self.frames[number])
+        self.frames[number].make_mut()
     }
 
     /// The index of the frame that runs.
@@ -265,7 +320,7 @@ impl State {
             if !frame.regs.iter().any(&is_such) && !frame.stack.has_spill(&is_such) {
                 continue;
             }
-            let frame = Rc::make_mut(frame);
+            let frame = frame.make_mut();
             frame.regs.iter_mut().filter(|reg| is_such(reg)).for_each(&mut change);
             frame.stack.each_spill(&is_such, &mut change);
         }
@@ -279,7 +334,7 @@ impl State {
             if !frame.regs.iter().any(is_precise) && frame.stack.precise() == 0 {
                 continue;
             }
-            let frame = Rc::make_mut(frame);
+            let frame = frame.make_mut();
             frame.regs.iter_mut().filter(|reg| is_precise(reg)).for_each(|reg| reg.precise = false);
             frame.stack.forget_precise();
         }

@@ -1,11 +1,12 @@
 //! A frame's stack: what its bytes hold, in slots of eight.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Index, IndexMut};
-use std::rc::Rc;
+use std::thread::LocalKey;
 
 use super::cost::Charge;
 use super::reg::{Kind, Reg};
+use super::shared::{Pool, Reuse, Shared};
 
 /// What a byte of the stack is (`enum bpf_stack_slot_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +69,41 @@ pub fn slot_of(off: i32) -> usize {
 /// Slots that are shared between states, and copied when one of them changes.
 const PART: usize = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Part {
     slots: [Slot; PART],
     /// Of those with a bit set it is known that they are [`Slot::INVALID`]; of others nothing is.
     blank: u8,
     /// Those without a bit hold no precise number that was spilled; others may. Learnt when it is looked for.
     marked: Cell<u8>,
-    _charge: Charge,
+    charge: Charge,
+}
+
+thread_local! {
+    static PARTS: Pool<Part> = const { RefCell::new(Vec::new()) };
+}
+
+impl Clone for Part {
+    fn clone(&self) -> Part {
+        Part { marked: self.marked.clone(), charge: Charge::new(size_of::<Part>()), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Part) {
+        self.slots = source.slots;
+        self.blank = source.blank;
+        self.marked.set(source.marked.get());
+        self.charge.set(size_of::<Part>());
+    }
+}
+
+impl Reuse for Part {
+    fn pool() -> &'static LocalKey<Pool<Part>> {
+        &PARTS
+    }
+
+    fn empty(&mut self) {
+        self.charge.set(0);
+    }
 }
 
 impl Part {
@@ -84,7 +112,7 @@ impl Part {
             slots: [Slot::INVALID; PART],
             blank: u8::MAX,
             marked: Cell::new(0),
-            _charge: Charge::new(size_of::<Part>()),
+            charge: Charge::new(size_of::<Part>()),
         }
     }
 
@@ -111,6 +139,11 @@ impl Part {
     }
 }
 
+/// Gives back the memory that waits to be used again.
+pub(super) fn release() {
+    super::shared::release::<Part>();
+}
+
 /// The bits that are set, the lowest first.
 fn bits(mut mask: u8) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -121,13 +154,30 @@ fn bits(mut mask: u8) -> impl Iterator<Item = usize> {
 }
 
 /// The stack of a frame, as far down as it was touched; slot 0 ends at `r10`. Copies share what they have in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Stack {
-    parts: Vec<Rc<Part>>,
+    parts: Vec<Shared<Part>>,
     len: usize,
 }
 
+impl Clone for Stack {
+    fn clone(&self) -> Stack {
+        Stack { parts: self.parts.clone(), len: self.len }
+    }
+
+    fn clone_from(&mut self, source: &Stack) {
+        self.parts.clone_from(&source.parts);
+        self.len = source.len;
+    }
+}
+
 impl Stack {
+    /// It holds nothing, and is of no length.
+    pub(super) fn clear(&mut self) {
+        self.parts.clear();
+        self.len = 0;
+    }
+
     /// How many slots there are.
     pub fn len(&self) -> usize {
         self.len
@@ -156,7 +206,7 @@ impl Stack {
 
     /// Makes the stack so long at least.
     pub fn grow(&mut self, slots: usize) {
-        self.parts.resize_with(self.parts.len().max(slots.div_ceil(PART)), || Rc::new(Part::new()));
+        self.parts.resize_with(self.parts.len().max(slots.div_ceil(PART)), || Shared::new(Part::new()));
         self.len = self.len.max(slots);
     }
 
@@ -171,7 +221,7 @@ impl Stack {
         for part in &mut self.parts {
             let precise = part.precise();
             if precise != 0 {
-                let part = Rc::make_mut(part);
+                let part = part.make_mut();
                 bits(precise).for_each(|at| part.slots[at].reg.precise = false);
                 part.marked.set(0);
             }
@@ -190,7 +240,7 @@ impl Stack {
             let concerned = part.present().filter(|(_, slot)| slot.is_spill() && is_such(&slot.reg));
             let concerned = concerned.fold(0, |mask, (at, _)| mask | 1 << at);
             if concerned != 0 {
-                let part = Rc::make_mut(part);
+                let part = part.make_mut();
                 bits(concerned).for_each(|at| change(&mut part.slot_mut(at).reg));
             }
         }
@@ -204,7 +254,7 @@ impl Stack {
                 let mut slot = old;
                 each(number * PART + at, &mut slot);
                 if slot != old {
-                    *Rc::make_mut(part).slot_mut(at) = slot;
+                    *part.make_mut().slot_mut(at) = slot;
                 }
             }
         }
@@ -215,7 +265,7 @@ impl Stack {
         for (number, part) in self.parts.iter_mut().enumerate() {
             let dead = !(alive.checked_shr((number * PART) as u32).unwrap_or(0) as u8) & !part.blank;
             if dead != 0 {
-                let part = Rc::make_mut(part);
+                let part = part.make_mut();
                 bits(dead).for_each(|at| part.slots[at] = Slot::INVALID);
                 part.blank |= dead;
             }
@@ -235,6 +285,6 @@ impl Index<usize> for Stack {
 impl IndexMut<usize> for Stack {
     fn index_mut(&mut self, at: usize) -> &mut Slot {
         assert!(at < self.len, "slot {at} of {}", self.len);
-        Rc::make_mut(&mut self.parts[at / PART]).slot_mut(at % PART)
+        self.parts[at / PART].make_mut().slot_mut(at % PART)
     }
 }
