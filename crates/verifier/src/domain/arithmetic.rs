@@ -22,6 +22,18 @@ impl Scalar {
         if let Some(from) = copied {
             return src.copied(from, width);
         }
+        self.of_constants(op, width, src).unwrap_or_else(|| self.combined(op, width, src))
+    }
+
+    /// What two numbers give that are known, and of which nothing else is.
+    #[inline]
+    fn of_constants(&self, op: AluOp, width: Width, src: &Scalar) -> Option<Scalar> {
+        let (a, b) = (self.const_value()?, src.const_value()?);
+        let is_plain = *self == Scalar::known(a) && *src == Scalar::known(b);
+        is_plain.then(|| Scalar::known(op.eval(width, a, b)))
+    }
+
+    fn combined(&self, op: AluOp, width: Width, src: &Scalar) -> Scalar {
         let mut result = *self;
         match (op, width) {
             (AluOp::Add, _) => result.add(src),
@@ -367,4 +379,43 @@ fn extremes<T: Ord + Copy>(all: [Option<T>; 4]) -> Option<(T, T)> {
         bounds = Some(bounds.map_or((one, one), |(min, max)| (min.min(one), max.max(one))));
     }
     bounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_constants_give_is_what_their_parts_give() {
+        let edges = [0, 1, 2, 5, 31, 32, 63, 0x7f, 0x80, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
+        let edges =
+            edges.into_iter().flat_map(|low: u64| [low, low << 31, low << 32, !low, low.wrapping_neg()]);
+        let edges: Vec<u64> = edges.collect();
+        for (&a, &b) in edges.iter().flat_map(|a| edges.iter().map(move |b| (a, b))) {
+            let (left, right) = (Scalar::known(a), Scalar::known(b));
+            for &op in AluOp::ALL {
+                for width in [Width::W32, Width::W64].into_iter().filter(|&width| op.has_width(width)) {
+                    // What `alu` knows without its operands' parts.
+                    let early = matches!(op, AluOp::Mov | AluOp::Movs8 | AluOp::Movs16 | AluOp::Movs32)
+                        || matches!(op, AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod)
+                        || !shifts_by_constant(&right, width);
+                    if !early {
+                        let by_parts = left.combined(op, width, &right);
+                        assert_eq!(left.alu(op, width, &right), by_parts, "{a:#x} {op:?} {width:?} {b:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_is_cut_at_once() {
+        for size in [Size::B, Size::H, Size::W] {
+            let mut cut = Scalar::UNKNOWN;
+            cut.truncate(size);
+            let mut by_parts = Scalar::UNKNOWN;
+            by_parts.truncate_by_parts(size);
+            assert_eq!(cut, by_parts, "{size:?}");
+        }
+    }
 }

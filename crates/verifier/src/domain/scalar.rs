@@ -144,6 +144,17 @@ impl Scalar {
     /// Lets bits and bounds learn from each other (`reg_bounds_sync`).
     #[inline]
     pub fn sync(&mut self) {
+        // Constants have nothing to learn, nor have those of which nothing is known.
+        let settled = match self.var_off {
+            Tnum { mask: 0, value } => *self == Scalar::known(value),
+            bits => bits.mask == u64::MAX && *self == Scalar::UNKNOWN,
+        };
+        if !settled {
+            self.learn();
+        }
+    }
+
+    fn learn(&mut self) {
         self.bounds_from_bits();
         for _ in 0..3 {
             let before = *self;
@@ -321,6 +332,35 @@ impl Scalar {
         if bytes >= 8 {
             return;
         }
+        if *self == Scalar::UNKNOWN {
+            *self = Scalar::LOADED[usize::from(bytes) / 2];
+            return;
+        }
+        self.truncate_by_parts(size);
+    }
+
+    /// What is known of one, two and four bytes of which nothing is known.
+    const LOADED: [Scalar; 3] = {
+        let most = [u8::MAX as u64, u16::MAX as u64, u32::MAX as u64];
+        let mut known = [Scalar::UNKNOWN; 3];
+        let mut at = 0;
+        while at < 3 {
+            let most = most[at];
+            let var_off = Tnum { value: 0, mask: most };
+            known[at] =
+                Scalar { var_off, smin: 0, smax: most as i64, umin: 0, umax: most, ..Scalar::UNKNOWN };
+            if at < 2 {
+                known[at].s32_min = 0;
+                known[at].s32_max = most as i32;
+                known[at].u32_max = most as u32;
+            }
+            at += 1;
+        }
+        known
+    };
+
+    pub(super) fn truncate_by_parts(&mut self, size: Size) {
+        let bytes = size.bytes();
         self.var_off = self.var_off.cast(bytes);
         let keep = (1u64 << (bytes * 8)) - 1;
         (self.umin, self.umax) = match self.umin & !keep == self.umax & !keep {

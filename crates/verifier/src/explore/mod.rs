@@ -422,6 +422,9 @@ impl<'v> Verifier<'v> {
             return;
         }
         let prev = self.prev.unwrap_or(Pc(u32::MAX));
+        if self.cur.history.capacity() == 0 {
+            self.cur.history.reserve(16);
+        }
         self.cur.history.push(Step { pc: self.pc, prev, touched, linked });
         self.step_written = true;
     }

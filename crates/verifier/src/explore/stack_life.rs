@@ -39,6 +39,16 @@ struct Masks {
     live: u64,
 }
 
+/// Whether an instruction was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    No,
+    /// It overwrites nothing for certain.
+    Idle,
+    /// It overwrote something, whenever it was looked at so far.
+    Writes,
+}
+
 /// What was collected of a function that is reached by one chain of calls.
 #[derive(Debug)]
 struct Instance {
@@ -46,7 +56,7 @@ struct Instance {
     function: usize,
     len: usize,
     frames: Vec<Option<Box<[Masks]>>>,
-    seen: Vec<bool>,
+    seen: Vec<Seen>,
     changed: bool,
     /// Where something was collected since it was solved.
     dirty: Vec<Pc>,
@@ -81,10 +91,20 @@ impl Order {
                 }
             }
         }
-        edges.sort_unstable();
-        let starts =
-            (0..=postorder.len() as u32).map(|number| edges.partition_point(|edge| edge.0 < number) as u32);
-        Order { place, starts: starts.collect(), before: edges.iter().map(|edge| edge.1).collect() }
+        let mut starts = vec![0u32; postorder.len() + 1];
+        for &(after, _) in &edges {
+            starts[after as usize + 1] += 1;
+        }
+        for number in 0..postorder.len() {
+            starts[number + 1] += starts[number];
+        }
+        let mut free = starts.clone();
+        let mut before = vec![0; edges.len()];
+        for (after, number) in edges {
+            before[free[after as usize] as usize] = number;
+            free[after as usize] += 1;
+        }
+        Order { place, starts, before }
     }
 
     fn before(&self, number: u32) -> &[u32] {
@@ -143,7 +163,7 @@ impl StackLife {
             chain: chain.clone(),
             function,
             len,
-            seen: vec![false; len],
+            seen: vec![Seen::No; len],
             changed: false,
             dirty: Vec::new(),
             dropped: Vec::new(),
@@ -439,7 +459,12 @@ fn mark_read(instance: &mut Instance, frame: usize, pc: Pc, slots: u64) {
 
 fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
     let at = pc.index() - instance.chain.entry.index();
-    let seen = instance.seen[at];
+    if instance.seen[at] == Seen::Idle {
+        // It is not certain to be overwritten, whatever was this time.
+        return;
+    }
+    let seen = instance.seen[at] != Seen::No;
+    let mut writes = false;
     for (frame, &written) in written.iter().enumerate().take(instance.frames.len()) {
         let mut slots = written;
         if slots == 0 && !seen {
@@ -454,6 +479,7 @@ fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
             slots &= old;
         }
         masks.must_write = slots;
+        writes |= slots != 0;
         instance.changed |= old != slots;
         if old != slots {
             instance.dirty.push(pc);
@@ -462,5 +488,5 @@ fn commit(instance: &mut Instance, pc: Pc, written: &[u64; 8]) {
             instance.dropped.push((frame, pc, old & !slots));
         }
     }
-    instance.seen[at] = true;
+    instance.seen[at] = if writes { Seen::Writes } else { Seen::Idle };
 }
