@@ -25,10 +25,16 @@ const FEW: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct IdMap {
     pairs: Vec<(u32, u32)>,
-    /// The same, when there are many: of each id of the one state the other's, and the way back.
+    /// The same, when there are many.
+    many: Option<Box<Many>>,
+    next: u32,
+}
+
+/// Of each id of the one state the other's, and the way back.
+#[derive(Debug, Default)]
+struct Many {
     forth: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
     back: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
-    next: u32,
 }
 
 /// Ids are counted: multiplied they are spread well enough.
@@ -58,10 +64,7 @@ impl IdMap {
     /// Makes it one for states whose ids go up to this.
     pub(crate) fn reset(&mut self, next: u32) {
         self.pairs.clear();
-        if !self.forth.is_empty() {
-            self.forth.clear();
-            self.back.clear();
-        }
+        self.many = None;
         self.next = next;
     }
 
@@ -73,13 +76,13 @@ impl IdMap {
         if old == 0 {
             return true;
         }
-        if !self.forth.is_empty() {
-            return match (self.forth.get(&old), self.back.get(&cur)) {
+        if let Some(many) = &mut self.many {
+            return match (many.forth.get(&old), many.back.get(&cur)) {
                 (Some(&known), _) => known == cur,
                 (None, Some(_)) => false,
                 (None, None) => {
-                    self.forth.insert(old, cur);
-                    self.back.insert(cur, old);
+                    many.forth.insert(old, cur);
+                    many.back.insert(cur, old);
                     true
                 }
             };
@@ -94,8 +97,10 @@ impl IdMap {
         }
         self.pairs.push((old, cur));
         if self.pairs.len() > FEW {
-            self.forth.extend(self.pairs.iter().copied());
-            self.back.extend(self.pairs.iter().map(|&(old, cur)| (cur, old)));
+            self.many = Some(Box::new(Many {
+                forth: self.pairs.iter().copied().collect(),
+                back: self.pairs.iter().map(|&(old, cur)| (cur, old)).collect(),
+            }));
         }
         true
     }

@@ -5,7 +5,7 @@ use sandbpf_isa::{Insn, Pc};
 use super::covers::Exact;
 use super::linked::Place;
 use super::traced::Stretch;
-use super::{Kept, Verifier};
+use super::{Kept, Listed, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
 use crate::state::{IterState, Kind, StateId, Touched, cost, slot_of};
@@ -29,18 +29,19 @@ impl Verifier<'_> {
         let jumps_since = self.jumps - self.last_jumps;
         let insns_since = processed - self.last_processed;
         let mut keep = force || (jumps_since >= 2 && insns_since >= 8);
-        self.clean_states(pc);
-        let mut seen = 0;
         let bucket = self.bucket(pc);
+        self.clean_states(pc, bucket);
+        let mut seen = 0;
         cost::work(self.buckets[bucket].len());
         // A state that is given up leaves those that are still to be looked at where they are.
         for at in (0..self.buckets[bucket].len()).rev() {
             seen += 1;
-            let (kept_at, id) = self.buckets[bucket][at];
-            if kept_at != pc {
+            let listed = self.buckets[bucket][at];
+            if listed.pc != pc {
                 continue;
             }
-            let found = self.compare(id, pc)?;
+            let id = listed.id;
+            let found = if self.came_alike(&listed) { self.compare(id, pc)? } else { Found::No };
             if let Found::Covered(in_loop) = found {
                 self.covered_by(id, pc, in_loop)?;
                 return Ok(true);
@@ -49,21 +50,26 @@ impl Verifier<'_> {
             if open && !force && jumps_since < 20 && insns_since < 100 {
                 keep = false;
             }
-            self.missed(id, pc, keep, marks.checkpoint);
+            self.missed(id, bucket, keep, marks.checkpoint);
         }
         self.statistics.max_states_per_insn = self.statistics.max_states_per_insn.max(seen);
         if (!self.rights.bpf && seen > self.env.limits.states_per_insn) || !keep {
             return Ok(false);
         }
-        self.keep(pc);
+        self.keep(pc, bucket);
         Ok(false)
     }
 
-    /// Compares the current state with one that was kept.
+    /// Whether a state came by the same calls as the current one.
+    fn came_alike(&self, listed: &Listed) -> bool {
+        let cur = &self.cur;
+        listed.callsite == cur.current().callsite
+            && usize::from(listed.frames) == cur.frames.len()
+            && (listed.frames == 1 || self.kept_ref(listed.id).state.same_callsites(cur))
+    }
+
+    /// Compares the current state with one that was kept and came by the same calls.
     fn compare(&mut self, id: StateId, pc: Pc) -> Check<Found> {
-        if !self.kept_ref(id).state.same_callsites(&self.cur) {
-            return Ok(Found::No);
-        }
         if self.kept_ref(id).state.branches == 0 {
             let incomplete = self.is_incomplete(&self.kept_ref(id).state);
             let exact = if incomplete { Exact::RangeWithin } else { Exact::No };
@@ -182,7 +188,7 @@ impl Verifier<'_> {
     }
 
     /// A state did not help; if it does so too often it is given up.
-    fn missed(&mut self, id: StateId, pc: Pc, keep: bool, checkpoint: bool) {
+    fn missed(&mut self, id: StateId, bucket: usize, keep: bool, checkpoint: bool) {
         let kept = self.kept_mut(id);
         if keep {
             kept.misses += 1;
@@ -192,15 +198,14 @@ impl Verifier<'_> {
             return;
         }
         kept.retired = true;
-        let bucket = self.bucket(pc);
-        self.buckets[bucket].retain(|other| other.1 != id);
+        self.buckets[bucket].retain(|other| other.id != id);
         self.kept_now -= 1;
         self.retired_now += 1;
         self.drop_retired(id);
     }
 
     /// Keeps the current state.
-    fn keep(&mut self, pc: Pc) {
+    fn keep(&mut self, pc: Pc, bucket: usize) {
         self.statistics.total_states += 1;
         self.kept_now += 1;
         self.update_peak();
@@ -230,31 +235,28 @@ impl Verifier<'_> {
         self.cur.parent = Some(id);
         self.cur.first = pc;
         self.cur.dfs += 1;
-        let bucket = self.bucket(pc);
-        self.buckets[bucket].push((pc, id));
+        let callsite = self.cur.current().callsite;
+        let frames = self.cur.frames.len() as u8;
+        self.buckets[bucket].push(Listed { pc, id, callsite, frames, cleaned: false });
     }
 
     /// Takes out of final states what nobody can read any more (`clean_live_states`).
-    fn clean_states(&mut self, pc: Pc) {
-        let bucket = self.bucket(pc);
+    fn clean_states(&mut self, pc: Pc, bucket: usize) {
         for at in 0..self.buckets[bucket].len() {
-            let (kept_at, id) = self.buckets[bucket][at];
-            if kept_at != pc {
+            let listed = self.buckets[bucket][at];
+            if listed.pc != pc || listed.cleaned {
                 continue;
             }
             cost::work(1);
+            let id = listed.id;
             let state = &self.kept_ref(id).state;
-            if state.branches > 0
-                || state.cleaned
-                || !state.same_callsites(&self.cur)
-                || self.is_incomplete(state)
-            {
+            if state.branches > 0 || !self.came_alike(&listed) || self.is_incomplete(state) {
                 continue;
             }
             let Some(mut kept) = self.kept[id.0 as usize].take() else { continue };
-            kept.state.cleaned = true;
             self.clean(&mut kept.state);
             self.kept[id.0 as usize] = Some(kept);
+            self.buckets[bucket][at].cleaned = true;
         }
     }
 }

@@ -260,8 +260,6 @@ pub struct State {
     pub first: Pc,
     /// The instruction before it; none at the entry.
     pub last: Option<Pc>,
-    /// Whether what can no longer be read was taken out.
-    pub cleaned: bool,
     pub(crate) charge: Charge,
 }
 
