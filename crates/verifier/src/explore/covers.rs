@@ -126,21 +126,40 @@ impl Verifier<'_> {
     pub(super) fn covers(&mut self, id: StateId, exact: Exact) -> bool {
         let mut ids = std::mem::take(&mut self.ids);
         ids.reset(self.next_id);
-        let kept = self.kept_ref(id);
-        // What differed last time differs most often again. Whatever else is compared only asks more of ids.
-        let differs = kept.differed.filter(|&place| !self.place_covers(&kept.state, place, exact, &mut ids));
-        let differs = differs.map_or_else(
-            || {
-                ids.reset(self.next_id);
-                self.state_covers(&kept.state, exact, &mut ids)
-            },
-            |place| Err(Some(place)),
-        );
+        let covers = self.state_covers(&self.kept_ref(id).state, exact, &mut ids);
         self.ids = ids;
-        if let Err(Some(place)) = differs {
-            self.kept_mut(id).differed = Some(place);
+        self.differed = covers.err().flatten();
+        covers.is_ok()
+    }
+
+    /// Whether a final state may cover the current one: what is known of the place where others differed from it does. Whatever
+    /// else is compared only asks more.
+    pub(super) fn still_covers(&mut self, bucket: usize, at: usize) -> bool {
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.reset(self.next_id);
+        let differed = &self.buckets[bucket][at].differed;
+        let covers = differed.as_ref().is_none_or(|(place, held)| self.held_covers(*place, held, &mut ids));
+        self.ids = ids;
+        covers
+    }
+
+    fn held_covers(&self, place: Place, held: &Slot, ids: &mut IdMap) -> bool {
+        let (number, at) = (usize::from(place.frame), usize::from(place.index));
+        let Some(now) = self.cur.frames.get(number) else { return true };
+        match place.is_reg {
+            // It was alive when it differed, and is so for all who come by the same calls.
+            true => self.reg_covers(&held.reg, &now.regs[at], Exact::No, ids),
+            false => self.slot_covers(held, now.stack.get(at), Exact::No, ids),
         }
-        differs.is_ok()
+    }
+
+    /// What a state holds in a place.
+    pub(super) fn held_at(&self, id: StateId, place: Place) -> Option<Slot> {
+        let frame = self.kept_ref(id).state.frames.get(usize::from(place.frame))?;
+        match place.is_reg {
+            true => Some(Slot { reg: frame.regs[usize::from(place.index)], ..Slot::INVALID }),
+            false => frame.stack.get(usize::from(place.index)).copied(),
+        }
     }
 
     /// Whether one covers the other, or else where they differ, if it is in one place.
@@ -191,19 +210,6 @@ impl Verifier<'_> {
             Some((at, _)) => differs(false, at),
             None => Ok(()),
         }
-    }
-
-    /// Whether one place of the state that was kept covers the same of the current one.
-    fn place_covers(&self, old: &State, place: Place, exact: Exact, ids: &mut IdMap) -> bool {
-        let (number, at) = (usize::from(place.frame), usize::from(place.index));
-        let (Some(before), Some(now)) = (old.frames.get(number), self.cur.frames.get(number)) else {
-            return true;
-        };
-        if place.is_reg {
-            let live = self.graph.marks[old.frame_pc(number).index()].live;
-            return live & (1 << at) == 0 || self.reg_covers(&before.regs[at], &now.regs[at], exact, ids);
-        }
-        before.stack.get(at).is_none_or(|slot| self.slot_covers(slot, now.stack.get(at), exact, ids))
     }
 
     /// Whether what is known of a register before covers what is known now (`regsafe`).

@@ -23,7 +23,7 @@ use crate::environment::{Environment, Rights};
 use crate::error::{Check, Errno, Refusal, Rejection, refuse};
 use crate::log::Log;
 use crate::state::cost::{self, Charge};
-use crate::state::{Frame, Refs, Shared, State, StateId, Step, Touched};
+use crate::state::{Frame, Refs, Shared, Slot, State, StateId, Step, Touched};
 use crate::states::States;
 use loops::{Callchain, Visit};
 use stack_life::StackLife;
@@ -45,12 +45,10 @@ pub struct Statistics {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) state: State,
-    hits: u32,
-    misses: u32,
     /// How often more of its numbers became precise.
     marks: u32,
-    /// Where the state that it was compared with last differed.
-    differed: Option<linked::Place>,
+    /// The register in which the state differed that it was compared with last, as long as it was not final.
+    differed: Option<u8>,
     /// All of them are, and those of all states that it came from.
     all_precise: bool,
     /// Taken out of the list of its instruction, alive only because paths from it are.
@@ -65,8 +63,13 @@ pub(crate) struct Listed {
     /// The call that its innermost frame is from, and how many there are: others are not compared with it.
     callsite: Option<Pc>,
     frames: u8,
+    hits: u32,
+    misses: u32,
     /// It is final, and what can no longer be read was taken out.
     cleaned: bool,
+    /// Where the state that it was compared with last differed from it, once it was cleaned, and what is there: most others that
+    /// come differ there as well, and it need not be touched to say so. That a number is precise by now may be missing.
+    differed: Option<(linked::Place, Slot)>,
 }
 
 /// A path that waits to be explored.
@@ -117,6 +120,8 @@ pub(crate) struct Verifier<'v> {
     last_processed: u32,
     visits: HashMap<Callchain, Visit>,
     ids: covers::IdMap,
+    /// Where the states differed that were compared last, if it was in one place.
+    differed: Option<linked::Place>,
     traced: traced::Traced,
     /// What this thread held and had done before.
     held_before: usize,
@@ -153,6 +158,7 @@ impl<'v> Verifier<'v> {
             last_processed: 0,
             visits: HashMap::new(),
             ids: covers::IdMap::default(),
+            differed: None,
             traced: traced::Traced::new(program),
             held_before: cost::held(),
             done_before: cost::done(),

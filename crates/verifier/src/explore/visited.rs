@@ -3,7 +3,6 @@
 use sandbpf_isa::{Insn, Pc};
 
 use super::covers::Exact;
-use super::linked::Place;
 use super::traced::Stretch;
 use super::{Kept, Listed, Verifier};
 use crate::error::{Check, refuse};
@@ -36,21 +35,30 @@ impl Verifier<'_> {
         // A state that is given up leaves those that are still to be looked at where they are.
         for at in (0..self.buckets[bucket].len()).rev() {
             seen += 1;
-            let listed = self.buckets[bucket][at];
+            let listed = &self.buckets[bucket][at];
             if listed.pc != pc {
                 continue;
             }
             let id = listed.id;
-            let found = if self.came_alike(&listed) { self.compare(id, pc)? } else { Found::No };
+            if listed.cleaned && !self.still_covers(bucket, at) {
+                self.missed(bucket, at, keep, marks.checkpoint);
+                continue;
+            }
+            let found =
+                if self.came_alike(&self.buckets[bucket][at]) { self.compare(id, pc)? } else { Found::No };
             if let Found::Covered(in_loop) = found {
+                self.buckets[bucket][at].hits += 1;
                 self.covered_by(id, pc, in_loop)?;
                 return Ok(true);
+            }
+            if let Some(place) = self.differed.take().filter(|_| self.buckets[bucket][at].cleaned) {
+                self.buckets[bucket][at].differed = self.held_at(id, place).map(|held| (place, held));
             }
             let open = self.kept_ref(id).state.branches > 0;
             if open && !force && jumps_since < 20 && insns_since < 100 {
                 keep = false;
             }
-            self.missed(id, bucket, keep, marks.checkpoint);
+            self.missed(bucket, at, keep, marks.checkpoint);
         }
         self.statistics.max_states_per_insn = self.statistics.max_states_per_insn.max(seen);
         if (!self.rights.bpf && seen > self.env.limits.states_per_insn) || !keep {
@@ -155,24 +163,21 @@ impl Verifier<'_> {
             return false;
         }
         let (old, cur) = (&kept.state.current().regs, &self.cur.current().regs);
-        let differs = |at: &usize| {
-            let (a, b) = (&old[*at], &cur[*at]);
+        let differs = |at: &u8| {
+            let (a, b) = (&old[usize::from(*at)], &cur[usize::from(*at)]);
             a.id != b.id || a.ref_id != b.ref_id || !a.same_but_ids(b)
         };
         // What differed last time differs most often again.
-        let last = kept.differed.filter(|place| place.is_reg).map(|place| usize::from(place.index));
-        if last.as_ref().is_some_and(differs) {
+        if kept.differed.as_ref().is_some_and(differs) {
             return false;
         }
-        let Some(at) = (0..old.len()).find(differs) else { return true };
-        let frame = self.cur.depth() as u8;
-        self.kept_mut(id).differed = Some(Place { frame, is_reg: true, index: at as u8 });
+        let Some(at) = (0..old.len() as u8).find(differs) else { return true };
+        self.kept_mut(id).differed = Some(at);
         false
     }
 
     /// The current state is covered: what is precise in the other must be so here.
     fn covered_by(&mut self, id: StateId, pc: Pc, in_loop: bool) -> Check {
-        self.kept_mut(id).hits += 1;
         if self.graph.marks[pc.index()].jump {
             self.write_step(Touched::default(), 0);
         }
@@ -188,17 +193,20 @@ impl Verifier<'_> {
     }
 
     /// A state did not help; if it does so too often it is given up.
-    fn missed(&mut self, id: StateId, bucket: usize, keep: bool, checkpoint: bool) {
-        let kept = self.kept_mut(id);
+    fn missed(&mut self, bucket: usize, at: usize, keep: bool, checkpoint: bool) {
+        let listed = &mut self.buckets[bucket][at];
         if keep {
-            kept.misses += 1;
+            listed.misses += 1;
         }
-        let patience = if checkpoint && kept.state.branches > 0 { 64 } else { 3 };
-        if kept.misses <= kept.hits * patience + patience {
+        let (id, hits, misses) = (listed.id, listed.hits, listed.misses);
+        if misses <= hits * 3 + 3 {
             return;
         }
-        kept.retired = true;
-        self.buckets[bucket].retain(|other| other.id != id);
+        if checkpoint && self.kept_ref(id).state.branches > 0 && misses <= hits * 64 + 64 {
+            return;
+        }
+        self.kept_mut(id).retired = true;
+        self.buckets[bucket].remove(at);
         self.kept_now -= 1;
         self.retired_now += 1;
         self.drop_retired(id);
@@ -224,8 +232,6 @@ impl Verifier<'_> {
         let id = StateId(self.kept.len() as u32);
         self.kept.push(Some(Box::new(Kept {
             state,
-            hits: 0,
-            misses: 0,
             marks: 0,
             differed: None,
             all_precise: false,
@@ -237,20 +243,29 @@ impl Verifier<'_> {
         self.cur.dfs += 1;
         let callsite = self.cur.current().callsite;
         let frames = self.cur.frames.len() as u8;
-        self.buckets[bucket].push(Listed { pc, id, callsite, frames, cleaned: false });
+        self.buckets[bucket].push(Listed {
+            pc,
+            id,
+            callsite,
+            frames,
+            hits: 0,
+            misses: 0,
+            cleaned: false,
+            differed: None,
+        });
     }
 
     /// Takes out of final states what nobody can read any more (`clean_live_states`).
     fn clean_states(&mut self, pc: Pc, bucket: usize) {
         for at in 0..self.buckets[bucket].len() {
-            let listed = self.buckets[bucket][at];
+            let listed = &self.buckets[bucket][at];
             if listed.pc != pc || listed.cleaned {
                 continue;
             }
             cost::work(1);
             let id = listed.id;
             let state = &self.kept_ref(id).state;
-            if state.branches > 0 || !self.came_alike(&listed) || self.is_incomplete(state) {
+            if state.branches > 0 || !self.came_alike(listed) || self.is_incomplete(state) {
                 continue;
             }
             let Some(mut kept) = self.kept[id.0 as usize].take() else { continue };
