@@ -8,7 +8,7 @@
 //! much of it as they were emitted for, and the [`Env`]; and nothing else.
 
 use std::io;
-use std::mem::transmute;
+use std::mem::{MaybeUninit, transmute};
 
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
@@ -18,19 +18,31 @@ use crate::plan::emit::env::{Answer, Env};
 /// A plan as machine code.
 #[derive(Debug)]
 pub(crate) struct Direct {
-    memory: ExecutableBuffer,
-    len: usize,
     /// Where the memory starts.
     entry: Entry,
+    len: usize,
+    memory: Option<ExecutableBuffer>,
 }
 
+/// Code that does not look at its context or its environment need not be given one: then nothing is put into the register.
 type Entry = unsafe extern "sysv64" fn(
     packet: *mut u8,
     length: u64,
-    context: *mut u8,
+    context: MaybeUninit<*mut u8>,
     budget: u64,
-    env: *mut Env,
+    env: MaybeUninit<*mut Env>,
 ) -> Answer;
+
+/// What stands where there is no code.
+unsafe extern "sysv64" fn nothing(
+    _packet: *mut u8,
+    _length: u64,
+    _context: MaybeUninit<*mut u8>,
+    _budget: u64,
+    _env: MaybeUninit<*mut Env>,
+) -> Answer {
+    Answer { value: 0, status: u64::MAX }
+}
 
 impl Direct {
     /// Puts code where it can run.
@@ -41,30 +53,42 @@ impl Direct {
         let memory = buffer.make_exec()?;
         // SAFETY: the buffer starts with the entry, which has this type (the contract above). It does not move with its owner.
         let entry = unsafe { transmute::<*const u8, Entry>(memory.ptr(AssemblyOffset(0))) };
-        Ok(Direct { memory, len: bytes.len(), entry })
+        Ok(Direct { entry, len: bytes.len(), memory: Some(memory) })
+    }
+
+    /// No code: its runs trap.
+    pub(crate) fn none() -> Direct {
+        Direct { entry: nothing, len: 0, memory: None }
+    }
+
+    /// Whether there is code.
+    pub(crate) fn exists(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// The code.
     pub(crate) fn machine_code(&self) -> &[u8] {
-        &self.memory[..self.len]
+        self.memory.as_ref().map_or(&[], |memory| &memory[..self.len])
     }
 
-    /// Runs code without calls, on a packet and a context that is not shorter than the code was emitted for.
-    #[inline]
-    pub(crate) fn on(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Answer {
-        let (start, length, context) = (packet.as_mut_ptr(), packet.len() as u64, context.as_mut_ptr());
+    /// Runs code without calls, on a packet and a context that is not shorter than the code was emitted for; without one, code
+    /// that looks at none.
+    #[inline(always)]
+    pub(crate) fn on(&self, packet: &mut [u8], context: Option<&mut [u8]>, budget: u64) -> Answer {
+        let (start, length) = (packet.as_mut_ptr(), packet.len() as u64);
+        let context = context.map_or(MaybeUninit::uninit(), |bytes| MaybeUninit::new(bytes.as_mut_ptr()));
         // SAFETY: the memory is borrowed as long as the code runs; `Plan` looked at the context's length, and has code
         // without calls, which does not look at the environment.
-        unsafe { self.run(start, length, context, budget, std::ptr::null_mut()) }
+        unsafe { (self.entry)(start, length, context, budget, MaybeUninit::uninit()) }
     }
 
     /// The same with code that does not write to its packet.
-    #[inline]
-    pub(crate) fn reading(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Answer {
-        let (start, length, context) =
-            (packet.as_ptr().cast_mut(), packet.len() as u64, context.as_mut_ptr());
+    #[inline(always)]
+    pub(crate) fn reading(&self, packet: &[u8], context: Option<&mut [u8]>, budget: u64) -> Answer {
+        let (start, length) = (packet.as_ptr().cast_mut(), packet.len() as u64);
+        let context = context.map_or(MaybeUninit::uninit(), |bytes| MaybeUninit::new(bytes.as_mut_ptr()));
         // SAFETY: as above, and nothing is written to the packet: `Plan` looked for operations that could.
-        unsafe { self.run(start, length, context, budget, std::ptr::null_mut()) }
+        unsafe { (self.entry)(start, length, context, budget, MaybeUninit::uninit()) }
     }
 
     /// Runs the code.
@@ -84,7 +108,7 @@ impl Direct {
         env: *mut Env,
     ) -> Answer {
         // SAFETY: the caller gives what the code may touch, and the memory lives as long as `self`.
-        unsafe { (self.entry)(packet, length, context, budget, env) }
+        unsafe { (self.entry)(packet, length, MaybeUninit::new(context), budget, MaybeUninit::new(env)) }
     }
 }
 

@@ -114,9 +114,16 @@ impl Pure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {}
 
-/// A plan; on this target there is none.
+impl Answer {
+    /// What a run returned.
+    pub fn returned(self) -> Option<u64> {
+        match self {}
+    }
+}
+
+/// A plan; on this target there is that of no program alone.
 #[derive(Debug)]
-pub enum Plan {}
+pub struct Plan(());
 
 impl Plan {
     /// Plans and compiles a program.
@@ -130,19 +137,39 @@ impl Plan {
         None
     }
 
+    /// A plan of no program, which runs nothing.
+    pub fn none() -> Plan {
+        Plan(())
+    }
+
+    /// Whether it is a program's.
+    pub fn exists(&self) -> bool {
+        false
+    }
+
     /// How many bytes of the context it needs.
     pub fn context(&self) -> usize {
-        match *self {}
+        usize::MAX
     }
 
     /// Whether it may write to its packet or memory.
     pub fn writes(&self) -> bool {
-        match *self {}
+        true
     }
 
     /// Runs the program.
     pub fn run(&self, _packet: &mut [u8], _context: &mut [u8], _budget: u64) -> Option<Answer> {
-        match *self {}
+        None
+    }
+
+    /// Runs the program without a context.
+    pub fn run_alone(&self, _packet: &mut [u8], _budget: u64) -> Option<Answer> {
+        None
+    }
+
+    /// Runs the program without a context on a packet that is not to be written to.
+    pub fn read_alone(&self, _packet: &[u8], _budget: u64) -> Option<Answer> {
+        None
     }
 
     /// What an answer of this plan says.
@@ -152,12 +179,12 @@ impl Plan {
 
     /// Runs the program on a packet that is not to be written to.
     pub fn read(&self, _packet: &[u8], _context: &mut [u8], _budget: u64) -> Option<Answer> {
-        match *self {}
+        None
     }
 
     /// The code.
     pub fn machine_code(&self) -> &[u8] {
-        match *self {}
+        &[]
     }
 }
 

@@ -41,7 +41,14 @@ pub struct Plan {
     context: usize,
     /// Whether it may write to the packet.
     writes: bool,
+    /// Packets below this length are all that it takes to run it: none, if it needs a context.
+    alone: u64,
+    /// The same of packets that are not to be written to: none, if it may do so.
+    alone_reading: u64,
 }
+
+/// Packets are shorter than this.
+const TOO_LONG: u64 = REGION_SIZE + 1;
 
 impl Plan {
     /// Plans and compiles a program that is given this, and these helpers, if they are always the same; `None` if it calls others than
@@ -85,7 +92,21 @@ impl Plan {
         }
         let writes = writes_packet(&graph);
         let direct = Direct::new(&bytes).ok()?;
-        Some(Plan { direct, sites: graph.sites.into(), context: graph.context as usize, writes })
+        let context = graph.context as usize;
+        let alone = if context == 0 { TOO_LONG } else { 0 };
+        let alone_reading = if writes { 0 } else { alone };
+        Some(Plan { direct, sites: graph.sites.into(), context, writes, alone, alone_reading })
+    }
+
+    /// A plan of no program, which runs nothing: in its place nobody need ask whether there is a plan before running it.
+    pub fn none() -> Plan {
+        let (direct, sites) = (Direct::none(), Box::default());
+        Plan { direct, sites, context: usize::MAX, writes: true, alone: 0, alone_reading: 0 }
+    }
+
+    /// Whether it is a program's.
+    pub fn exists(&self) -> bool {
+        self.direct.exists()
     }
 
     /// How many bytes of the context it needs: none, if it never looks at it but for where the packet is.
@@ -105,14 +126,26 @@ impl Plan {
     #[inline]
     pub fn run(&self, packet: &mut [u8], context: &mut [u8], budget: u64) -> Option<Answer> {
         let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
-        fits.then(|| self.direct.on(packet, context, budget))
+        fits.then(|| self.direct.on(packet, Some(context), budget))
     }
 
     /// The same on a packet that is not to be written to; `None` if the program may do so.
     #[inline]
     pub fn read(&self, packet: &[u8], context: &mut [u8], budget: u64) -> Option<Answer> {
         let fits = packet.len() as u64 <= REGION_SIZE && context.len() >= self.context;
-        (fits && !self.writes).then(|| self.direct.reading(packet, context, budget))
+        (fits && !self.writes).then(|| self.direct.reading(packet, Some(context), budget))
+    }
+
+    /// [`Plan::run`] without a context, after one comparison; `None` if that is not all that it takes.
+    #[inline(always)]
+    pub fn run_alone(&self, packet: &mut [u8], budget: u64) -> Option<Answer> {
+        ((packet.len() as u64) < self.alone).then(|| self.direct.on(packet, None, budget))
+    }
+
+    /// [`Plan::read`] without a context, after one comparison; `None` if that is not all that it takes.
+    #[inline(always)]
+    pub fn read_alone(&self, packet: &[u8], budget: u64) -> Option<Answer> {
+        ((packet.len() as u64) < self.alone_reading).then(|| self.direct.reading(packet, None, budget))
     }
 
     /// What an answer of this plan says.

@@ -8,7 +8,9 @@ use sandbpf_interp::Observer;
 use sandbpf_isa as isa;
 use sandbpf_runtime::{Machine, Trap};
 
+use crate::compiled::Answer;
 use crate::image::{Image, Scratch, with_scratch};
+use crate::kinds;
 use crate::kinds::raw::{
     CgroupDevice, CgroupSock, CgroupSockAddr, CgroupSockopt, CgroupSysctl, Extension, Kprobe, LircMode2, Lsm,
     LwtSeg6local, Netfilter, PerfEvent, RawTracepoint, RawTracepointWritable, SkLookup, SkMsg, SkReuseport,
@@ -67,11 +69,19 @@ macro_rules! kinds {
                 }
             }
 
-            fn planned(&self, input: &mut AnyInput<'_>) -> Option<Result<u64, Trap>> {
+            fn at_once(&self, input: &mut AnyInput<'_>) -> Option<Answer> {
                 match (self.kind, input) {
-                    $( (KindName::$Name, AnyInput::$Input(input)) => crate::kinds::planned::<$Kind>(&self.image, input), )*
+                    $( (KindName::$Name, AnyInput::$Input(input)) => $Kind::at_once(&self.image, input), )*
                     _ => None,
                 }
+            }
+
+            fn otherwise(&self, scratch: &mut Scratch, input: AnyInput<'_>) -> Result<u64, AnyError> {
+                let result = match (self.kind, input) {
+                    $( (KindName::$Name, AnyInput::$Input(input)) => kinds::otherwise::<$Kind>(&self.image, scratch, input), )*
+                    (kind, _) => return Err(AnyError::Input(kind)),
+                };
+                Ok(result?)
             }
 
             fn enter(
@@ -221,10 +231,13 @@ impl AnyProgram {
         if let Some(r0) = self.answer(&input) {
             return Ok(r0);
         }
-        if let Some(result) = self.planned(&mut input) {
-            return Ok(result?);
+        match self.at_once(&mut input) {
+            Some(answer) => match answer.returned() {
+                Some(r0) => Ok(r0),
+                None => Ok(kinds::trapped(&self.image, answer)?),
+            },
+            None => with_scratch(|scratch| self.otherwise(scratch, input)),
         }
-        with_scratch(|scratch| self.enter(scratch, input, |machine| self.image.execute(machine)))
     }
 
     /// Runs in the readable interpreter, telling `observer` about every step.

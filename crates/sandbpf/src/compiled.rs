@@ -138,49 +138,57 @@ impl Pure {
 
 /// What a plan answers; this build has none.
 #[cfg(not(feature = "jit"))]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Answer {}
 
 #[cfg(not(feature = "jit"))]
 impl Answer {
-    pub(crate) fn returned(&self) -> Option<u64> {
-        match *self {}
+    pub(crate) fn returned(self) -> Option<u64> {
+        match self {}
     }
 }
 
-/// A program as a function of its memory; this build has none.
+/// A program as a function of its memory; this build has that of no program alone.
 #[cfg(not(feature = "jit"))]
 #[derive(Debug)]
-pub enum Plan {}
+pub struct Plan(());
 
 #[cfg(not(feature = "jit"))]
 impl Plan {
-    pub(crate) fn context(&self) -> usize {
-        match *self {}
+    pub(crate) fn none() -> Plan {
+        Plan(())
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        false
     }
 
     pub(crate) fn writes(&self) -> bool {
-        match *self {}
+        true
     }
 
     pub(crate) fn outcome(&self, answer: Answer) -> Result<u64, Trap> {
         match answer {}
     }
 
-    pub(crate) fn trap(&self, answer: Answer) -> Trap {
-        match answer {}
+    pub(crate) fn run_alone(&self, _: &mut [u8], _: u64) -> Option<Answer> {
+        None
+    }
+
+    pub(crate) fn read_alone(&self, _: &[u8], _: u64) -> Option<Answer> {
+        None
     }
 
     pub(crate) fn run(&self, _: &mut [u8], _: &mut [u8], _: u64) -> Option<Answer> {
-        match *self {}
+        None
     }
 
     pub(crate) fn read(&self, _: &[u8], _: &mut [u8], _: u64) -> Option<Answer> {
-        match *self {}
+        None
     }
 
     pub(crate) fn machine_code(&self) -> &[u8] {
-        match *self {}
+        &[]
     }
 }
 
@@ -206,7 +214,7 @@ pub(crate) struct Compiled {
     /// For runs without one, if the program only reads and is of a kind whose input is a packet or a context.
     pub(crate) pure: Option<Pure>,
     /// For the same, of kinds whose programs write, if it calls nobody.
-    pub(crate) plan: Option<Plan>,
+    pub(crate) plan: Plan,
 }
 
 /// What programs of a kind are given, as plans know it.
@@ -249,7 +257,7 @@ fn are_readers(kind: KindName) -> bool {
 /// Prepares a program for the interpreter.
 pub(crate) fn interpret(kind: KindName, program: &Arc<Program>) -> Compiled {
     let pure = if are_readers(kind) { interp::Reader::new(program).map(Pure::Read) } else { None };
-    Compiled { code: Arc::new(interp::Code::new(Arc::clone(program))), pure, plan: None }
+    Compiled { code: Arc::new(interp::Code::new(Arc::clone(program))), pure, plan: Plan::none() }
 }
 
 /// Compiles a program.
@@ -264,25 +272,25 @@ pub(crate) fn compile(
         && let Some(pure) = sandbpf_jit::Pure::compile(program, sandbpf_jit::Options::default())
     {
         let pure = Some(Pure::Compiled(pure));
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure, plan: None });
+        return Ok(Compiled { code: Arc::new(Later::new(program)), pure, plan: Plan::none() });
     }
     let options = sandbpf_jit::PlanOptions { elsewhere: world.is_some(), ..Default::default() };
     let input = input(kind, facts);
     if let Some(plan) =
         Plan::compile(program, input, facts, Some(helpers), options).filter(|plan| takes(kind, plan))
     {
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: None, plan: Some(plan) });
+        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: None, plan });
     }
     // Machine code that goes to maps by itself is made instruction by instruction.
     let maps = world.and_then(|world| sandbpf_jit::Maps::new(program, world, helpers, of_facts));
     if maps.is_none()
         && let Some(running) = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), options)
     {
-        return Ok(Compiled { code: Arc::new(running), pure: None, plan: None });
+        return Ok(Compiled { code: Arc::new(running), pure: None, plan: Plan::none() });
     }
     let code = sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps);
     match code {
-        Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None, plan: None }),
+        Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None, plan: Plan::none() }),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -21,7 +21,7 @@ pub struct Image {
     /// Answers in place of the code what it can.
     pub(crate) pure: Option<Pure>,
     /// Runs in place of the code where that takes no machine.
-    pub(crate) plan: Option<Plan>,
+    pub(crate) plan: Plan,
     pub(crate) maps: Option<Maps>,
     pub(crate) helpers: Arc<HelperSet>,
     pub(crate) host: HostRef,

@@ -6,7 +6,7 @@ use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
 
-use crate::compiled::{Compiled, Surroundings, compile, interpret};
+use crate::compiled::{Compiled, Plan, Surroundings, compile, interpret};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -372,7 +372,7 @@ impl Loader {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
             Engine::Step => {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
-                Ok((Engine::Step, Compiled { code: Arc::new(step), pure: None, plan: None }))
+                Ok((Engine::Step, Compiled { code: Arc::new(step), pure: None, plan: Plan::none() }))
             }
             Engine::Jit => match compile(kind, program, surroundings) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),

@@ -9,7 +9,7 @@ use sandbpf_isa as isa;
 use sandbpf_runtime::Trap;
 
 use crate::image::{Image, with_scratch};
-use crate::{Engine, Kind, LoadError, Loader, Proof, Runner};
+use crate::{Engine, Kind, LoadError, Loader, Proof, Runner, kinds};
 
 /// A loaded program: checked, prepared for an engine, ready to run.
 ///
@@ -29,26 +29,14 @@ impl<K: Kind> Program<K> {
     /// Bytes behind a shared reference are never modified.
     #[inline]
     pub fn run<'i>(&self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
-        let mut input = input.into();
-        if let Some(r0) = K::answer(&self.image, &input) {
-            return Ok(K::verdict(r0));
-        }
-        if let Some(plan) = &self.image.plan
-            && let Some(answer) = K::planned(plan, &self.image, &mut input)
-        {
-            return match answer.returned() {
-                Some(r0) => Ok(K::verdict(r0)),
-                None => Err(plan.trap(answer)),
-            };
-        }
-        // A number, so that what comes back need not go through memory.
-        self.enter(input).map(K::verdict)
+        kinds::run::<K>(&self.image, input.into(), |input| self.otherwise(input))
     }
 
-    /// Runs the program with a machine; out of the way of runs that need none.
+    /// Runs the program with more than its input takes; out of the way of runs that need nothing else.
+    #[cold]
     #[inline(never)]
-    fn enter(&self, input: K::Input<'_>) -> Result<u64, Trap> {
-        with_scratch(|scratch| K::enter(&self.image, scratch, input, |machine| self.image.execute(machine)))
+    fn otherwise(&self, input: K::Input<'_>) -> Result<u64, Trap> {
+        with_scratch(|scratch| kinds::otherwise::<K>(&self.image, scratch, input))
     }
 
     /// A runner owns its stack and scratch memory: the fastest way to run one program many times from
@@ -72,8 +60,8 @@ impl<K: Kind> Program<K> {
     pub fn machine_code(&self) -> Option<&[u8]> {
         match (&self.image.pure, &self.image.plan) {
             (Some(pure), _) => pure.machine_code(),
-            (None, Some(plan)) => Some(plan.machine_code()),
-            (None, None) => self.image.code.machine_code(),
+            (None, plan) if plan.exists() => Some(plan.machine_code()),
+            (None, _) => self.image.code.machine_code(),
         }
     }
 

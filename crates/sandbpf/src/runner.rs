@@ -3,8 +3,8 @@
 use sandbpf_interp::Observer;
 use sandbpf_runtime::Trap;
 
-use crate::image::Scratch;
-use crate::{Kind, Program};
+use crate::image::{Image, Scratch};
+use crate::{Kind, Program, kinds};
 
 /// A program with scratch memory of its own: no locks, no look-ups between runs.
 ///
@@ -36,27 +36,8 @@ impl<K: Kind> Runner<K> {
     /// Runs the program once.
     #[inline]
     pub fn run<'i>(&mut self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
-        let (image, mut input) = (&self.program.image, input.into());
-        if let Some(r0) = K::answer(image, &input) {
-            return Ok(K::verdict(r0));
-        }
-        if let Some(plan) = &image.plan
-            && let Some(answer) = K::planned(plan, image, &mut input)
-        {
-            return match answer.returned() {
-                Some(r0) => Ok(K::verdict(r0)),
-                None => Err(plan.trap(answer)),
-            };
-        }
-        // A number, so that what comes back need not go through memory.
-        self.enter(input).map(K::verdict)
-    }
-
-    /// Runs the program with a machine; out of the way of runs that need none.
-    #[inline(never)]
-    fn enter(&mut self, input: K::Input<'_>) -> Result<u64, Trap> {
-        let image = &self.program.image;
-        K::enter(image, &mut self.scratch, input, |machine| image.execute(machine))
+        let (image, scratch) = (&*self.program.image, &mut self.scratch);
+        kinds::run::<K>(image, input.into(), |input| otherwise::<K>(image, scratch, input))
     }
 
     /// Runs the program over every input, handing each verdict to `each` with the input's number.
@@ -65,8 +46,9 @@ impl<K: Kind> Runner<K> {
         I: IntoIterator,
         I::Item: Into<K::Input<'i>>,
     {
+        let (image, scratch) = (&*self.program.image, &mut *self.scratch);
         for (number, input) in inputs.into_iter().enumerate() {
-            each(number, self.run(input));
+            each(number, kinds::run::<K>(image, input.into(), |input| otherwise::<K>(image, scratch, input)));
         }
     }
 
@@ -95,4 +77,11 @@ impl<K: Kind> Runner<K> {
         let run = |machine: &mut sandbpf_runtime::Machine<'_>| image.observe(machine, observer);
         K::enter(image, &mut self.scratch, input.into(), run).map(K::verdict)
     }
+}
+
+/// [`kinds::otherwise`], not where it is called.
+#[cold]
+#[inline(never)]
+fn otherwise<K: Kind>(image: &Image, scratch: &mut Scratch, input: K::Input<'_>) -> Result<u64, Trap> {
+    kinds::otherwise::<K>(image, scratch, input)
 }

@@ -6,7 +6,7 @@ use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
 use crate::KindName;
-use crate::compiled::{Answer, Plan};
+use crate::compiled::Answer;
 use crate::image::{Image, Scratch};
 
 /// Programs that get a piece of memory and answer with a number.
@@ -38,10 +38,10 @@ impl Kind for Buffer {
     }
 
     #[inline]
-    fn planned(plan: &Plan, image: &Image, input: &mut BufferInput<'_>) -> Option<Answer> {
+    fn at_once(image: &Image, input: &mut BufferInput<'_>) -> Option<Answer> {
         match input {
-            BufferInput::Read(bytes) => plan.read(bytes, &mut [], image.limits.instructions),
-            BufferInput::Write(bytes) => plan.run(bytes, &mut [], image.limits.instructions),
+            BufferInput::Read(bytes) => image.plan.read_alone(bytes, image.limits.instructions),
+            BufferInput::Write(bytes) => image.plan.run_alone(bytes, image.limits.instructions),
             BufferInput::Shared(_) => None,
         }
     }

@@ -41,10 +41,22 @@ pub trait Kind: Enter + Sized + 'static {
         None
     }
 
-    /// What the program's [plan](crate::compiled::Plan) makes of this input, where there is one and it takes no machine.
+    /// What the program's [plan](crate::compiled::Plan) makes of this input, where there is one and it takes no more than the input.
     #[doc(hidden)]
     #[inline]
-    fn planned(_plan: &Plan, _image: &Image, _input: &mut Self::Input<'_>) -> Option<Answer> {
+    fn at_once(_image: &Image, _input: &mut Self::Input<'_>) -> Option<Answer> {
+        None
+    }
+
+    /// The same, where it takes no machine, but a context or a copy, which the scratch memory has room for.
+    #[doc(hidden)]
+    #[inline]
+    fn planned(
+        _plan: &Plan,
+        _image: &Image,
+        _scratch: &mut Scratch,
+        _input: &mut Self::Input<'_>,
+    ) -> Option<Answer> {
         None
     }
 
@@ -58,12 +70,48 @@ pub trait Kind: Enter + Sized + 'static {
     ) -> Result<u64, Trap>;
 }
 
-/// [`Kind::planned`], if there is a plan.
+/// One run. The short ways in lie in a row, as processors like it; the others are `otherwise`'s, which is [`otherwise`] with
+/// whatever scratch memory there is, and out of the way.
 #[inline(always)]
-pub(crate) fn planned<K: Kind>(image: &Image, input: &mut K::Input<'_>) -> Option<Result<u64, Trap>> {
-    let plan = image.plan.as_ref()?;
-    let answer = K::planned(plan, image, input)?;
-    Some(plan.outcome(answer))
+pub(crate) fn run<'i, K: Kind>(
+    image: &Image,
+    mut input: K::Input<'i>,
+    otherwise: impl FnOnce(K::Input<'i>) -> Result<u64, Trap>,
+) -> Result<K::Verdict, Trap> {
+    if let Some(r0) = K::answer(image, &input) {
+        return Ok(K::verdict(r0));
+    }
+    // A number, so that what comes back need not go through memory.
+    let r0 = match K::at_once(image, &mut input) {
+        Some(answer) => match answer.returned() {
+            Some(r0) => r0,
+            None => trapped(image, answer)?,
+        },
+        None => otherwise(input)?,
+    };
+    Ok(K::verdict(r0))
+}
+
+/// What an answer of the image's plan says that is no return.
+#[cold]
+#[inline(never)]
+pub(crate) fn trapped(image: &Image, answer: Answer) -> Result<u64, Trap> {
+    image.plan.outcome(answer)
+}
+
+/// Runs a program where [`Kind::answer`] and [`Kind::at_once`] do not: with what its plan takes, or with a machine.
+#[inline]
+pub(crate) fn otherwise<K: Kind>(
+    image: &Image,
+    scratch: &mut Scratch,
+    mut input: K::Input<'_>,
+) -> Result<u64, Trap> {
+    if image.plan.exists()
+        && let Some(answer) = K::planned(&image.plan, image, scratch, &mut input)
+    {
+        return image.plan.outcome(answer);
+    }
+    K::enter(image, scratch, input, |machine| image.execute(machine))
 }
 
 /// Keeps [`Kind`] ours: outside this crate nobody can name it.

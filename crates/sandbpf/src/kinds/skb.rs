@@ -9,7 +9,7 @@ use sandbpf_runtime::{Machine, PacketLayout, Trap, address};
 use super::{Enter, Kind, PacketMeta};
 use crate::KindName;
 use crate::compiled::{Answer, NETWORK, Plan};
-use crate::image::{Image, Scratch, with_scratch};
+use crate::image::{Image, Scratch};
 
 /// A packet in the stack, and what the program made of it.
 ///
@@ -161,29 +161,26 @@ pub(crate) fn enter(
     result
 }
 
-/// Runs the plan of a program that looks at nothing but its packet; with `link` its link header is part of it.
+/// Whether a packet is as plans take it to be; with `link` its link header is part of what programs see.
 #[inline]
-fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>, link: bool) -> Option<Answer> {
-    let (budget, start) = (image.limits.instructions, if link { 0 } else { NETWORK });
+fn fits(bytes: &[u8], link: bool) -> bool {
+    link || bytes.len() as u64 >= NETWORK.into() && PacketMeta::ethernet(bytes).network == NETWORK
+}
+
+/// Runs the plan of a program that looks at nothing but its packet.
+#[inline]
+fn at_once(image: &Image, input: &mut SkbInput<'_>, link: bool) -> Option<Answer> {
+    let (plan, budget) = (&image.plan, image.limits.instructions);
+    let start = if link { 0 } else { NETWORK };
     match input {
-        SkbInput::Bytes(bytes) => {
-            let fits = link || PacketMeta::ethernet(bytes).network == start;
-            if !fits || (bytes.len() as u64) < start.into() {
-                return None;
-            }
-            match plan.read(bytes, &mut [], budget) {
-                None if plan.writes() => {
-                    with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut [], budget))
-                }
-                result => result,
-            }
-        }
+        SkbInput::Bytes(bytes) if fits(bytes, link) => plan.read_alone(bytes, budget),
+        SkbInput::Bytes(_) => None,
         SkbInput::Skb(skb) => {
             if skb.socket.is_some() || skb.layout.data != start || skb.frame.visible().len() < start as usize
             {
                 return None;
             }
-            let result = plan.run(skb.frame.visible_mut(), &mut [], budget)?;
+            let result = plan.run_alone(skb.frame.visible_mut(), budget)?;
             skb.describe();
             skb.fields.sk = 0;
             (skb.redirect, skb.sent_tunnel) = (None, None);
@@ -210,8 +207,23 @@ macro_rules! kinds {
             }
 
             #[inline]
-            fn planned(plan: &Plan, image: &Image, input: &mut SkbInput<'_>) -> Option<Answer> {
-                planned(plan, image, input, $link)
+            fn at_once(image: &Image, input: &mut SkbInput<'_>) -> Option<Answer> {
+                at_once(image, input, $link)
+            }
+
+            fn planned(
+                plan: &Plan,
+                image: &Image,
+                scratch: &mut Scratch,
+                input: &mut SkbInput<'_>,
+            ) -> Option<Answer> {
+                match input {
+                    // What it writes is forgotten.
+                    SkbInput::Bytes(bytes) if fits(bytes, $link) => {
+                        plan.run_alone(scratch.copy(bytes), image.limits.instructions)
+                    }
+                    SkbInput::Bytes(_) | SkbInput::Skb(_) => None,
+                }
             }
 
             fn enter(

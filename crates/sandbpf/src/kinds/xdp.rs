@@ -9,7 +9,7 @@ use sandbpf_runtime::{Machine, Trap, address};
 use super::{Enter, Kind};
 use crate::KindName;
 use crate::compiled::{Answer, Plan};
-use crate::image::{Image, Scratch, with_scratch};
+use crate::image::{Image, Scratch};
 
 /// XDP programs.
 #[derive(Clone, Copy, Debug)]
@@ -101,27 +101,6 @@ fn describe(meta: usize, all: usize) -> XdpMd {
     XdpMd { data: start + meta as u32, data_end: start + all as u32, data_meta: start, ..XdpMd::default() }
 }
 
-/// Runs a plan that looks at more of the context, or writes to a packet that stays as it is.
-#[inline(never)]
-fn with_context(plan: &Plan, budget: u64, input: XdpInput<'_>) -> Option<Answer> {
-    match input {
-        XdpInput::Bytes(bytes) => {
-            let mut context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
-            match plan.writes() {
-                true => with_scratch(|scratch| plan.run(scratch.copy(bytes), &mut context, budget)),
-                false => plan.read(bytes, &mut context, budget),
-            }
-        }
-        XdpInput::Frame(frame) if !frame.frame.has_meta() => {
-            let mut context = frame.context().to_bytes();
-            let answer = plan.run(frame.frame.data_mut(), &mut context, budget)?;
-            frame.redirect = None;
-            Some(answer)
-        }
-        XdpInput::Frame(_) => None,
-    }
-}
-
 impl Enter for Xdp {}
 
 impl Kind for Xdp {
@@ -134,20 +113,41 @@ impl Kind for Xdp {
     }
 
     #[inline(always)]
-    fn planned(plan: &Plan, image: &Image, input: &mut XdpInput<'_>) -> Option<Answer> {
+    fn at_once(image: &Image, input: &mut XdpInput<'_>) -> Option<Answer> {
         // Most programs look at nothing but where the packet is.
+        let (plan, budget) = (&image.plan, image.limits.instructions);
+        match input {
+            XdpInput::Bytes(bytes) => plan.read_alone(bytes, budget),
+            XdpInput::Frame(frame) if !frame.frame.has_meta() => {
+                frame.redirect = None;
+                plan.run_alone(frame.frame.data_mut(), budget)
+            }
+            XdpInput::Frame(_) => None,
+        }
+    }
+
+    fn planned(
+        plan: &Plan,
+        image: &Image,
+        scratch: &mut Scratch,
+        input: &mut XdpInput<'_>,
+    ) -> Option<Answer> {
         let budget = image.limits.instructions;
         match input {
-            XdpInput::Bytes(bytes) if plan.context() == 0 && !plan.writes() => {
-                plan.read(bytes, &mut [], budget)
+            XdpInput::Bytes(bytes) => {
+                let mut context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) }.to_bytes();
+                match plan.writes() {
+                    true => plan.run(scratch.copy(bytes), &mut context, budget),
+                    false => plan.read(bytes, &mut context, budget),
+                }
             }
-            XdpInput::Frame(frame) if plan.context() == 0 && !frame.frame.has_meta() => {
+            XdpInput::Frame(frame) if !frame.frame.has_meta() => {
+                let mut context = frame.context().to_bytes();
+                let answer = plan.run(frame.frame.data_mut(), &mut context, budget)?;
                 frame.redirect = None;
-                plan.run(frame.frame.data_mut(), &mut [], budget)
+                Some(answer)
             }
-            // A copy, so that what most runs are given need not be in memory.
-            XdpInput::Bytes(bytes) => with_context(plan, budget, XdpInput::Bytes(bytes)),
-            XdpInput::Frame(frame) => with_context(plan, budget, XdpInput::Frame(frame)),
+            XdpInput::Frame(_) => None,
         }
     }
 
