@@ -3,7 +3,7 @@
 //! A loop is a block, its head, and all that lead back to it without passing outside. Of a graph in which some loop can be entered
 //! by two ways the loops found are too few or too small; nothing but speed depends on them.
 
-use super::super::graph::{Block, Graph};
+use super::super::graph::{Block, End, Graph};
 
 /// None: of a loop's parent, of a block that is not reached.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -158,9 +158,14 @@ fn walk(graph: &Graph) -> (Vec<Block>, Vec<u32>) {
     let mut path: Vec<(Block, u8)> = vec![(Block::ENTRY, 0)];
     seen[0] = true;
     while let Some((block, followed)) = path.last_mut() {
-        // The last that is followed comes first in the order.
-        let mut edges = graph.code(*block).end.edges();
-        let edge = edges.nth(usize::from(*followed));
+        // The last that is followed comes first in the order: not what ends the run.
+        let end = &graph.code(*block).end;
+        let edge = match end {
+            End::Branch { yes, no, .. } if returns(graph, no.to) && !returns(graph, yes.to) => {
+                [no, yes].get(usize::from(*followed)).copied()
+            }
+            _ => end.edges().nth(usize::from(*followed)),
+        };
         *followed += 1;
         match edge.map(|edge| edge.to) {
             Some(to) if !seen[to.index()] => {
@@ -182,6 +187,19 @@ fn walk(graph: &Graph) -> (Vec<Block>, Vec<u32>) {
         last[block.index()] = done - 1 - last[block.index()];
     }
     (order, last)
+}
+
+/// Whether a block does little else than end the run.
+fn returns(graph: &Graph, block: Block) -> bool {
+    let code = graph.code(block);
+    match &code.end {
+        End::Return(_) => true,
+        End::Jump(edge) => {
+            let next = graph.code(edge.to);
+            matches!(next.end, End::Return(_)) && next.body.is_empty()
+        }
+        End::Branch { .. } | End::Unreachable => false,
+    }
 }
 
 fn predecessors(graph: &Graph, order: &[Block]) -> (Vec<u32>, Vec<Block>) {

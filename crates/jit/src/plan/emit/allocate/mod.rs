@@ -173,6 +173,11 @@ impl Allocation {
         }
     }
 
+    /// Whether nothing ever changes its place.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Where a variable is.
     #[inline]
     pub(crate) fn of_var(&self, var: Var) -> Home {

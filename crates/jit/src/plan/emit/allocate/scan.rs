@@ -64,6 +64,9 @@ pub(super) struct Calendar {
     next_reserved: usize,
     taken: Vec<Taken>,
     next_taken: usize,
+    /// Where bundles begin that wish for the register.
+    wished: Vec<u32>,
+    next_wished: usize,
 }
 
 pub(super) struct Scan<'b> {
@@ -110,8 +113,12 @@ impl<'b> Scan<'b> {
                 let at = range.from as usize / 2;
                 next[bundle] = first[at];
                 first[at] = bundle as u32;
+                if let Some(register) = self.bundles.wishes[bundle] {
+                    self.calendars[usize::from(register)].wished.push(range.from);
+                }
             }
         }
+        self.calendars.iter_mut().for_each(|calendar| calendar.wished.sort_unstable());
         for (at, &begins) in first.iter().enumerate() {
             let mut bundle = begins;
             while bundle != NONE {
@@ -163,16 +170,31 @@ impl<'b> Scan<'b> {
         let Piece { bundle, from, to, .. } = self.pieces[piece as usize];
         let mut latest = (0, FRAME);
         let wish = self.bundles.wishes[bundle as usize];
+        // One that somebody wishes for who comes later is taken if others cost more.
+        let mut second = FRAME;
         for register in wish.into_iter().chain(ORDER) {
             if self.registers >> register & 1 == 0 {
                 continue;
             }
-            self.calendars[usize::from(register)].advance(from);
+            if second != FRAME && reg::KEPT.contains(&register) {
+                break;
+            }
+            let calendar = &mut self.calendars[usize::from(register)];
+            calendar.advance(from);
+            let wished = calendar.wished.get(calendar.next_wished).is_some_and(|&at| at < to);
             match self.conflict(register, piece, to) {
+                NEVER if wished && wish != Some(register) => {
+                    if second == FRAME {
+                        second = register;
+                    }
+                }
                 NEVER => return self.take(piece, register),
                 conflict if conflict > latest.0 => latest = (conflict, register),
                 _ => {}
             }
+        }
+        if second != FRAME {
+            return self.take(piece, second);
         }
         self.contend(piece, latest);
     }
@@ -415,6 +437,9 @@ impl Calendar {
         }
         while self.taken.get(self.next_taken).is_some_and(|taken| taken.to <= at) {
             self.next_taken += 1;
+        }
+        while self.wished.get(self.next_wished).is_some_and(|&wished| wished <= at) {
+            self.next_wished += 1;
         }
     }
 }

@@ -6,6 +6,7 @@ use sandbpf_isa::{Size, Width};
 
 use super::super::allocate::moves::Home;
 use super::super::env::Env;
+use super::super::inst::Way;
 use super::super::machine::{Alu, Mem, Rm, reg};
 use super::super::relax::Label;
 use super::Writer;
@@ -23,6 +24,8 @@ pub(super) enum Cold {
     Divide { here: Label, back: Label, op: BinOp, width: Width, divisor: Home },
     /// A call did not come back.
     Leave { here: Label },
+    /// A segment goes this way to the end of the run, with what it brings there.
+    Edge { here: Label, from: usize, number: u8, way: Way },
 }
 
 /// What a jump costs.
@@ -49,6 +52,11 @@ impl Writer<'_> {
                 Cold::Leave { here } => {
                     self.jumps.put(here, &self.code.bytes);
                     self.leave();
+                }
+                Cold::Edge { here, from, number, way } => {
+                    self.jumps.put(here, &self.code.bytes);
+                    self.edge(from, number);
+                    self.go(way);
                 }
             }
         }

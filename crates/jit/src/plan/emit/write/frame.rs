@@ -42,6 +42,11 @@ impl Frame {
         Frame { size, words: below, stack: below + words as i32 - low as i32, kept }
     }
 
+    /// Whether nothing has to be given back.
+    pub(super) fn is_none(&self) -> bool {
+        self.size == 0 && self.kept.is_empty()
+    }
+
     /// A word of the frame.
     pub(super) fn slot(&self, number: u32) -> Mem {
         Mem { base: Some(reg::RSP), index: None, disp: self.words + 8 * number as i32 }

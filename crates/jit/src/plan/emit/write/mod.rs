@@ -387,71 +387,114 @@ impl Writer<'_> {
     fn end(&mut self, number: usize, op: Op, ways: [Option<Way>; 2]) {
         match (op, ways) {
             (Op::Return, _) => self.answer(),
-            (Op::Jump, [Some(way), None]) => {
-                if !self.is_next(number, way.to) {
-                    let label = self.segment_label(way.to);
-                    self.jump(None, label);
-                }
-            }
-            (Op::Branch(flag), [Some(yes), Some(no)]) => self.branch(number, flag, yes, no),
+            (Op::Jump, [Some(way), None]) => self.on(number, way),
+            (Op::Branch(flag), [Some(yes), Some(no)]) => self.branch(number, flag, [yes, no]),
             _ => self.nobody(),
         }
     }
 
-    fn branch(&mut self, number: usize, flag: Flag, yes: Way, no: Way) {
-        let (yes_label, no_label) = (self.segment_label(yes.to), self.segment_label(no.to));
-        let moves = |way: u8| {
-            let key = (number as u32, way);
-            let edges = &self.allocation.edges;
-            let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
-            let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
-            first..last
-        };
-        let (on_yes, on_no) = (moves(0), moves(1));
-        if on_yes.is_empty() && on_no.is_empty() {
-            if yes_label == no_label {
-                if !self.is_next(number, yes.to) {
-                    self.jump(None, yes_label);
+    /// Goes on with a segment, where it is not the next anyway.
+    fn on(&mut self, number: usize, way: Way) {
+        if !self.is_next(number, way.to) {
+            self.go(way);
+        }
+    }
+
+    /// Goes to a segment, or does there what it does.
+    fn go(&mut self, way: Way) {
+        match self.returning(way) {
+            Some(answer) => {
+                if answer != Home::Register(reg::RAX) {
+                    self.transfer(answer, Home::Register(reg::RAX));
                 }
+                self.answer();
+            }
+            None => {
+                let label = self.segment_label(way.to);
+                self.jump(None, label);
+            }
+        }
+    }
+
+    /// Where the answer is, if a way leads to the end of the run and nothing else, and an end of its own is hardly longer than
+    /// a jump.
+    fn returning(&self, way: Way) -> Option<Home> {
+        let to = self.shortcuts[way.to as usize];
+        // Where everything stays where it is, it is known here what is where. What only one comes to may begin with moves.
+        let known = self.allocation.is_fixed() && self.body.sources(to as usize).len() > 1;
+        if !self.frame.is_none() || !known {
+            return None;
+        }
+        let segment = self.body.segments[to as usize];
+        match self.body.insts.get(segment.first as usize..segment.end as usize)? {
+            [Inst { op: Op::Block, .. }, answer, Inst { op: Op::Return, .. }]
+                if answer.op == Op::Copy && answer.dst == Var::real(reg::RAX) =>
+            {
+                Some(self.allocation.of_var(answer.a))
+            }
+            _ => None,
+        }
+    }
+
+    fn branch(&mut self, number: usize, flag: Flag, ways: [Way; 2]) {
+        let [yes, no] = ways;
+        let moves = [self.on_edge(number, 0), self.on_edge(number, 1)].map(|moves| !moves.is_empty());
+        if let [false, false] = moves {
+            let (yes_label, no_label) = (self.segment_label(yes.to), self.segment_label(no.to));
+            if yes_label == no_label {
+                self.on(number, yes);
             } else if self.is_next(number, yes.to) {
                 self.jump(Some(flag.inverse()), no_label);
             } else {
                 self.jump(Some(flag), yes_label);
-                if !self.is_next(number, no.to) {
-                    self.jump(None, no_label);
-                }
+                self.on(number, no);
             }
             return;
         }
-        // The way without moves goes at once; if both have some, the one that is next goes last.
-        let yes_last = on_no.is_empty() || (!on_yes.is_empty() && self.is_next(number, yes.to));
-        let (flag, first, on_first, last, on_last) = match yes_last {
-            true => (flag.inverse(), no, on_no, yes, on_yes),
-            false => (flag, yes, on_yes, no, on_no),
+        // What ends the run goes out of the way. Otherwise the way without moves goes at once; if both have some, the one that is
+        // next goes last.
+        let returns = [0, 1].map(|way: usize| moves[way] && self.returning(ways[way]).is_some());
+        let yes_last = match returns {
+            [true, false] => false,
+            [false, true] => true,
+            _ => !moves[1] || moves[0] && self.is_next(number, yes.to),
         };
-        let first_label = self.segment_label(first.to);
-        if on_first.is_empty() {
-            self.jump(Some(flag), first_label);
+        let (flag, first, last) = if yes_last { (flag.inverse(), 1, 0) } else { (flag, 0, 1) };
+        if !moves[first] {
+            let label = self.segment_label(ways[first].to);
+            self.jump(Some(flag), label);
+        } else if returns[first] {
+            let here = self.jumps.label();
+            self.jump(Some(flag), here);
+            self.cold.push(Cold::Edge { here, from: number, number: first as u8, way: ways[first] });
         } else {
             let over = self.jumps.label();
             self.jump(Some(flag.inverse()), over);
-            self.edge(number, on_first, first);
-            self.jump(None, first_label);
+            self.edge(number, first as u8);
+            self.go(ways[first]);
             self.jumps.put(over, &self.code.bytes);
         }
-        self.edge(number, on_last, last);
-        if !self.is_next(number, last.to) {
-            let label = self.segment_label(last.to);
-            self.jump(None, label);
-        }
+        self.edge(number, last as u8);
+        self.on(number, ways[last]);
+    }
+
+    /// Which moves there are on an edge.
+    fn on_edge(&self, number: usize, way: u8) -> Range<usize> {
+        let key = (number as u32, way);
+        let edges = &self.allocation.edges;
+        let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
+        let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
+        first..last
     }
 
     /// Moves on an edge.
-    fn edge(&mut self, number: usize, moves: Range<usize>, way: Way) {
+    fn edge(&mut self, number: usize, way: u8) {
+        let moves = self.on_edge(number, way);
+        let segment = self.body.segments[number];
+        let Some(to) = segment.ways[usize::from(way)] else { return };
         let steps = self.allocation.edges[moves].iter().map(|&(.., step)| step);
         self.group.extend(steps);
-        let segment = self.body.segments[number];
-        let at = [2 * segment.end - 1, 2 * self.body.segments[way.to as usize].first];
+        let at = [2 * segment.end - 1, 2 * self.body.segments[to.to as usize].first];
         self.at_once(When { flags: false, depth: segment.depth, at });
     }
 }
