@@ -74,6 +74,11 @@ impl Pure {
         match *self {}
     }
 
+    /// The answer on this packet, with this first word of the context.
+    pub fn at_once(&self, _packet: &[u8], _word: u32) -> Option<u64> {
+        match *self {}
+    }
+
     /// The answer on this packet.
     pub fn of_packet(&self, _packet: &[u8]) -> Option<u64> {
         match *self {}

@@ -38,14 +38,14 @@ pub(crate) enum Form {
 }
 
 impl Pure {
-    /// What it answers to a packet, if it is machine code that wants to know nothing else.
-    #[inline]
-    pub(crate) fn at_once(&self, packet: &[u8]) -> Option<u64> {
+    /// What it answers to a packet and the first word of the context, if it is machine code that wants to know no more.
+    #[inline(always)]
+    pub(crate) fn at_once(&self, packet: &[u8], word: u32) -> Option<u64> {
         match self {
             #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.of_packet(packet),
+            Pure::Compiled(code) => code.at_once(packet, word),
             Pure::Read(_) => {
-                let _ = packet;
+                let _ = (packet, word);
                 None
             }
         }
@@ -65,27 +65,17 @@ impl Pure {
         }
     }
 
-    /// What it answers to a packet, if that is what it wants to know, and it can tell.
+    /// The same of what is read, where it can tell.
     #[inline]
-    pub(crate) fn of_packet(&self, packet: &[u8]) -> Option<u64> {
+    pub(crate) fn read(&self, packet: &[u8], word: u32) -> Option<u64> {
         match self {
             #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.of_packet(packet),
-            Pure::Read(reader) => reader.run(packet, &[]),
-        }
-    }
-
-    /// The same, with the first word of the context.
-    #[inline]
-    pub(crate) fn of_word(&self, packet: &[u8], word: u32) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.of_word(packet, word),
+            Pure::Compiled(_) => None,
             Pure::Read(reader) => reader.run(packet, &word.to_le_bytes()),
         }
     }
 
-    /// The same, where the answer may not be known.
+    /// What it answers to a packet and the first word of the context, where the answer may not be known.
     #[inline]
     pub(crate) fn of_unsure(&self, packet: &[u8], word: u32, budget: u64) -> Option<u64> {
         match self {

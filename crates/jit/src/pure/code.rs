@@ -14,6 +14,7 @@ use std::mem::transmute;
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use sandbpf_isa::Program;
+use sandbpf_runtime::address::REGION_SIZE;
 
 use super::{admit, emit};
 use crate::{Form, Options};
@@ -33,6 +34,8 @@ use crate::{Form, Options};
 pub struct Pure {
     /// Where the code starts, in the form of those that look at the packet only.
     entry: OfPacket,
+    /// Packets below this length, and a word, are all that it takes to know the answer: none, if it takes more.
+    quick: u64,
     form: Form,
     context: usize,
     len: usize,
@@ -67,7 +70,8 @@ impl Pure {
         // SAFETY: the buffer is not empty, and starts with the entry; whoever calls it looks at the form (the contract
         // above).
         let entry = unsafe { transmute::<*const u8, OfPacket>(memory.ptr(AssemblyOffset(0))) };
-        Some(Pure { entry, form, context: admitted.context as usize, len: bytes.len(), memory })
+        let quick = if matches!(form, Form::Packet | Form::Word) { REGION_SIZE + 1 } else { 0 };
+        Some(Pure { entry, quick, form, context: admitted.context as usize, len: bytes.len(), memory })
     }
 
     /// What it wants to know.
@@ -80,6 +84,20 @@ impl Pure {
     #[inline]
     pub fn context(&self) -> usize {
         self.context
+    }
+
+    /// The answer on this packet, and with this first word of the context if it wants to know it; `None` if the form is neither
+    /// [`Form::Packet`] nor [`Form::Word`], or the packet longer than a region.
+    #[inline(always)]
+    pub fn at_once(&self, packet: &[u8], word: u32) -> Option<u64> {
+        if packet.len() as u64 >= self.quick {
+            return None;
+        }
+        // SAFETY: code of these forms has this type, or looks at the first two arguments only: one more in a register is
+        // nothing that it would notice.
+        let entry = unsafe { transmute::<OfPacket, OfWord>(self.entry) };
+        // SAFETY: it reads the packet up to its length.
+        Some(unsafe { entry(packet.as_ptr(), packet.len(), word.into()) })
     }
 
     /// The answer on this packet; `None` if the form is not [`Form::Packet`].

@@ -196,15 +196,10 @@ impl Kind for SocketFilter {
         if bytes.len() as u64 > address::REGION_SIZE {
             return None;
         }
-        // Most look at nothing but their packet; they are not held up by the others.
-        if let Some(r0) = pure.at_once(data) {
-            return Some(r0);
-        }
-        match pure.form() {
-            Form::Packet => pure.of_packet(data),
-            // Most of those that look at the context look at the length only.
-            Form::Word => pure.of_word(data, length(image, data, wire_len)),
-            _ => unsure(image, pure, data, wire_len, meta),
+        // Most look at nothing but their packet and its length; they are not held up by the others.
+        match pure.at_once(data, length(image, data, wire_len)) {
+            Some(r0) => Some(r0),
+            None => other(image, pure, data, wire_len, meta),
         }
     }
 
@@ -234,13 +229,15 @@ impl Kind for SocketFilter {
     }
 }
 
-/// The answer of a program that may not know it, or looks at more.
+/// The answer of a program that is no machine code, may not know it, or looks at more.
+#[cold]
 #[inline(never)]
-fn unsure(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
+fn other(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
     let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
     match pure.form() {
+        Form::Packet | Form::Word => pure.read(data, len),
         Form::Unsure => pure.of_unsure(data, len, budget),
-        _ => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
+        Form::Context => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
     }
 }
 
