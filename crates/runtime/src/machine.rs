@@ -23,7 +23,8 @@ pub type Registers = [u64; Reg::COUNT];
 /// A machine borrows all it shows to the program, so making one costs next to nothing; the stack is
 /// the only thing worth keeping between runs.
 ///
-/// The registers come first: an interpreter names them all the time, and what is near is named in fewer bytes.
+/// The registers come first: an interpreter names them all the time, and what is near is named in fewer bytes. What is zero at
+/// first lies together, so that it is made in few steps.
 #[repr(C)]
 pub struct Machine<'run> {
     /// The registers: at entry what the program starts with, after [`Execute::execute`] (if the engine
@@ -33,27 +34,27 @@ pub struct Machine<'run> {
     pub registers: Registers,
     /// What the program can address.
     pub memory: Memory<'run>,
+    /// What is left of the run's instructions.
+    pub budget: u64,
+    around: Around<'run>,
     /// Where things are in the packet.
     pub packet: PacketLayout,
     /// What helpers know of the packet besides its bytes; nothing of one that nobody can change.
     pub packet_state: Option<&'run mut PacketState>,
-    /// What is left of the run's instructions.
-    pub budget: u64,
-    /// How many tail calls the run has made.
-    pub tail_calls: u32,
     /// What the hooked system call returns, for helpers that read and set it.
     pub retval: i64,
     /// The frame of the function that runs, counted from 0. Engines keep it true around calls of helpers at least.
     pub frame: usize,
-    around: Around<'run>,
     /// Maps and programs, if others than those around.
     world: Option<&'run World>,
-    /// What runs, for helpers that call back into it, if it is something else than what is around.
-    code: Option<&'run dyn Execute>,
-    /// The processor, once somebody asked.
-    cpu: Option<u32>,
     /// What few runs need.
     aside: Option<Box<Aside>>,
+    /// What runs, for helpers that call back into it, if it is something else than what is around.
+    code: Option<&'run dyn Execute>,
+    /// How many tail calls the run has made.
+    pub tail_calls: u32,
+    /// The processor, once somebody asked.
+    cpu: Option<u32>,
     /// Whether a helper ended the function that called it.
     ended: bool,
 }

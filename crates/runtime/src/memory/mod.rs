@@ -154,8 +154,10 @@ impl<'run> Memory<'run> {
     pub fn new(stack: &'run mut Stack) -> Self {
         let Stack { bytes, kept } = stack;
         kept.copies.forget();
-        let mut near = [const { Near::ABSENT }; NEAR];
-        near[REGION_OF_STACK].region = Region::Write(bytes);
+        // Each by itself: a constant would be copied whole, with what nobody looks at.
+        let absent = || Near { end: 0, region: Region::Absent };
+        let stack = Near { end: 0, region: Region::Write(bytes) };
+        let near = [absent(), absent(), stack, absent(), absent()];
         Memory { near, objects: None, kept, seen: 0, far: None, kernel: None, arena: None }
     }
 

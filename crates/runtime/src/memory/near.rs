@@ -12,8 +12,6 @@ pub(super) struct Near<'run> {
 }
 
 impl Near<'_> {
-    pub(super) const ABSENT: Near<'static> = Near { end: 0, region: Region::Absent };
-
     #[inline(always)]
     pub(super) fn load<const N: usize>(&self, at: usize) -> Option<u64> {
         if at + N > self.end {
