@@ -12,11 +12,15 @@
 //!
 //! A processor guesses where a branch leads, and a wrong guess costs as much as a few dozen operations; a choice costs one, but
 //! what is chosen has to be waited for. In loops, tests of what was read can be guessed badly, and are chosen by; tests of
-//! counters, and of what does not change, are guessed well and stay. Outside of loops only what is next to nothing is computed in
+//! counters, and of what does not change, are guessed well and stay, as do those that would have to wait for what was chosen before
+//! and what is loaded because of it. Outside of loops only what is next to nothing is computed in
 //! vain. If the budget has too little for the way that is chosen, block b20 goes the ways as they were, and traps.
+
+mod chased;
 
 use sandbpf_isa::{Cond, Width};
 
+use self::chased::Chased;
 use super::bounds::range::opposite;
 use super::loops::Flow;
 use super::renames::Renames;
@@ -37,7 +41,8 @@ pub(crate) fn choose(graph: &mut Graph) {
         }
     }
     let renames = Renames::new(graph);
-    let mut choosing = Choosing { graph, flow: flow.as_ref(), counts, ways, renames };
+    let chased = flow.as_ref().map(|flow| Chased::of(graph, flow));
+    let mut choosing = Choosing { graph, flow: flow.as_ref(), chased, counts, ways, renames };
     // What lies inside comes first.
     for &block in order.iter().rev() {
         choosing.look(block);
@@ -58,6 +63,7 @@ struct Arm {
 struct Choosing<'g> {
     graph: &'g mut Graph,
     flow: Option<&'g Flow>,
+    chased: Option<Chased>,
     /// Whether a value is a parameter that counts.
     counts: Vec<bool>,
     /// How many edges lead to each block.
@@ -86,14 +92,22 @@ impl Choosing<'_> {
             return;
         }
         let depth = self.flow.and_then(|flow| flow.innermost(block)).map_or(0, |inside| inside.depth);
-        let pairs = yes.edge.arguments.iter().zip(&no.edge.arguments);
-        let chosen = pairs.filter(|(a, b)| !self.same(**a, **b)).count();
+        let pairs =
+            yes.edge.arguments.iter().zip(&no.edge.arguments).zip(&self.graph.code(yes.edge.to).params);
+        let (mut chosen, mut waits) = (0, false);
+        for ((&a, &b), &param) in pairs {
+            if !self.same(a, b) {
+                chosen += 1;
+                waits |= self.chased.as_ref().is_some_and(|chased| chased.waits(block, param));
+            }
+        }
         let vain = yes.body.len() + no.body.len();
         let paid = yes.charge.is_some() || no.charge.is_some();
         let worth = if depth == 0 {
             !paid && vain <= BESIDES && chosen <= 1
         } else {
-            vain <= IN_LOOPS && chosen <= CHOICES && (!self.is_steady(block, &test) || vain + chosen == 0)
+            let guessed = waits || self.is_steady(block, &test);
+            vain <= IN_LOOPS && chosen <= CHOICES && (!guessed || vain + chosen == 0)
         };
         if worth {
             self.choose(block, test, yes, no);
@@ -216,18 +230,17 @@ impl Choosing<'_> {
         let (yes_value, no_value) = (self.graph.add(Op::Const(yes_cost)), self.graph.add(Op::Const(no_cost)));
         let amount = self.select(block, test, yes_value, no_value);
         let left = self.graph.append(block, Op::Budget);
-        let (poor, paid) = (self.new_block(), self.new_block());
+        let cold = self.graph.code(block).cold;
+        let (poor, paid) = (self.new_block(true), self.new_block(cold));
         let edge = |to: Block| Edge { to, arguments: Vec::new() };
         let short = Test { cond: Cond::Lt, width: Width::W64, lhs: left, rhs: amount };
         self.graph.blocks[block.index()].end = End::Branch { test: short, yes: edge(poor), no: edge(paid) };
         self.graph.append(paid, Op::Spend { amount });
         // Too little: the ways as they were, each of which traps. One that costs nothing does not lead here.
-        self.graph.blocks[poor.index()].cold = true;
         match (yes, no) {
             (Some(yes), Some(no)) => {
                 let traps = [yes, no].map(|(cost, site)| {
-                    let block = self.new_block();
-                    self.graph.blocks[block.index()].cold = true;
+                    let block = self.new_block(true);
                     self.graph.append(block, Op::Charge { cost, site });
                     block
                 });
@@ -242,9 +255,11 @@ impl Choosing<'_> {
         paid
     }
 
-    fn new_block(&mut self) -> Block {
+    fn new_block(&mut self, cold: bool) -> Block {
         self.ways.push(1);
-        self.graph.block()
+        let block = self.graph.block();
+        self.graph.blocks[block.index()].cold = cold;
+        block
     }
 
     /// Goes on with the next block, if nobody else leads there, so that a way around all of this may be chosen, too.
@@ -314,6 +329,17 @@ mod tests {
     fn counters_are_guessed_well() {
         assert_eq!(repeated("if r3 < 9 goto L5\nr0 += r4\nL5:"), (2, 0));
         assert_eq!(repeated("if r2 < 70 goto L5\nr0 += r4\nL5:"), (2, 0));
+    }
+
+    #[test]
+    fn what_leads_to_the_next_load_is_guessed() {
+        // The place of the smallest.
+        assert_eq!(
+            repeated("r5 = r1\nr5 += r0\nr5 = *(u8 *)(r5 + 0)\nif r4 >= r5 goto L5\nr0 = r3\nL5:").1,
+            0
+        );
+        // Its value.
+        assert_eq!(repeated("if r4 >= r0 goto L5\nr0 = r4\nL5:"), (1, 1));
     }
 
     #[test]
