@@ -191,6 +191,11 @@ impl Allocation {
         (0..16).find(|&register| free >> register & 1 == 1 && idle(register))
     }
 
+    /// Whether a register holds something at a position.
+    pub(crate) fn is_taken(&self, register: u8, at: u32) -> bool {
+        self.calendars[usize::from(register)].is_taken(at)
+    }
+
     /// The word of the frame to which a variable is put when it is computed.
     #[inline]
     pub(crate) fn slot(&self, var: Var) -> Option<u32> {
