@@ -20,7 +20,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 
 use super::graph::Graph;
 use forward::{Tasks, forward};

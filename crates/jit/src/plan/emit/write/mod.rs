@@ -12,6 +12,7 @@ mod frame;
 mod insts;
 mod locate;
 mod search;
+mod table;
 
 use std::ops::Range;
 
@@ -28,6 +29,7 @@ use super::relax::{Jumps, Label};
 use crate::plan::graph::Graph;
 use cold::Cold;
 use frame::Frame;
+use table::Table;
 
 /// Code as it is written.
 pub(crate) struct Writer<'b> {
@@ -44,6 +46,11 @@ pub(crate) struct Writer<'b> {
     shortcuts: Vec<u32>,
     /// For every segment, the one that is written next.
     following: Vec<u32>,
+    /// Jumps by tables that are still ahead, the next one last, and segments that they take the place of.
+    tables: Vec<Table>,
+    gone: Vec<bool>,
+    /// The tables of those that were written: where they are, and where they lead.
+    entries: Vec<(Label, Vec<Label>)>,
     /// Where the run ends, with its answer in rax and rdx.
     leave: Label,
     left: bool,
@@ -105,6 +112,9 @@ pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: All
         labels,
         shortcuts: Vec::new(),
         following: Vec::new(),
+        tables: Vec::new(),
+        gone: Vec::new(),
+        entries: Vec::new(),
         leave,
         left: false,
         search: None,
@@ -113,6 +123,8 @@ pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: All
         group: Vec::new(),
     };
     writer.shortcuts = writer.shortcuts();
+    (writer.tables, writer.gone) = writer.tables();
+    writer.tables.reverse();
     writer.following = following(&writer.shortcuts);
     writer.enter();
     for segment in 0..body.segments.len() {
@@ -142,6 +154,7 @@ impl Writer<'_> {
             self.jumps.put(self.leave, &self.code.bytes);
             self.leave_here();
         }
+        self.put_entries();
         self.jumps.finish(&self.code.bytes)
     }
 
@@ -185,7 +198,7 @@ impl Writer<'_> {
     }
 
     fn segment(&mut self, number: usize) {
-        if self.shortcuts[number] != number as u32 {
+        if self.shortcuts[number] != number as u32 || self.gone.get(number) == Some(&true) {
             // Nobody comes here.
             return;
         }
@@ -194,6 +207,12 @@ impl Writer<'_> {
         self.jumps.put(self.labels[number], &self.code.bytes);
         for index in segment.first..segment.end - 1 {
             self.moves_until(before(index), When::inside(index));
+            if index + 2 == segment.end
+                && let Some(table) = self.tables.pop_if(|table| table.root == number as u32)
+            {
+                self.jump_by(&table);
+                return;
+            }
             let inst = &self.body.insts[index as usize];
             let operands = self.operands(inst, index);
             self.inst(inst, &operands);
@@ -403,14 +422,7 @@ impl Writer<'_> {
 
     fn branch(&mut self, number: usize, flag: Flag, yes: Way, no: Way) {
         let (yes_label, no_label) = (self.segment_label(yes.to), self.segment_label(no.to));
-        let moves = |way: u8| {
-            let key = (number as u32, way);
-            let edges = &self.allocation.edges;
-            let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
-            let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
-            first..last
-        };
-        let (mut on_yes, mut on_no) = (moves(0), moves(1));
+        let (mut on_yes, mut on_no) = (self.on_edge(number as u32, false), self.on_edge(number as u32, true));
         if self.goes_ahead(number, &on_yes, yes) {
             self.ahead(std::mem::take(&mut on_yes));
         } else if self.goes_ahead(number, &on_no, no) {
@@ -452,6 +464,15 @@ impl Writer<'_> {
             let label = self.segment_label(last.to);
             self.jump(None, label);
         }
+    }
+
+    /// The moves on an edge.
+    fn on_edge(&self, segment: u32, second: bool) -> Range<usize> {
+        let key = (segment, u8::from(second));
+        let edges = &self.allocation.edges;
+        let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
+        let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
+        first..last
     }
 
     /// Whether the moves on an edge may be made before it is known that it is taken: nobody misses what they overwrite, they cost

@@ -42,12 +42,40 @@ pub(crate) fn choose(graph: &mut Graph) {
     }
     let renames = Renames::new(graph);
     let chased = flow.as_ref().map(|flow| Chased::of(graph, flow));
-    let mut choosing = Choosing { graph, flow: flow.as_ref(), chased, counts, ways, renames };
+    let searches = searches(graph, &order, &ways);
+    let mut choosing = Choosing { graph, flow: flow.as_ref(), chased, searches, counts, ways, renames };
     // What lies inside comes first.
     for &block in order.iter().rev() {
         choosing.look(block);
     }
     choosing.renames.apply(choosing.graph);
+}
+
+/// So many tests of one value, one behind the other, say where to go together, and become a table in the end.
+const SEARCH: u32 = 5;
+
+/// For every block, whether its test is one of so many.
+fn searches(graph: &Graph, order: &[Block], ways: &[u32]) -> Vec<bool> {
+    let asked = |block: Block| match &graph.code(block).end {
+        End::Branch { test, .. } if graph.constant(test.rhs).is_some() => Some(test.lhs),
+        _ => None,
+    };
+    // The first test of those that a block's is one of, and how many they are.
+    let mut first: Vec<Block> = (0..graph.blocks.len() as u32).map(Block).collect();
+    let mut counts = vec![0u32; graph.blocks.len()];
+    for &block in order {
+        let Some(value) = asked(block) else { continue };
+        let root = first[block.index()];
+        counts[root.index()] += 1;
+        for edge in graph.code(block).end.edges() {
+            let code = graph.code(edge.to);
+            let alone = ways[edge.to.index()] == 1 && code.body.is_empty() && code.params.is_empty();
+            if alone && asked(edge.to) == Some(value) {
+                first[edge.to.index()] = root;
+            }
+        }
+    }
+    first.into_iter().map(|root| counts[root.index()] >= SEARCH).collect()
 }
 
 /// One of two ways.
@@ -64,6 +92,8 @@ struct Choosing<'g> {
     graph: &'g mut Graph,
     flow: Option<&'g Flow>,
     chased: Option<Chased>,
+    /// Whether the test at the end of a block is one of many of one value.
+    searches: Vec<bool>,
     /// Whether a value is a parameter that counts.
     counts: Vec<bool>,
     /// How many edges lead to each block.
@@ -83,6 +113,9 @@ impl Choosing<'_> {
             self.ways[edge.to.index()] == 1 && matches!(self.graph.code(edge.to).end, End::Jump(_))
         };
         if yes.to != no.to && !may_meet(yes) && !may_meet(no) {
+            return;
+        }
+        if self.searches.get(block.index()) == Some(&true) {
             return;
         }
         let test = *test;
