@@ -16,6 +16,7 @@
 //! and what is loaded because of it. Outside of loops only what is next to nothing is computed in
 //! vain. If the budget has too little for the way that is chosen, block b20 goes the ways as they were, and traps.
 
+mod again;
 mod chased;
 
 use sandbpf_isa::{Cond, Width};
@@ -28,12 +29,13 @@ use crate::plan::graph::{BinOp, Block, Edge, End, Graph, Op, Site, Test, Value};
 
 /// Chooses values where short ways part and meet again.
 pub(crate) fn choose(graph: &mut Graph) {
-    let flow = Flow::of_loops(graph);
     let order = graph.order();
     let mut ways = vec![0u32; graph.blocks.len()];
     for &block in &order {
         graph.code(block).end.edges().for_each(|edge| ways[edge.to.index()] += 1);
     }
+    again::again(graph, &order, &mut ways);
+    let flow = Flow::of_loops(graph);
     let mut counts = vec![false; graph.values.len()];
     for inside in flow.iter().flat_map(|flow| &flow.loops) {
         for counter in flow.iter().flat_map(|flow| flow.counters(graph, inside)) {
@@ -104,7 +106,7 @@ struct Choosing<'g> {
 /// How much may be computed in vain in a loop, and how much besides; how many values may be chosen.
 const IN_LOOPS: usize = 4;
 const BESIDES: usize = 1;
-const CHOICES: usize = 2;
+const CHOICES: usize = 3;
 
 impl Choosing<'_> {
     fn look(&mut self, block: Block) {
@@ -373,6 +375,17 @@ mod tests {
         );
         // Its value.
         assert_eq!(repeated("if r4 >= r0 goto L5\nr0 = r4\nL5:"), (1, 1));
+    }
+
+    #[test]
+    fn choices_by_one_test_are_made_at_once() {
+        let one = "if r4 >= 9 goto L5\nr0 += 1\nL5:";
+        let other = "r5 = 7\nif r4 >= 9 goto L6\nr5 = r3\nL6:\nr0 ^= r5";
+        assert_eq!(repeated(&format!("{one}\n{other}")), (1, 2));
+        // One branch, and the loop's.
+        let long = "if r4 >= 9 goto L5\nr0 /= r2\nL5:\nr5 = 7\nif r4 >= 9 goto L6\nr5 = r3\nr5 /= 3\nL6:\nr0 ^= r5\nr6 = r5";
+        let (branches, _) = repeated(long);
+        assert!(branches <= 3);
     }
 
     #[test]
