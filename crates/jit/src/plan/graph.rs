@@ -270,7 +270,8 @@ pub(crate) struct Graph {
     pub(crate) stack: u32,
     /// How many bytes the context has.
     pub(crate) context: u32,
-    /// Whether runs have a machine: then there are calls, the stack is the machine's, and there is memory elsewhere.
+    /// Whether runs have a machine: then there are calls, the stack is the machine's, there is memory elsewhere, and somebody
+    /// looks at what is left of the budget when a run ends.
     pub(crate) machine: bool,
     /// For far memory, the host's addresses less the guest's.
     pub(crate) far: Vec<u64>,

@@ -105,6 +105,8 @@ pub(crate) enum Op {
     Cmp,
     /// The flags of `a - imm`.
     CmpImm,
+    /// The flags of `a - imm`, of their low bytes.
+    CmpByte,
     /// The flags of `a - mem`.
     CmpMem,
     /// The flags of `mem - imm`.

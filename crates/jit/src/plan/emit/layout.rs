@@ -101,9 +101,13 @@ fn gather(graph: &Graph, nest: &Nest, order: &mut Vec<Block>) {
     }
 }
 
-/// Puts the head of a loop last, if it decides whether the loop goes on and the last block jumps to it.
+/// Puts the head of a loop last, if it decides whether the loop goes on and the last block jumps to it; or first the blocks where
+/// several ways of a round meet before they go back: then the head is next.
 fn rotate(graph: &Graph, nest: &Nest, found: u32, blocks: &mut [Block]) {
     let head = nest.loops[found as usize].head;
+    if let Some(count) = tail(graph, nest, head, blocks) {
+        return blocks.rotate_right(count);
+    }
     let (Some(&first), Some(&last)) = (blocks.first(), blocks.last()) else { return };
     let End::Branch { yes, no, .. } = &graph.code(head).end else { return };
     let leaves = |to: Block| !nest.contains(found, to);
@@ -111,4 +115,23 @@ fn rotate(graph: &Graph, nest: &Nest, found: u32, blocks: &mut [Block]) {
     if first == head && last != head && head != Block::ENTRY && jumps && leaves(yes.to) != leaves(no.to) {
         blocks.rotate_left(1);
     }
+}
+
+/// How many blocks at the end of a loop follow one another, the first of them where ways meet, and the last before the head.
+fn tail(graph: &Graph, nest: &Nest, head: Block, blocks: &[Block]) -> Option<usize> {
+    const LONGEST: usize = 3;
+    let (&first, &last) = (blocks.first()?, blocks.last()?);
+    let leads = |from: Block, to: Block| graph.code(from).end.edges().any(|edge| edge.to == to);
+    if first != head || head == Block::ENTRY || !leads(last, head) || graph.code(last).cold {
+        return None;
+    }
+    for count in 1..=LONGEST.min(blocks.len() - 1) {
+        let at = blocks.len() - count;
+        match nest.predecessors(blocks[at]) {
+            [only] if *only == blocks[at - 1] => {}
+            [] | [_] => return None,
+            _ => return Some(count).filter(|_| at > 1),
+        }
+    }
+    None
 }

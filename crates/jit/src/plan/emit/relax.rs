@@ -17,6 +17,10 @@ enum Site {
         long: bool,
     },
     Call(Label),
+    /// The address of a label, in this register.
+    Lea(u8, Label),
+    /// How far a label lies behind another.
+    Entry(Label, Label),
     /// What follows begins at a multiple of this.
     Align(u8),
 }
@@ -52,6 +56,16 @@ impl Jumps {
     /// A call is here.
     pub(crate) fn call(&mut self, to: Label, code: &[u8]) {
         self.sites.push((code.len() as u32, Site::Call(to)));
+    }
+
+    /// `lea register, [rip + label]`
+    pub(crate) fn lea(&mut self, register: u8, to: Label, code: &[u8]) {
+        self.sites.push((code.len() as u32, Site::Lea(register, to)));
+    }
+
+    /// Four bytes: how far a label lies behind another.
+    pub(crate) fn entry(&mut self, of: Label, from: Label, code: &[u8]) {
+        self.sites.push((code.len() as u32, Site::Entry(of, from)));
     }
 
     pub(crate) fn align(&mut self, to: u8, code: &[u8]) {
@@ -96,6 +110,14 @@ impl Jumps {
                     bytes.push(0xe8);
                     bytes.extend_from_slice(&self.distance(&added, number, to).to_le_bytes());
                 }
+                Site::Lea(register, to) => {
+                    bytes.extend_from_slice(&[0x48 | register >> 3 << 2, 0x8d, 5 | (register & 7) << 3]);
+                    bytes.extend_from_slice(&self.distance(&added, number, to).to_le_bytes());
+                }
+                Site::Entry(of, from) => {
+                    let distance = self.place(&added, of).wrapping_sub(self.place(&added, from));
+                    bytes.extend_from_slice(&distance.to_le_bytes());
+                }
                 Site::Jump { to, flag, long } => {
                     let distance = self.distance(&added, number, to);
                     match (flag, long) {
@@ -124,6 +146,8 @@ impl Jumps {
                 Site::Jump { flag: _, long: false, .. } => 2,
                 Site::Jump { flag: None, long: true, .. } | Site::Call(_) => 5,
                 Site::Jump { flag: Some(_), long: true, .. } => 6,
+                Site::Lea(..) => 7,
+                Site::Entry(..) => 4,
                 Site::Align(to) => (at + sum).next_multiple_of(to.into()) - (at + sum),
             };
         }
@@ -132,11 +156,15 @@ impl Jumps {
 
     /// From behind a jump to where it goes.
     fn distance(&self, added: &[u32], number: usize, to: Label) -> i32 {
-        let (at, before) = self.labels[to.0 as usize];
-        debug_assert!(at != NOWHERE, "all labels that are used are placed");
-        let target = at + added[before as usize];
         let end = self.sites[number].0 + added[number + 1];
-        target.wrapping_sub(end) as i32
+        self.place(added, to).wrapping_sub(end) as i32
+    }
+
+    /// Where a label is in the end.
+    fn place(&self, added: &[u32], label: Label) -> u32 {
+        let (at, before) = self.labels[label.0 as usize];
+        debug_assert!(at != NOWHERE, "all labels that are used are placed");
+        at + added[before as usize]
     }
 
     /// Makes jumps long that do not reach.

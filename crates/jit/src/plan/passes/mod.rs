@@ -7,6 +7,7 @@ mod bulk;
 mod choose;
 mod divide;
 mod forward;
+mod free;
 mod hoist;
 pub(crate) mod incoming;
 mod loops;
@@ -19,7 +20,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 
 use super::graph::Graph;
 use forward::{Tasks, forward};
@@ -59,6 +60,8 @@ passes! {
     Memory = 5, |graph| forward(graph, Tasks { memory: true, ..Tasks::default() });
     /// Makes values of stack slots.
     Slots = 6, slots::slots;
+    /// Lets programs that have enough for whatever they do pay for nothing.
+    Free = 8, free::free;
     /// Does at once what loops do to ranges of memory.
     Bulk = 11, bulk::bulk;
     /// Makes searches of chains and trees of tests of one value.
@@ -95,6 +98,7 @@ const SCHEDULE: &[&[Pass]] = &[
     &[Pass::Simplify, Pass::Share, Pass::Address],
     &[Pass::Bounds],
     &[Pass::Search],
+    &[Pass::Free],
     &[Pass::Bulk],
     &[Pass::Hoist],
     &[Pass::Spare],

@@ -190,10 +190,33 @@ impl Allocation {
 
     /// A register that holds nothing at these positions, and that costs nothing to use.
     pub(crate) fn idle(&self, at: [u32; 2]) -> Option<u8> {
+        self.idle_but(at, 0)
+    }
+
+    /// The same, but none of these.
+    pub(crate) fn idle_but(&self, at: [u32; 2], others: u16) -> Option<u8> {
         let kept = reg::KEPT.iter().fold(0, |kept, register| kept | 1 << register);
-        let free = self.registers & (self.used | !kept);
-        let idle = |register: u8| !at.iter().any(|&at| self.calendars[usize::from(register)].is_taken(at));
+        let free = self.registers & (self.used | !kept) & !others;
+        let idle = |register: u8| !at.iter().any(|&at| self.is_taken(register, at));
         (0..16).find(|&register| free >> register & 1 == 1 && idle(register))
+    }
+
+    /// Whether a variable is in one place all the time.
+    pub(crate) fn is_whole(&self, var: Var) -> bool {
+        let Some(var) = var.index() else { return true };
+        let bundle = self.bundles[var];
+        !self.changes.iter().any(|&(_, other, _)| other == bundle)
+    }
+
+    /// Whether there are moves at instructions from this one on, up to that one.
+    pub(crate) fn moves_within(&self, first: u32, end: u32) -> bool {
+        let from = self.moves.partition_point(|&(time, _)| time >> 2 < u64::from(first));
+        self.moves.get(from).is_some_and(|&(time, _)| time >> 2 < u64::from(end))
+    }
+
+    /// Whether a register holds something at a position.
+    pub(crate) fn is_taken(&self, register: u8, at: u32) -> bool {
+        self.calendars[usize::from(register)].is_taken(at)
     }
 
     /// The word of the frame to which a variable is put when it is computed.

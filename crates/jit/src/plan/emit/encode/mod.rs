@@ -360,6 +360,11 @@ impl Encoder {
         self.bytes.push(0xc3);
     }
 
+    /// `jmp reg`
+    pub(crate) fn jump_to(&mut self, reg: u8) {
+        self.plain(Width::W32, 0xff, 4, Rm::Reg(reg));
+    }
+
     /// `call rm`
     pub(crate) fn call(&mut self, rm: Rm) {
         self.plain(Width::W32, 0xff, 2, rm);

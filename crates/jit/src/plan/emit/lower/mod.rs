@@ -173,7 +173,17 @@ impl Lower<'_> {
         let ways = self.end(block);
         self.settled();
         self.gate(place + 1);
-        for &value in code.body.iter().rev() {
+        let mut left = &code.body[..];
+        while let Some((&value, others)) = left.split_last() {
+            let alike = self.alike(left);
+            if alike > 0 {
+                let (before, values) = left.split_at(left.len() - alike);
+                self.decide(values);
+                self.settled();
+                left = before;
+                continue;
+            }
+            left = others;
             if self.taken[value.index()] {
                 continue;
             }
@@ -224,15 +234,20 @@ impl Lower<'_> {
         }
     }
 
+    /// Whether no code is needed for a value.
+    fn is_idle(&self, value: Value) -> bool {
+        use super::super::graph::Effect;
+        let pure = matches!(self.graph.op(value).effect(), Effect::None | Effect::Read);
+        self.taken[value.index()] || pure && (self.counts[value.index()] == 0 || self.same(value) != value)
+    }
+
     /// A value, or what an operation does.
     fn value(&mut self, value: Value) {
         let op = self.graph.op(value);
         if let Some(to) = writes(op) {
             self.note(to, -1);
         }
-        let pure =
-            matches!(op.effect(), super::super::graph::Effect::None | super::super::graph::Effect::Read);
-        if pure && (self.counts[value.index()] == 0 || self.same(value) != value) {
+        if self.is_idle(value) {
             return;
         }
         match op {
@@ -240,8 +255,7 @@ impl Lower<'_> {
             GraphOp::Entry(_) | GraphOp::Base(_) => {}
             GraphOp::Bin { op, width, a, b } => self.binary(value, *op, *width, *a, *b),
             GraphOp::Un { op, a } => self.unary(value, *op, *a),
-            GraphOp::Compare(test) => self.compared(value, test),
-            GraphOp::Select { test, yes, no } => self.select(value, test, *yes, *no),
+            GraphOp::Compare(_) | GraphOp::Select { .. } => self.decide(&[value]),
             GraphOp::Load { at, size, extend, swap } => self.load(value, at, *size, *extend, *swap),
             GraphOp::Store { at, size, value, swap } => self.store(at, *size, *value, *swap),
             GraphOp::Host { at, off, size, likely, stack, site } => {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! imul eax, ecx, 37         lea rax, [rcx + rcx*4]        mulx rax, rax, rcx    ; rdx times rcx
+//! mov eax, ecx ; shl eax, 5 ; sub eax, ecx
 //! mov rax, a ; div b ; mov dst, rdx
 //! ```
 
 use sandbpf_isa::Width;
 
 use super::super::inst::{Divisor, Inst, Op, Place, Var};
-use super::super::machine::{Shift, Unary, reg};
+use super::super::machine::{Alu, Shift, Unary, reg};
 use super::Lower;
 use crate::plan::graph::{BinOp, Value};
 
@@ -28,6 +29,9 @@ impl Lower<'_> {
                 let (a, count) = (self.replaced(a), number.trailing_zeros() as i32);
                 return self.push(Inst::new(Op::ShiftImm(Shift::Shl), width).dst(dst).a(a).imm(count));
             }
+            if self.graph.constant(a).is_none() && self.multiply_by_sums(dst, width, a, imm) {
+                return;
+            }
             if let Some(place) = self.operand(a, width) {
                 return self.push(Inst::new(Op::MulMemImm, width).dst(dst).at(place).imm(imm));
             }
@@ -40,6 +44,40 @@ impl Lower<'_> {
         }
         let b = self.var(b);
         self.push(Inst::new(Op::Mul, width).dst(dst).a(a).b(b));
+    }
+
+    /// A product with a number next to a power of two, or with two small factors: two steps are shorter than a product's three.
+    fn multiply_by_sums(&mut self, dst: Var, width: Width, a: Value, imm: i32) -> bool {
+        let Some(number) = u32::try_from(imm).ok().filter(|&number| number > 2) else { return false };
+        let lea = |dst: Var, a: Var, factor: u32| {
+            let scale = (factor - 1).trailing_zeros() as u8;
+            Inst::new(Op::Lea, width).dst(dst).at(Place { base: a, index: a, scale, disp: 0 })
+        };
+        let shift = |dst: Var, a: Var, count: u32| {
+            Inst::new(Op::ShiftImm(Shift::Shl), width).dst(dst).a(a).imm(count as i32)
+        };
+        let (more, less) = (number - 1, number + 1);
+        if more.is_power_of_two() || less.is_power_of_two() {
+            let (shifted, a) = (self.temporary(), self.var(a));
+            let (op, power) = if more.is_power_of_two() { (Alu::Add, more) } else { (Alu::Sub, less) };
+            self.push(Inst::new(Op::Alu(op), width).dst(dst).a(shifted).b(a));
+            self.push(shift(shifted, a, power.trailing_zeros()));
+            return true;
+        }
+        for factor in [9, 5, 3] {
+            let rest = number / factor;
+            if !number.is_multiple_of(factor) || !(rest.is_power_of_two() || matches!(rest, 3 | 5 | 9)) {
+                continue;
+            }
+            let (part, a) = (self.temporary(), self.var(a));
+            self.push(match rest {
+                3 | 5 | 9 => lea(dst, part, rest),
+                _ => shift(dst, part, rest.trailing_zeros()),
+            });
+            self.push(lea(part, a, factor));
+            return true;
+        }
+        false
     }
 
     pub(super) fn multiply_high(&mut self, dst: Var, a: Value, b: Value) {

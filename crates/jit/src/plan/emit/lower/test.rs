@@ -11,7 +11,7 @@ use super::super::inst::{Inst, Op, Place};
 use super::super::machine::Flag;
 use super::Lower;
 use super::memory::immediate;
-use crate::plan::graph::{BinOp, Block, Op as GraphOp, Test, Value};
+use crate::plan::graph::{BinOp, Block, Op as GraphOp, Test, UnOp, Value};
 
 /// The flag that says that a comparison is so.
 fn flag(cond: Cond) -> Flag {
@@ -42,31 +42,62 @@ fn unsigned(flag: Flag) -> Flag {
 }
 
 impl Lower<'_> {
-    /// A comparison as a number.
-    pub(super) fn compared(&mut self, value: Value, test: &Test) {
-        let dst = self.var(value);
-        let zero = self.temporary();
-        let place = self.body.insts.len();
-        self.push(Inst::new(Op::Unreachable, Width::W64));
-        let flag = self.flags(test, None);
-        self.body.insts[place] = Inst::new(Op::Set(flag), Width::W32).dst(dst).a(zero);
+    /// How many values at the end of these ask the same: all of them look at the flags of one comparison.
+    pub(super) fn alike(&self, values: &[Value]) -> usize {
+        let test = |value: &Value| match self.graph.op(*value) {
+            GraphOp::Compare(test) | GraphOp::Select { test, .. } if !self.is_idle(*value) => Some(*test),
+            _ => None,
+        };
+        let Some(first) = values.last().and_then(test) else { return 0 };
+        values.iter().rev().take_while(|value| test(value) == Some(first)).count()
+    }
+
+    /// Comparisons as numbers, and choices, by one test.
+    pub(super) fn decide(&mut self, values: &[Value]) {
+        let mut asked = None;
+        let first = self.body.insts.len();
+        for &value in values.iter().rev() {
+            match *self.graph.op(value) {
+                GraphOp::Compare(test) => {
+                    self.compared(value);
+                    asked = Some(test);
+                }
+                GraphOp::Select { test, yes, no } => {
+                    self.select(value, yes, no);
+                    asked = Some(test);
+                }
+                _ => {}
+            }
+        }
+        let last = self.body.insts.len();
+        let Some(test) = asked else { return };
+        let flag = self.flags(&test, None);
+        for inst in &mut self.body.insts[first..last] {
+            inst.op = match inst.op {
+                Op::Set(_) => Op::Set(flag),
+                Op::Cmov(_) => Op::Cmov(flag),
+                Op::CmovMem(_) => Op::CmovMem(flag),
+                op => op,
+            };
+        }
+    }
+
+    /// A comparison as a number, by a flag that is not known yet.
+    fn compared(&mut self, value: Value) {
+        let (dst, zero) = (self.var(value), self.temporary());
+        self.push(Inst::new(Op::Set(Flag::Equal), Width::W32).dst(dst).a(zero));
         self.before.push(Inst::number(zero, 0, true));
     }
 
-    pub(super) fn select(&mut self, value: Value, test: &Test, yes: Value, no: Value) {
+    fn select(&mut self, value: Value, yes: Value, no: Value) {
         let dst = self.var(value);
-        let place = self.body.insts.len();
-        self.push(Inst::new(Op::Unreachable, Width::W64));
         // A number that the result replaces is made before the flags are.
         let no = self.replaced(no);
         if let Some(at) = self.operand(yes, Width::W64) {
-            let flag = self.flags(test, None);
-            self.body.insts[place] = Inst::new(Op::CmovMem(flag), Width::W64).dst(dst).a(no).at(at);
-            return;
+            return self.push(Inst::new(Op::CmovMem(Flag::Equal), Width::W64).dst(dst).a(no).at(at));
         }
         let yes = self.var(yes);
-        let flag = self.flags(test, None);
-        self.body.insts[place] = Inst::new(Op::Cmov(flag), Width::W64).dst(dst).a(no).b(yes);
+        self.push(Inst::new(Op::Cmov(Flag::Equal), Width::W64).dst(dst).a(no).b(yes));
     }
 
     /// Compares, and says which flag tells that it is so. If the comparison ends a block, the flags of what comes before may tell.
@@ -90,6 +121,9 @@ impl Lower<'_> {
             if let Some(flag) = self.memory_against(width, lhs, flag, low(number, width)) {
                 return flag;
             }
+            if let Some(flag) = self.byte_against(width, lhs, flag, low(number, width)) {
+                return flag;
+            }
             if let Some(imm) = self.imm(rhs, width) {
                 let a = self.var(lhs);
                 self.push(Inst::new(Op::CmpImm, width).a(a).imm(imm));
@@ -108,6 +142,9 @@ impl Lower<'_> {
     /// A comparison with zero.
     fn against_zero(&mut self, width: Width, lhs: Value, flag: Flag, ends: Option<Block>) -> Flag {
         if let Some(flag) = self.memory_against(width, lhs, flag, 0) {
+            return flag;
+        }
+        if let Some(flag) = self.byte_against(width, lhs, flag, 0) {
             return flag;
         }
         if let Some(flag) = ends.and_then(|block| self.flags_before(block, width, lhs, flag)) {
@@ -187,6 +224,25 @@ impl Lower<'_> {
         self.taken[lhs.index()] = true;
         let place = self.place(&at);
         self.push(Inst::new(Op::MemCmpImm(size), Width::W64).at(place).imm(imm));
+        Some(flag)
+    }
+
+    /// A comparison of an extended byte of our own with a number that is one, too: in the same order they are without all that
+    /// is above.
+    fn byte_against(&mut self, width: Width, lhs: Value, flag: Flag, number: u64) -> Option<Flag> {
+        let GraphOp::Un { op, a } = *self.graph.op(lhs) else { return None };
+        let byte = number as u8;
+        let flag = match op {
+            UnOp::Zext8 if number == u64::from(byte) => unsigned(flag),
+            UnOp::Sext8 if number == low(byte as i8 as u64, width) => flag,
+            _ => return None,
+        };
+        if !self.is_ours(lhs) || self.graph.constant(a).is_some() {
+            return None;
+        }
+        self.taken[lhs.index()] = true;
+        let a = self.var(a);
+        self.push(Inst::new(Op::CmpByte, Width::W64).a(a).imm((byte as i8).into()));
         Some(flag)
     }
 

@@ -83,3 +83,40 @@ fn nothing_is_little() {
     // mov eax, 2 ; xor edx, edx ; ret
     assert_eq!(bytes, [0xb8, 2, 0, 0, 0, 0x31, 0xd2, 0xc3]);
 }
+
+#[test]
+fn many_tests_of_a_number_are_a_table() {
+    use crate::plan::passes::trial::built;
+    use crate::plan::passes::{Without, run as improve};
+    for (from, mask, apart) in
+        [(0u64, 255u64, 1u64), (3, 31, 1), (20, 255, 2), (7, 0xffff_ffff, 3), (0, 15, 1)]
+    {
+        for wide in ["r", "w"] {
+            let mut text = format!("r0 = 5\nr4 = *(u8 *)(r1 + 0)\nr5 = *(u64 *)(r1 + 1)\nr4 &= {mask}\n");
+            for case in 0..14 {
+                text += &format!("if {wide}4 == {} goto L{case}\n", from + case * apart);
+            }
+            text += "r0 = r5\nexit\n";
+            for case in 0..14 {
+                text += &format!("L{case}:\nr0 *= {}\nr0 += r5\ngoto L{}\n", case + 3, 20 + case % 3);
+            }
+            text += "L20:\nr0 += 3\nexit\nL21:\nr0 ^= 77\nexit\nL22:\nr0 -= r4\nexit";
+            let mut graph = built(&text);
+            improve(&mut graph, Without::default());
+            let jumps = emit(&graph, &EmitOptions::default()).bytes.windows(3).any(|code| {
+                // movsxd, of an address with an index
+                code[0] & 0xf8 == 0x48 && code[1] == 0x63 && code[2] & 0xc7 == 0x04
+            });
+            assert!(jumps, "{}", shown(&graph, &EmitOptions::default()));
+            for byte in 0..=255u8 {
+                let packet = [byte, 1, 2, 3, 4, 5, 6, 7, 8].to_vec();
+                let world = World { stack: Vec::new(), context: Vec::new(), packet, budget: 9 };
+                let result = run(&graph, &mut world.clone(), |_, _, _| unreachable!("nobody calls"));
+                for options in options() {
+                    let answer = trial(&graph, &options, &mut world.clone());
+                    assert_eq!(outcome(answer), result, "{byte}: {}", shown(&graph, &options));
+                }
+            }
+        }
+    }
+}

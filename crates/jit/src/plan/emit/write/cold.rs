@@ -55,7 +55,8 @@ impl Writer<'_> {
                 }
                 Cold::Edge { here, from, number, way } => {
                     self.jumps.put(here, &self.code.bytes);
-                    self.edge(from, number);
+                    let moves = self.on_edge(from as u32, number == 1);
+                    self.edge(from, moves, way);
                     self.go(way);
                 }
             }

@@ -119,6 +119,7 @@ impl Writer<'_> {
                 let rm = self.rm(operands.a);
                 self.code.alu_imm(Alu::Cmp, size_of(width), rm, inst.imm);
             }
+            Op::CmpByte => self.code.alu_imm(Alu::Cmp, Size::B, Rm::Reg(self.reg(operands.a)), inst.imm),
             Op::CmpMem => {
                 let mem = self.mem(inst, operands);
                 self.code.alu(Alu::Cmp, width, self.reg(operands.a), Rm::Mem(mem));

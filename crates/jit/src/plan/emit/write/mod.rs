@@ -7,13 +7,13 @@
 //!   what seldom happens: traps, addresses in other regions, divisions by zero
 //! ```
 
+mod branch;
 mod cold;
 mod frame;
 mod insts;
 mod locate;
 mod search;
-
-use std::ops::Range;
+mod table;
 
 use sandbpf_isa::{Size, Width};
 
@@ -28,6 +28,7 @@ use super::relax::{Jumps, Label};
 use crate::plan::graph::Graph;
 use cold::Cold;
 use frame::Frame;
+use table::Table;
 
 /// Code as it is written.
 pub(crate) struct Writer<'b> {
@@ -44,6 +45,11 @@ pub(crate) struct Writer<'b> {
     shortcuts: Vec<u32>,
     /// For every segment, the one that is written next.
     following: Vec<u32>,
+    /// Jumps by tables that are still ahead, the next one last, and segments that they take the place of.
+    tables: Vec<Table>,
+    gone: Vec<bool>,
+    /// The tables of those that were written: where they are, and where they lead.
+    entries: Vec<(Label, Vec<Label>)>,
     /// Where the run ends, with its answer in rax and rdx.
     leave: Label,
     left: bool,
@@ -102,6 +108,9 @@ pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: All
         labels,
         shortcuts: Vec::new(),
         following: Vec::new(),
+        tables: Vec::new(),
+        gone: Vec::new(),
+        entries: Vec::new(),
         leave,
         left: false,
         search: None,
@@ -110,6 +119,8 @@ pub(crate) fn write(graph: &Graph, target: &Target, body: &Body, allocation: All
         group: Vec::new(),
     };
     writer.shortcuts = writer.shortcuts();
+    (writer.tables, writer.gone) = writer.tables();
+    writer.tables.reverse();
     writer.following = following(&writer.shortcuts);
     writer.enter();
     for segment in 0..body.segments.len() {
@@ -139,6 +150,7 @@ impl Writer<'_> {
             self.jumps.put(self.leave, &self.code.bytes);
             self.leave_here();
         }
+        self.put_entries();
         self.jumps.finish(&self.code.bytes)
     }
 
@@ -182,7 +194,7 @@ impl Writer<'_> {
     }
 
     fn segment(&mut self, number: usize) {
-        if self.shortcuts[number] != number as u32 {
+        if self.shortcuts[number] != number as u32 || self.gone.get(number) == Some(&true) {
             // Nobody comes here.
             return;
         }
@@ -191,6 +203,12 @@ impl Writer<'_> {
         self.jumps.put(self.labels[number], &self.code.bytes);
         for index in segment.first..segment.end - 1 {
             self.moves_until(before(index), When::inside(index));
+            if index + 2 == segment.end
+                && let Some(table) = self.tables.pop_if(|table| table.root == number as u32)
+            {
+                self.jump_by(&table);
+                return;
+            }
             let inst = &self.body.insts[index as usize];
             let operands = self.operands(inst, index);
             self.inst(inst, &operands);
@@ -391,110 +409,5 @@ impl Writer<'_> {
             (Op::Branch(flag), [Some(yes), Some(no)]) => self.branch(number, flag, [yes, no]),
             _ => self.nobody(),
         }
-    }
-
-    /// Goes on with a segment, where it is not the next anyway.
-    fn on(&mut self, number: usize, way: Way) {
-        if !self.is_next(number, way.to) {
-            self.go(way);
-        }
-    }
-
-    /// Goes to a segment, or does there what it does.
-    fn go(&mut self, way: Way) {
-        match self.returning(way) {
-            Some(answer) => {
-                if answer != Home::Register(reg::RAX) {
-                    self.transfer(answer, Home::Register(reg::RAX));
-                }
-                self.answer();
-            }
-            None => {
-                let label = self.segment_label(way.to);
-                self.jump(None, label);
-            }
-        }
-    }
-
-    /// Where the answer is, if a way leads to the end of the run and nothing else, and an end of its own is hardly longer than
-    /// a jump.
-    fn returning(&self, way: Way) -> Option<Home> {
-        let to = self.shortcuts[way.to as usize];
-        // Where everything stays where it is, it is known here what is where. What only one comes to may begin with moves.
-        let known = self.allocation.is_fixed() && self.body.sources(to as usize).len() > 1;
-        if !self.frame.is_none() || !known {
-            return None;
-        }
-        let segment = self.body.segments[to as usize];
-        match self.body.insts.get(segment.first as usize..segment.end as usize)? {
-            [Inst { op: Op::Block, .. }, answer, Inst { op: Op::Return, .. }]
-                if answer.op == Op::Copy && answer.dst == Var::real(reg::RAX) =>
-            {
-                Some(self.allocation.of_var(answer.a))
-            }
-            _ => None,
-        }
-    }
-
-    fn branch(&mut self, number: usize, flag: Flag, ways: [Way; 2]) {
-        let [yes, no] = ways;
-        let moves = [self.on_edge(number, 0), self.on_edge(number, 1)].map(|moves| !moves.is_empty());
-        if let [false, false] = moves {
-            let (yes_label, no_label) = (self.segment_label(yes.to), self.segment_label(no.to));
-            if yes_label == no_label {
-                self.on(number, yes);
-            } else if self.is_next(number, yes.to) {
-                self.jump(Some(flag.inverse()), no_label);
-            } else {
-                self.jump(Some(flag), yes_label);
-                self.on(number, no);
-            }
-            return;
-        }
-        // What ends the run goes out of the way. Otherwise the way without moves goes at once; if both have some, the one that is
-        // next goes last.
-        let returns = [0, 1].map(|way: usize| moves[way] && self.returning(ways[way]).is_some());
-        let yes_last = match returns {
-            [true, false] => false,
-            [false, true] => true,
-            _ => !moves[1] || moves[0] && self.is_next(number, yes.to),
-        };
-        let (flag, first, last) = if yes_last { (flag.inverse(), 1, 0) } else { (flag, 0, 1) };
-        if !moves[first] {
-            let label = self.segment_label(ways[first].to);
-            self.jump(Some(flag), label);
-        } else if returns[first] {
-            let here = self.jumps.label();
-            self.jump(Some(flag), here);
-            self.cold.push(Cold::Edge { here, from: number, number: first as u8, way: ways[first] });
-        } else {
-            let over = self.jumps.label();
-            self.jump(Some(flag.inverse()), over);
-            self.edge(number, first as u8);
-            self.go(ways[first]);
-            self.jumps.put(over, &self.code.bytes);
-        }
-        self.edge(number, last as u8);
-        self.on(number, ways[last]);
-    }
-
-    /// Which moves there are on an edge.
-    fn on_edge(&self, number: usize, way: u8) -> Range<usize> {
-        let key = (number as u32, way);
-        let edges = &self.allocation.edges;
-        let first = edges.partition_point(|&(segment, way, _)| (segment, way) < key);
-        let last = edges.partition_point(|&(segment, way, _)| (segment, way) <= key);
-        first..last
-    }
-
-    /// Moves on an edge.
-    fn edge(&mut self, number: usize, way: u8) {
-        let moves = self.on_edge(number, way);
-        let segment = self.body.segments[number];
-        let Some(to) = segment.ways[usize::from(way)] else { return };
-        let steps = self.allocation.edges[moves].iter().map(|&(.., step)| step);
-        self.group.extend(steps);
-        let at = [2 * segment.end - 1, 2 * self.body.segments[to.to as usize].first];
-        self.at_once(When { flags: false, depth: segment.depth, at });
     }
 }

@@ -35,6 +35,9 @@ use crate::plan::graph::{Address, BinOp, Block, Bulk, Edge, End, Graph, Op, Test
 pub(crate) fn bulk(graph: &mut Graph) {
     let Some(flow) = Flow::of_loops(graph) else { return };
     for inside in flow.loops.iter().filter(|inside| inside.inner.is_empty()) {
+        if graph.code(inside.head).cold {
+            continue;
+        }
         let Some(idiom) = Idiom::of(graph, &flow, inside) else { continue };
         let Some(rounds) = Rounds::of(graph, &idiom) else { continue };
         let before = entrance(graph, &flow, inside);

@@ -30,6 +30,10 @@ pub(crate) fn slots(graph: &mut Graph) {
         frame.forget_gone(graph);
     }
     frame.trim(graph);
+    if !slots.is_empty() {
+        // Numbers that a loop keeps for others were put away and fetched again: now it carries them around for nothing.
+        super::sweep::sweep(graph);
+    }
 }
 
 /// A piece of the stack that is a value.

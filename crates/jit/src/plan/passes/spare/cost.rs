@@ -15,7 +15,7 @@ pub(super) struct Cost {
     /// Whether it always costs that.
     pub(super) is_exact: bool,
     /// How many charges there are in it.
-    charges: usize,
+    pub(super) charges: usize,
     /// How many values a copy has.
     pub(super) size: usize,
     /// How many rounds stand one behind the other in a copy.
@@ -32,7 +32,8 @@ const ALL: usize = 112;
 impl Cost {
     /// Whether the copy is so much faster that it is worth its place.
     pub(super) fn is_worth_it(&self) -> bool {
-        self.charges > 0 && self.trips >= 3 && self.size <= LARGEST && (self.is_exact || self.charges <= 4)
+        let faster = self.charges > 0 || self.rounds > 1;
+        faster && self.trips >= 3 && self.size <= LARGEST && (self.is_exact || self.charges <= 4)
     }
 }
 

@@ -43,6 +43,9 @@ pub(crate) fn spare(graph: &mut Graph) {
             continue;
         }
         let Some(cost) = costs[inside.number].as_ref().filter(|cost| cost.is_worth_it()) else { continue };
+        if graph.code(inside.head).cold {
+            continue;
+        }
         if let Some(left) = room.checked_sub(cost.size) {
             room = left;
             covered[inside.number] = true;
@@ -109,6 +112,11 @@ fn version(
     let head = copier.copy(inside);
 
     let graph = &mut *copier.graph;
+    if cost.charges == 0 {
+        graph.blocks[before.index()].end = End::Jump(Edge { to: head, ..enter });
+        forget(copier, inside);
+        return;
+    }
     let total = graph.add(Op::Const(cost.total));
     let budget = graph.append(before, Op::Budget);
     let rich = graph.block();
@@ -122,6 +130,12 @@ fn version(
     let test = Test { cond: Cond::Ge, width: Width::W64, lhs: budget, rhs: total };
     let yes = Edge { to: rich, arguments: Vec::new() };
     graph.blocks[before.index()].end = End::Branch { test, yes, no: enter };
+    forget(copier, inside);
+}
+
+/// Leaves a loop to those who cannot pay for all of it.
+fn forget(copier: &mut Copier<'_>, inside: &Loop) {
+    let flow = copier.flow;
     let mut all = vec![inside];
     while let Some(one) = all.pop() {
         for &block in &one.blocks {

@@ -266,6 +266,10 @@ impl Walk<'_> {
                 UnOp::Swap16 | UnOp::Swap32 | UnOp::Swap64 => tested(self, a, op.eval(right)),
                 _ => Same,
             },
+            Op::Bin { op: BinOp::Lsh, width, a, b } => match self.constant(b) {
+                Some(count) if count < width.bits().into() => tested(self, a, (right & ones(width)) >> count),
+                _ => Same,
+            },
             Op::Bin { op: BinOp::Rsh, width, a, b } => match self.constant(b) {
                 Some(count) if count < width.bits().into() && right <= ones(width) >> count => {
                     let number = right << count;
@@ -294,7 +298,10 @@ impl Walk<'_> {
         }
         match *self.graph.op(lhs) {
             Op::Bin { op, width: inner, a, b } => match (op, self.constant(b)) {
-                (BinOp::And, _) if right == 0 => {
+                // What others look at, too, is compared as it is: one of them may be the next test.
+                (BinOp::And, bits)
+                    if right == 0 && (self.single(lhs) || bits.is_none_or(u64::is_power_of_two)) =>
+                {
                     let set = Test {
                         cond: Cond::Set,
                         width: if inner == Width::W32 { inner } else { width },

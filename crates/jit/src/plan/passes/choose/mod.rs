@@ -12,11 +12,16 @@
 //!
 //! A processor guesses where a branch leads, and a wrong guess costs as much as a few dozen operations; a choice costs one, but
 //! what is chosen has to be waited for. In loops, tests of what was read can be guessed badly, and are chosen by; tests of
-//! counters, and of what does not change, are guessed well and stay. Outside of loops only what is next to nothing is computed in
+//! counters, and of what does not change, are guessed well and stay, as do those that would have to wait for what was chosen before
+//! and what is loaded because of it. Outside of loops only what is next to nothing is computed in
 //! vain. If the budget has too little for the way that is chosen, block b20 goes the ways as they were, and traps.
+
+mod again;
+mod chased;
 
 use sandbpf_isa::{Cond, Width};
 
+use self::chased::Chased;
 use super::bounds::range::opposite;
 use super::loops::Flow;
 use super::renames::Renames;
@@ -24,12 +29,13 @@ use crate::plan::graph::{BinOp, Block, Edge, End, Graph, Op, Site, Test, Value};
 
 /// Chooses values where short ways part and meet again.
 pub(crate) fn choose(graph: &mut Graph) {
-    let flow = Flow::of_loops(graph);
     let order = graph.order();
     let mut ways = vec![0u32; graph.blocks.len()];
     for &block in &order {
         graph.code(block).end.edges().for_each(|edge| ways[edge.to.index()] += 1);
     }
+    again::again(graph, &order, &mut ways);
+    let flow = Flow::of_loops(graph);
     let mut counts = vec![false; graph.values.len()];
     for inside in flow.iter().flat_map(|flow| &flow.loops) {
         for counter in flow.iter().flat_map(|flow| flow.counters(graph, inside)) {
@@ -37,12 +43,41 @@ pub(crate) fn choose(graph: &mut Graph) {
         }
     }
     let renames = Renames::new(graph);
-    let mut choosing = Choosing { graph, flow: flow.as_ref(), counts, ways, renames };
+    let chased = flow.as_ref().map(|flow| Chased::of(graph, flow));
+    let searches = searches(graph, &order, &ways);
+    let mut choosing = Choosing { graph, flow: flow.as_ref(), chased, searches, counts, ways, renames };
     // What lies inside comes first.
     for &block in order.iter().rev() {
         choosing.look(block);
     }
     choosing.renames.apply(choosing.graph);
+}
+
+/// So many tests of one value, one behind the other, say where to go together, and become a table in the end.
+const SEARCH: u32 = 5;
+
+/// For every block, whether its test is one of so many.
+fn searches(graph: &Graph, order: &[Block], ways: &[u32]) -> Vec<bool> {
+    let asked = |block: Block| match &graph.code(block).end {
+        End::Branch { test, .. } if graph.constant(test.rhs).is_some() => Some(test.lhs),
+        _ => None,
+    };
+    // The first test of those that a block's is one of, and how many they are.
+    let mut first: Vec<Block> = (0..graph.blocks.len() as u32).map(Block).collect();
+    let mut counts = vec![0u32; graph.blocks.len()];
+    for &block in order {
+        let Some(value) = asked(block) else { continue };
+        let root = first[block.index()];
+        counts[root.index()] += 1;
+        for edge in graph.code(block).end.edges() {
+            let code = graph.code(edge.to);
+            let alone = ways[edge.to.index()] == 1 && code.body.is_empty() && code.params.is_empty();
+            if alone && asked(edge.to) == Some(value) {
+                first[edge.to.index()] = root;
+            }
+        }
+    }
+    first.into_iter().map(|root| counts[root.index()] >= SEARCH).collect()
 }
 
 /// One of two ways.
@@ -58,6 +93,9 @@ struct Arm {
 struct Choosing<'g> {
     graph: &'g mut Graph,
     flow: Option<&'g Flow>,
+    chased: Option<Chased>,
+    /// Whether the test at the end of a block is one of many of one value.
+    searches: Vec<bool>,
     /// Whether a value is a parameter that counts.
     counts: Vec<bool>,
     /// How many edges lead to each block.
@@ -68,7 +106,7 @@ struct Choosing<'g> {
 /// How much may be computed in vain in a loop, and how much besides; how many values may be chosen.
 const IN_LOOPS: usize = 4;
 const BESIDES: usize = 1;
-const CHOICES: usize = 2;
+const CHOICES: usize = 3;
 
 impl Choosing<'_> {
     fn look(&mut self, block: Block) {
@@ -79,6 +117,9 @@ impl Choosing<'_> {
         if yes.to != no.to && !may_meet(yes) && !may_meet(no) {
             return;
         }
+        if self.searches.get(block.index()) == Some(&true) {
+            return;
+        }
         let test = *test;
         let (yes, no) = (yes.clone(), no.clone());
         let (Some(yes), Some(no)) = (self.arm(block, &yes, &no), self.arm(block, &no, &yes)) else { return };
@@ -86,14 +127,22 @@ impl Choosing<'_> {
             return;
         }
         let depth = self.flow.and_then(|flow| flow.innermost(block)).map_or(0, |inside| inside.depth);
-        let pairs = yes.edge.arguments.iter().zip(&no.edge.arguments);
-        let chosen = pairs.filter(|(a, b)| !self.same(**a, **b)).count();
+        let pairs =
+            yes.edge.arguments.iter().zip(&no.edge.arguments).zip(&self.graph.code(yes.edge.to).params);
+        let (mut chosen, mut waits) = (0, false);
+        for ((&a, &b), &param) in pairs {
+            if !self.same(a, b) {
+                chosen += 1;
+                waits |= self.chased.as_ref().is_some_and(|chased| chased.waits(block, param));
+            }
+        }
         let vain = yes.body.len() + no.body.len();
         let paid = yes.charge.is_some() || no.charge.is_some();
         let worth = if depth == 0 {
             !paid && vain <= BESIDES && chosen <= 1
         } else {
-            vain <= IN_LOOPS && chosen <= CHOICES && (!self.is_steady(block, &test) || vain + chosen == 0)
+            let guessed = waits || self.is_steady(block, &test);
+            vain <= IN_LOOPS && chosen <= CHOICES && (!guessed || vain + chosen == 0)
         };
         if worth {
             self.choose(block, test, yes, no);
@@ -216,18 +265,17 @@ impl Choosing<'_> {
         let (yes_value, no_value) = (self.graph.add(Op::Const(yes_cost)), self.graph.add(Op::Const(no_cost)));
         let amount = self.select(block, test, yes_value, no_value);
         let left = self.graph.append(block, Op::Budget);
-        let (poor, paid) = (self.new_block(), self.new_block());
+        let cold = self.graph.code(block).cold;
+        let (poor, paid) = (self.new_block(true), self.new_block(cold));
         let edge = |to: Block| Edge { to, arguments: Vec::new() };
         let short = Test { cond: Cond::Lt, width: Width::W64, lhs: left, rhs: amount };
         self.graph.blocks[block.index()].end = End::Branch { test: short, yes: edge(poor), no: edge(paid) };
         self.graph.append(paid, Op::Spend { amount });
         // Too little: the ways as they were, each of which traps. One that costs nothing does not lead here.
-        self.graph.blocks[poor.index()].cold = true;
         match (yes, no) {
             (Some(yes), Some(no)) => {
                 let traps = [yes, no].map(|(cost, site)| {
-                    let block = self.new_block();
-                    self.graph.blocks[block.index()].cold = true;
+                    let block = self.new_block(true);
                     self.graph.append(block, Op::Charge { cost, site });
                     block
                 });
@@ -242,9 +290,11 @@ impl Choosing<'_> {
         paid
     }
 
-    fn new_block(&mut self) -> Block {
+    fn new_block(&mut self, cold: bool) -> Block {
         self.ways.push(1);
-        self.graph.block()
+        let block = self.graph.block();
+        self.graph.blocks[block.index()].cold = cold;
+        block
     }
 
     /// Goes on with the next block, if nobody else leads there, so that a way around all of this may be chosen, too.
@@ -314,6 +364,28 @@ mod tests {
     fn counters_are_guessed_well() {
         assert_eq!(repeated("if r3 < 9 goto L5\nr0 += r4\nL5:"), (2, 0));
         assert_eq!(repeated("if r2 < 70 goto L5\nr0 += r4\nL5:"), (2, 0));
+    }
+
+    #[test]
+    fn what_leads_to_the_next_load_is_guessed() {
+        // The place of the smallest.
+        assert_eq!(
+            repeated("r5 = r1\nr5 += r0\nr5 = *(u8 *)(r5 + 0)\nif r4 >= r5 goto L5\nr0 = r3\nL5:").1,
+            0
+        );
+        // Its value.
+        assert_eq!(repeated("if r4 >= r0 goto L5\nr0 = r4\nL5:"), (1, 1));
+    }
+
+    #[test]
+    fn choices_by_one_test_are_made_at_once() {
+        let one = "if r4 >= 9 goto L5\nr0 += 1\nL5:";
+        let other = "r5 = 7\nif r4 >= 9 goto L6\nr5 = r3\nL6:\nr0 ^= r5";
+        assert_eq!(repeated(&format!("{one}\n{other}")), (1, 2));
+        // One branch, and the loop's.
+        let long = "if r4 >= 9 goto L5\nr0 /= r2\nL5:\nr5 = 7\nif r4 >= 9 goto L6\nr5 = r3\nr5 /= 3\nL6:\nr0 ^= r5\nr6 = r5";
+        let (branches, _) = repeated(long);
+        assert!(branches <= 3);
     }
 
     #[test]
