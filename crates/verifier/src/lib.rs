@@ -35,6 +35,9 @@ mod struct_ops;
 mod types;
 mod undecodable;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 pub use environment::{
     Environment, FieldKind, Kernel, KptrKind, Limits, LoadFlags, MapShape, Owner, REFERENCE, Signature,
     SourceLine, SpecialField, TypeRef,
@@ -84,15 +87,20 @@ pub struct Rejected {
     pub log: String,
 }
 
-struct EnvironmentCalls<'e>(&'e Environment<'e>);
+struct EnvironmentCalls<'e> {
+    env: &'e Environment<'e>,
+    /// What was asked for: programs call few functions, many times.
+    known: RefCell<HashMap<Callee, CallEffects>>,
+}
 
 impl Calls for EnvironmentCalls<'_> {
     fn effects(&self, callee: Callee) -> CallEffects {
-        match callee {
-            Callee::Helper(id) => cfg::helper_effects(&self.0.program, id),
-            Callee::Kfunc { id, .. } => kfunc_effects(self.0, id),
+        let find = || match callee {
+            Callee::Helper(id) => cfg::helper_effects(&self.env.program, id),
+            Callee::Kfunc { id, .. } => kfunc_effects(self.env, id),
             _ => CallEffects::default(),
-        }
+        };
+        *self.known.borrow_mut().entry(callee).or_insert_with(find)
     }
 }
 
@@ -131,7 +139,8 @@ pub fn examine(program: &Program, env: &Environment<'_>) -> Result<Verified, Box
     compatible::check(program, env).map_err(early)?;
     functions::check(program, env).map_err(early)?;
     compatible::maps(program, env).map_err(early)?;
-    let graph = cfg::graph(program, env, &EnvironmentCalls(env)).map_err(early)?;
+    let graph =
+        cfg::graph(program, env, &EnvironmentCalls { env, known: RefCell::default() }).map_err(early)?;
     struct_ops::check(env).map_err(early)?;
     compatible::sleeping(env).map_err(early)?;
     let _later = state::GiveBack;

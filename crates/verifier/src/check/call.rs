@@ -37,7 +37,7 @@ impl Verifier<'_> {
         let name = |id: i32| {
             helpers::numbered(id).next().map_or_else(|| "unknown".into(), |spec| format!("bpf_{}", spec.name))
         };
-        let helper = match self.env.program.helper(id) {
+        let helper = match self.known.helper(&self.env.program, id) {
             Ok(helper) => helper,
             Err(Unavailable::GplOnly) => {
                 refuse!(Inval, "cannot call GPL-restricted function from non-GPL compatible program");

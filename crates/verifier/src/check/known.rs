@@ -1,5 +1,8 @@
 //! What was learnt of instructions and functions over all paths that reached them.
 
+use std::collections::HashMap;
+
+use sandbpf_abi::{self as abi, HelperSpec, Unavailable};
 use sandbpf_isa::{Pc, Program};
 
 use crate::facts::Notes;
@@ -36,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) masked: Vec<Option<Mask>>,
     /// Which map a tail call takes its program from (`map_ptr_state`).
     pub(crate) tail_maps: Vec<Option<TailMap>>,
+    /// The helpers that were called, by number.
+    helpers: HashMap<i32, &'static HelperSpec>,
 }
 
 /// Where a tail call takes its program from.
@@ -84,7 +89,22 @@ impl Known {
             explores_limits: false,
             masked: vec![None; insns],
             tail_maps: vec![None; insns],
+            helpers: HashMap::new(),
         }
+    }
+
+    /// The helper with this number, if the program may call it.
+    pub(crate) fn helper(
+        &mut self,
+        program: &abi::Program<'_>,
+        id: i32,
+    ) -> Result<&'static HelperSpec, Unavailable> {
+        if let Some(helper) = self.helpers.get(&id) {
+            return Ok(helper);
+        }
+        let helper = program.helper(id)?;
+        self.helpers.insert(id, helper);
+        Ok(helper)
     }
 
     /// Whether the function that starts there is global.

@@ -138,26 +138,38 @@ impl Verifier<'_> {
         subsequent: &mut Option<Pc>,
         is_first: &mut bool,
     ) -> Check<Result<bool, Lost>> {
+        let mut walked = 0;
+        let done = self.walk_stretch(wanted, stretch, from, subsequent, is_first, &mut walked);
+        cost::work(walked);
+        done
+    }
+
+    fn walk_stretch(
+        &mut self,
+        wanted: &mut Wanted,
+        stretch: &Stretch<'_>,
+        from: Pc,
+        subsequent: &mut Option<Pc>,
+        is_first: &mut bool,
+        walked: &mut usize,
+    ) -> Check<Result<bool, Lost>> {
         let mut end = stretch.history.len();
         let mut pc = from;
+        let mut shows = self.log.shows_traces();
         loop {
             // The instruction that asks has not changed anything yet.
             let asks = std::mem::take(is_first);
-            cost::work(1);
-            let shows = self.log.shows_traces();
+            *walked += 1;
             if shows {
                 self.log_traced(asks, wanted.frame, &wanted.regs, &wanted.slots, pc);
+                shows = self.log.shows_traces();
             }
             let step = stretch.step(end, pc);
             let looks = stretch.current && !asks && !shows;
             if looks && self.traced.take_known(end, pc, step.is_some(), wanted) {
                 return Ok(Ok(true));
             }
-            if asks {
-                if wanted.is_empty() {
-                    return Ok(Ok(true));
-                }
-            } else if self.traced.matters(pc, wanted.regs[wanted.frame], step) {
+            if !asks && self.traced.matters(pc, wanted.regs[wanted.frame], step) {
                 if let Err(lost) = self.trace_insn(wanted, pc, *subsequent, step)? {
                     return Ok(Err(lost));
                 }
@@ -166,7 +178,7 @@ impl Verifier<'_> {
                 }
             }
             *subsequent = Some(pc);
-            match stretch.before(&mut end, pc) {
+            match stretch.before(&mut end, pc, step) {
                 None => return Ok(Ok(false)),
                 Some(before) if before.index() >= self.program.len() => {
                     refuse!(Fault, "BUG backtracking idx {}", before.0 as i32);

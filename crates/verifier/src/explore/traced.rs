@@ -30,13 +30,13 @@ impl<'s> Stretch<'s> {
         (step.pc == pc).then_some(step)
     }
 
-    /// The instruction before (`get_prev_insn_idx`).
+    /// The instruction before one that has this step or none (`get_prev_insn_idx`).
     #[inline]
-    pub(super) fn before(&self, end: &mut usize, pc: Pc) -> Option<Pc> {
+    pub(super) fn before(&self, end: &mut usize, pc: Pc, step: Option<&Step>) -> Option<Pc> {
         if pc == self.first && (*end == 0 || (*end == 1 && self.history[0].pc == pc)) {
             return None;
         }
-        if let Some(step) = self.step(*end, pc) {
+        if let Some(step) = step {
             *end -= 1;
             return Some(step.prev);
         }
