@@ -150,12 +150,10 @@ impl Verifier<'_> {
         let Some(map) = found.map.filter(of_programs) else {
             refuse!(Inval, "expected prog array map for tail call");
         };
-        let known = &mut self.known.tail_maps[self.pc.index()];
-        *known = match *known {
-            None => Some(TailMap::One(map)),
-            Some(TailMap::One(before)) if before == map => Some(TailMap::One(map)),
-            Some(_) => Some(TailMap::Several),
-        };
+        let known = self.known.tail_maps.entry(self.pc).or_insert(TailMap::One(map));
+        if *known != TailMap::One(map) {
+            *known = TailMap::Several;
+        }
         let entries = u64::from(self.env.maps[usize::from(map)].max_entries);
         if self.reg(R::R3).num.const_value().is_some_and(|index| index < entries)
             && self.reg(R::R3).is_scalar()

@@ -36,9 +36,9 @@ pub(crate) struct Known {
     /// Whether limits of pointer arithmetic are being explored, so that numbers must be the same.
     pub(crate) explores_limits: bool,
     /// How arithmetic on pointers must be masked against guessing, where it must.
-    pub(crate) masked: Vec<Option<Mask>>,
+    pub(crate) masked: HashMap<Pc, Mask>,
     /// Which map a tail call takes its program from (`map_ptr_state`).
-    pub(crate) tail_maps: Vec<Option<TailMap>>,
+    pub(crate) tail_maps: HashMap<Pc, TailMap>,
     /// The helpers that were called, by number.
     helpers: HashMap<i32, &'static HelperSpec>,
 }
@@ -87,8 +87,8 @@ impl Known {
             runs_later: vec![false; functions],
             is_callback: vec![false; functions],
             explores_limits: false,
-            masked: vec![None; insns],
-            tail_maps: vec![None; insns],
+            masked: HashMap::new(),
+            tail_maps: HashMap::new(),
             helpers: HashMap::new(),
         }
     }

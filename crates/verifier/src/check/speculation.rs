@@ -115,8 +115,8 @@ impl Verifier<'_> {
 
     /// An instruction is masked in one way (`update_alu_sanitation_state`).
     fn mask(&mut self, step: &Move, mask: Mask) -> Check {
-        let known = &mut self.known.masked[self.pc.index()];
-        if known.is_some_and(|known| known != mask) {
+        let known = *self.known.masked.entry(self.pc).or_insert(mask);
+        if known != mask {
             refuse!(
                 Acces,
                 "{} tried to {} from different maps, paths or scalars, pointer arithmetic with it prohibited for !root",
@@ -124,7 +124,6 @@ impl Verifier<'_> {
                 verb(step.op)
             );
         }
-        *known = Some(mask);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod covers;
 pub(crate) mod linked;
+mod lists;
 mod loops;
 pub(crate) mod precision;
 pub(crate) mod stack_life;
@@ -23,8 +24,9 @@ use crate::environment::{Environment, Rights};
 use crate::error::{Check, Errno, Refusal, Rejection, refuse};
 use crate::log::Log;
 use crate::state::cost::{self, Charge};
-use crate::state::{Frame, Refs, Shared, Slot, State, StateId, Step, Touched};
+use crate::state::{Frame, Refs, Shared, State, StateId, Step, Touched};
 use crate::states::States;
+use lists::Lists;
 use loops::{Callchain, Visit};
 use stack_life::StackLife;
 
@@ -53,23 +55,6 @@ pub(crate) struct Kept {
     all_precise: bool,
     /// Taken out of the list of its instruction, alive only because paths from it are.
     retired: bool,
-}
-
-/// A state that was kept, as it stands in the list where it is looked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Listed {
-    pc: Pc,
-    id: StateId,
-    /// The call that its innermost frame is from, and how many there are: others are not compared with it.
-    callsite: Option<Pc>,
-    frames: u8,
-    hits: u32,
-    misses: u32,
-    /// It is final, and what can no longer be read was taken out.
-    cleaned: bool,
-    /// Where the state that it was compared with last differed from it, once it was cleaned, and what is there: most others that
-    /// come differ there as well, and it need not be touched to say so. That a number is precise by now may be missing.
-    differed: Option<(linked::Place, Slot)>,
 }
 
 /// A path that waits to be explored.
@@ -111,7 +96,7 @@ pub(crate) struct Verifier<'v> {
     pending: Vec<Pending>,
     pub(crate) kept: Vec<Option<Box<Kept>>>,
     /// The states that were kept, by instruction and caller: in so many buckets, each with the newest last.
-    buckets: Vec<Vec<Listed>>,
+    buckets: Lists,
     kept_now: u32,
     retired_now: u32,
     backedges_now: u32,
@@ -149,7 +134,7 @@ impl<'v> Verifier<'v> {
             step_written: false,
             pending: Vec::new(),
             kept: Vec::new(),
-            buckets: vec![Vec::new(); program.slot_count() as usize],
+            buckets: Lists::new(program.slot_count() as usize),
             kept_now: 0,
             retired_now: 0,
             backedges_now: 0,
@@ -278,7 +263,7 @@ impl<'v> Verifier<'v> {
             Err(_) if recoverable && self.cur.speculative => {
                 // The guess is never made: a barrier stands before the instruction.
                 self.known.stops_speculation[pc.index()] = true;
-                self.known.masked[pc.index()] = None;
+                self.known.masked.remove(&pc);
                 Ok(true)
             }
             Err(refusal) => {
@@ -416,9 +401,14 @@ impl<'v> Verifier<'v> {
         bucket.filter(move |listed| listed.pc == pc).map(|listed| listed.id)
     }
 
+    /// The list of states at this instruction, if there is one.
+    fn bucket(&self, pc: Pc) -> usize {
+        self.buckets.find(self.bucket_place(pc))
+    }
+
     /// Where states at this instruction are kept (`explored_state`): calls from elsewhere do not meet each other, but
     /// others may.
-    fn bucket(&self, pc: Pc) -> usize {
+    fn bucket_place(&self, pc: Pc) -> usize {
         let at = match self.cur.current().callsite {
             None => self.slot(pc) ^ u32::MAX,
             Some(call) => self.slot(pc) ^ self.slot(call),
@@ -456,7 +446,7 @@ impl<'v> Verifier<'v> {
     pub(crate) fn restart(&mut self) {
         self.kept.clear();
         self.traced.forget();
-        self.buckets.iter_mut().for_each(Vec::clear);
+        self.buckets.clear();
         self.pending.clear();
         self.visits.clear();
         self.kept_now = 0;

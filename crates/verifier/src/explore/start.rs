@@ -1,6 +1,8 @@
 //! Where paths start: at the program's entry, and at that of each global function.
 
 use super::{Verifier, entry_state};
+use sandbpf_isa::Pc;
+
 use crate::check::known::TailMap;
 use crate::check::parameters::Takes;
 use crate::error::{Check, Refusal, Rejection, refuse};
@@ -41,9 +43,8 @@ impl Verifier<'_> {
         if self.rights.spec_v1 {
             return Ok(());
         }
-        let several =
-            |at: usize| self.known.reached[at] && self.known.tail_maps[at] == Some(TailMap::Several);
-        if (0..self.known.reached.len()).any(several) {
+        let several = |(pc, map): (&Pc, &TailMap)| self.known.reached[pc.index()] && *map == TailMap::Several;
+        if self.known.tail_maps.iter().any(several) {
             refuse!(Inval, "tail_call abusing map_ptr");
         }
         Ok(())

@@ -3,8 +3,9 @@
 use sandbpf_isa::{Insn, Pc};
 
 use super::covers::Exact;
+use super::lists::Listed;
 use super::traced::Stretch;
-use super::{Kept, Listed, Verifier};
+use super::{Kept, Verifier};
 use crate::error::{Check, refuse};
 use crate::print::Shown;
 use crate::state::{IterState, Kind, StateId, Touched, cost, slot_of};
@@ -64,7 +65,7 @@ impl Verifier<'_> {
         if (!self.rights.bpf && seen > self.env.limits.states_per_insn) || !keep {
             return Ok(false);
         }
-        self.keep(pc, bucket);
+        self.keep(pc);
         Ok(false)
     }
 
@@ -213,7 +214,7 @@ impl Verifier<'_> {
     }
 
     /// Keeps the current state.
-    fn keep(&mut self, pc: Pc, bucket: usize) {
+    fn keep(&mut self, pc: Pc) {
         self.statistics.total_states += 1;
         self.kept_now += 1;
         self.update_peak();
@@ -243,7 +244,8 @@ impl Verifier<'_> {
         self.cur.dfs += 1;
         let callsite = self.cur.current().callsite;
         let frames = self.cur.frames.len() as u8;
-        self.buckets[bucket].push(Listed {
+        let place = self.bucket_place(pc);
+        self.buckets.of(place).push(Listed {
             pc,
             id,
             callsite,
