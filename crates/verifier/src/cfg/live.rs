@@ -42,11 +42,17 @@ fn uses(insn: &Insn, calls: &dyn Calls) -> (u16, u16) {
 }
 
 /// Solves liveness over each function and writes it into the marks.
-pub(super) fn mark(program: &Program, calls: &dyn Calls, graph: &mut Graph) {
+pub(super) fn mark(program: &Program, calls: &dyn Calls, loops: bool, graph: &mut Graph) {
     let uses: Vec<_> = program.insns().iter().map(|insn| uses(insn, calls)).collect();
     for function in 0..graph.functions.len() {
         let order = std::mem::take(&mut graph.functions[function].postorder);
         let mut equations = Equations { program, uses: &uses, marks: &mut graph.marks };
+        if !loops {
+            // What follows was looked at before.
+            order.iter().for_each(|&pc| _ = equations.solve_insn(pc));
+            graph.functions[function].postorder = order;
+            continue;
+        }
         // Loops within loops need a few sweeps; those that are entangled need as many as there are jumps back.
         if (0..SWEEPS).all(|_| order.iter().fold(false, |changed, &pc| equations.solve_insn(pc) | changed)) {
             equations.settle(&order);

@@ -114,8 +114,13 @@ pub(crate) fn graph(program: &Program, env: &Environment<'_>, calls: &dyn Calls)
     for (index, function) in program.functions().iter().enumerate() {
         graph.functions[index].postorder = postorder(program, function.entry);
     }
-    scc::mark(program, &mut graph);
-    live::mark(program, calls, &mut graph);
+    // Without a jump back nothing comes again.
+    let back = |(at, insn): (usize, &Insn)| insn.target().is_some_and(|to| to.index() <= at);
+    let loops = program.insns().iter().enumerate().any(back);
+    if loops {
+        scc::mark(program, &mut graph);
+    }
+    live::mark(program, calls, loops, &mut graph);
     Ok(graph)
 }
 
