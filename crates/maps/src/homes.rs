@@ -12,6 +12,8 @@ use crate::map::Map;
 pub struct Homes {
     /// The host's address of groups of two words each, homes first: a version and four tags, eight tags.
     pub groups: u64,
+    /// The host's address of a word of 32 bits for each group: which group goes on from it, counted from 1.
+    pub links: u64,
     /// How many homes there are, a power of two: the lowest bits of a hash tell which one.
     pub homes: u32,
     /// What keys are hashed with, as [`hash_of`](crate::hash_of) does.

@@ -2,7 +2,7 @@
 
 use sandbpf_isa::Size;
 
-use super::graph::{Address, Bulk, Lane, Op, Region, Test, Value};
+use super::graph::{Address, Bulk, Key, Lane, Op, Region, Test, Value};
 
 impl Bulk {
     /// The size of an element.
@@ -89,6 +89,9 @@ impl Op {
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
             Op::Plain { .. } => Effect::Order,
             Op::Call { .. } | Op::Atomic { .. } => Effect::All,
+            // Who goes next from a full map depends on what was looked up.
+            Op::Lookup { marks: true, .. } => Effect::Order,
+            Op::Lookup { marks: false, .. } => Effect::Read,
         }
     }
 
@@ -175,6 +178,8 @@ impl Op {
                 }
                 each(count);
             }
+            Op::Lookup { key: Key::At(at), .. } => at.uses_mut(&mut each),
+            Op::Lookup { key: Key::Words(words), .. } => words.iter_mut().for_each(each),
         }
     }
 
@@ -225,6 +230,8 @@ impl Op {
                 }
                 each(*count);
             }
+            Op::Lookup { key: Key::At(at), .. } => at.uses(&mut each),
+            Op::Lookup { key: Key::Words(words), .. } => words.iter().for_each(|&word| each(word)),
         }
     }
 }

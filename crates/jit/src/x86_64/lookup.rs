@@ -48,8 +48,6 @@ use crate::maps::Known;
 /// The host's registers that stand in for a moment.
 const RAX: u8 = 0;
 const R11: u8 = 11;
-/// The longest key that is compared here, in bytes.
-const LONGEST: u32 = 64;
 /// The bit of a comparison that stands for the first tag: those before it are the version.
 const FIRST_TAG: i32 = 4;
 
@@ -74,13 +72,6 @@ pub(crate) struct Near {
     /// … and how many bytes may be read and written.
     pub(crate) readable: i32,
     pub(crate) writable: i32,
-}
-
-impl Known {
-    /// Whether machine code looks keys up by itself, and asks only where that tells nothing.
-    pub(crate) fn is_looked_up(&self) -> bool {
-        self.hash().is_some() && self.key_size() <= LONGEST
-    }
 }
 
 /// `rax` is the address of element `eax` of an array, or control goes to `none`. Changes `rax`, `rcx`, `rdx` and `r8` to `r10`.

@@ -129,9 +129,9 @@ impl Groups {
         self.count * PLACES
     }
 
-    /// Where the groups are, and how many homes.
-    pub(super) fn homes(&self) -> (u64, u32) {
-        (self.words.as_ptr() as u64, self.homes)
+    /// Where the groups are, where their links, and how many homes.
+    pub(super) fn homes(&self) -> (u64, u64, u32) {
+        (self.words.as_ptr() as u64, self.links.as_ptr() as u64, self.homes)
     }
 
     /// How many buckets there are.
