@@ -183,9 +183,10 @@ impl Known {
 
     /// Where elements and values are, if it is a hash table and machine code can find them.
     pub(crate) fn hash(&self) -> Option<(Homes, Flat)> {
-        // A group of records has to fit an instruction.
-        let near = self.near().filter(|flat| flat.stride < 1 << 26);
-        Some((self.homes?, near?))
+        let (homes, near) = (self.homes?, self.near()?);
+        // The first places of all groups have to fit an instruction, four times.
+        let row = near.stride.checked_mul(homes.count.into())?;
+        (row < 1 << 28).then_some((homes, near))
     }
 
     /// Whether machine code looks keys up by itself, and asks only where that tells nothing.

@@ -234,6 +234,51 @@ const ADDS: &str = "r6 = *(u32 *)(r1 + 0)
     r0 = r9
     end: exit";
 
+/// A program that only looks up changes what it finds as others see it.
+#[test]
+fn values_are_changed_without_a_machine() {
+    let changes = "r1 = *(u64 *)(r0 + 0)
+        r9 += r1
+        r2 = r8
+        lock *(u64 *)(r0 + 0) += r2
+        r3 = r9
+        r3 = atomic64_xchg((u64 *)(r0 + 8), r3)
+        r9 += r3
+        r4 = r0
+        r4 += 16
+        lock *(u32 *)(r4 + 4) ^= r9
+        r5 = *(u8 *)(r4 + 0)
+        r5 += 1
+        *(u8 *)(r4 + 0) = r5
+        lock *(u32 *)(r4 + 1) |= r8";
+    let text = ADDS.replace("r1 = *(u64 *)(r0 + 0)\n    r9 += r1", changes);
+    assert_ne!(text, ADDS);
+    let (hash, trie) = (MapSpec::new(MapType::Hash, 8, 24, 20), flags::NO_PREALLOC);
+    let specs = [
+        hash,
+        MapSpec::new(MapType::LpmTrie, 8, 24, 20).with_flags(trie),
+        MapSpec::new(MapType::Array, 4, 24, 20),
+    ];
+    for spec in specs {
+        let outcomes = [Engine::Auto, Engine::Interpreter].map(|engine| {
+            let maps = Maps::new();
+            let map = maps.create(spec.clone()).expect("Linux takes it");
+            for number in 0..20u64 {
+                let key = &number.to_ne_bytes()[..spec.key_size as usize];
+                map.update(key, &[number as u8; 24], 0, 0).expect("there is room");
+            }
+            let loader = Loader::new().engine(engine).maps(&maps).verified(true);
+            let program: Program<Xdp> = loader.load(text.as_str()).expect("Linux would load it");
+            let key = |number: u32| u64::from(scramble(number) % 24).to_ne_bytes();
+            let answers: Vec<_> = (0..100)
+                .map(|round| program.run(&(0..8).flat_map(|at| key(8 * round + at)).collect::<Vec<u8>>()))
+                .collect();
+            (answers, contents(&map))
+        });
+        assert_eq!(outcomes[0], outcomes[1], "{spec:?}");
+    }
+}
+
 /// Whatever hashes they have, and however full their homes are, keys are found.
 #[test]
 fn keys_are_found_in_full_tables() {

@@ -400,17 +400,6 @@ impl Graph {
         order.reverse();
         order
     }
-
-    /// For every block, the blocks that lead to it, one for each edge.
-    pub(crate) fn predecessors(&self) -> Vec<Vec<Block>> {
-        let mut predecessors = vec![Vec::new(); self.blocks.len()];
-        for block in self.order() {
-            for edge in self.code(block).end.edges() {
-                predecessors[edge.to.index()].push(block);
-            }
-        }
-        predecessors
-    }
 }
 
 impl End {

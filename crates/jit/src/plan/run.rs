@@ -4,7 +4,7 @@ use sandbpf_isa::Size;
 use sandbpf_runtime::address::STACK;
 use sandbpf_runtime::maps::SharedBytes;
 
-use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Key, Op, Region, Site, Value};
+use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Key, Lane, Op, Region, Site, Value};
 use crate::Maps;
 
 /// The memory of a run, and what is left of its budget.
@@ -262,6 +262,34 @@ impl Run<'_> {
             Bulk::Sum { .. } => Some(sum),
             Bulk::Ramp { .. } => Some(ramp),
             _ => None,
+        }
+    }
+}
+
+impl Bulk {
+    /// The size of an element.
+    pub(crate) fn element(&self) -> Size {
+        match *self {
+            Bulk::Copy { element, .. } | Bulk::Combine { element, .. } | Bulk::Apply { element, .. } => {
+                element
+            }
+            Bulk::Fill { element, .. } | Bulk::Sum { element, .. } => element,
+            Bulk::Ramp { .. } => Size::B,
+        }
+    }
+}
+
+impl Lane {
+    /// Every operation.
+    pub(crate) const ALL: &'static [Lane] = &[Lane::Xor, Lane::And, Lane::Or, Lane::Add];
+
+    /// The result; what is above an element's bits is to be ignored.
+    pub(crate) fn eval(self, a: u64, b: u64) -> u64 {
+        match self {
+            Lane::Xor => a ^ b,
+            Lane::And => a & b,
+            Lane::Or => a | b,
+            Lane::Add => a.wrapping_add(b),
         }
     }
 }

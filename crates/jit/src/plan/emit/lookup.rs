@@ -7,16 +7,16 @@
 //! home:   mov r10, table
 //!         mov rdx, r8 ; xor rdx, [r10 + secret 0] ; mulx rdx, rax, [r10 + secret 1] ; xor eax, edx
 //!         mov edi, eax ; and edi, homes - 1
-//!         imul rcx, rdi, 12 stride ; add rcx, [r10 + records]
+//!         imul rcx, rdi, stride ; add rcx, [r10 + records]
 //!         shl rdi, 4 ; add rdi, [r10 + groups]
 //!         shr eax, 25 ; or eax, 0x80 ; vmovd xmm0, eax ; vpbroadcastb xmm0, xmm0
 //!         mov r11d, [rdi] ; and r11d, ~LOCKED                 ; the version, before …
 //! tags:   vpcmpeqb xmm1, xmm0, [rdi] ; pmovmskb eax, xmm1 ; and eax, 0xfff0
 //!                                                             ; jz none
-//! place:  tzcnt edx, eax ; imul edx, edx, stride              ; candidate
-//! key:    cmp [rcx + rdx - 4 stride], r8                      ; jne next
+//! place:  tzcnt edx, eax ; imul rdx, rdx, row                 ; candidate
+//! key:    cmp [rcx + rdx - 4 row], r8                      ; jne next
 //! same:   cmp [rdi], r11d                                     ; … and after ; jne ask
-//! value:  lea rax, [rcx + rdx - 4 stride + first]
+//! value:  lea rax, [rcx + rdx - 4 row + first]
 //! ```
 //!
 //! Of a group that goes on from a home, `rsi` is the address.
@@ -67,9 +67,15 @@ impl<'k> Probe<'k> {
         Some(Probe { known, homes, flat, words: lookup.words, features })
     }
 
-    fn stride(&self) -> i32 {
-        // Groups of records fit an instruction.
-        self.flat.stride as i32
+    /// From a place of a group to the next.
+    fn row(&self) -> i32 {
+        // It fits an instruction, four times.
+        self.flat.stride as i32 * self.homes.count as i32
+    }
+
+    /// From where a place before all others were to the record's first byte.
+    fn record(&self) -> i32 {
+        -FIRST_TAG * self.row()
     }
 
     /// Finds the home of a key, and how its tag looks.
@@ -102,7 +108,7 @@ impl<'k> Probe<'k> {
     fn records(&self, asm: &mut Assembler, group: u8) {
         dynasm!(asm
             ; .arch x64
-            ; imul rcx, Rq(group), self.stride() * Homes::PLACES as i32
+            ; imul rcx, Rq(group), self.flat.stride as i32
             ; shl Rq(group), 4
             ; add rcx, [r10 + RECORDS]
             ; add Rq(group), [r10 + GROUPS]
@@ -175,7 +181,7 @@ impl<'k> Probe<'k> {
 
     /// The first of the places that are left.
     pub(super) fn place(&self, asm: &mut Assembler) {
-        dynasm!(asm ; .arch x64 ; bsf edx, eax ; imul rdx, rdx, self.stride());
+        dynasm!(asm ; .arch x64 ; bsf edx, eax ; imul rdx, rdx, self.row());
     }
 
     /// Leaves out the first place; flags say whether there are others.
@@ -191,7 +197,7 @@ impl<'k> Probe<'k> {
     /// Compares a word of the key with that of the record.
     pub(super) fn compare(&self, asm: &mut Assembler, word: u32) {
         let at = 8 * word as i32;
-        let record = at - FIRST_TAG * self.stride();
+        let record = at + self.record();
         match (self.words, word) {
             (0, _) => {
                 part(asm, at, self.known.key_size() - 8 * word);
@@ -209,26 +215,26 @@ impl<'k> Probe<'k> {
 
     /// Remembers that an element of a home was used. What names the place stays.
     pub(super) fn mark(&self, asm: &mut Assembler, marks: u64) {
-        let marked = asm.new_dynamic_label();
+        let (marked, count) = (asm.new_dynamic_label(), self.homes.count as i32);
         // The group's number, and from it and the place the slot's.
         dynasm!(asm
             ; .arch x64
             ; sub rdi, [r10 + GROUPS]
             ; shr rdi, 4
-            ; imul rdi, rdi, Homes::PLACES as i32
             ; bsf eax, eax
+            ; imul rax, rax, count
             ; add rdi, rax
             ; mov rax, QWORD marks as i64
-            ; cmp BYTE [rdi + rax - FIRST_TAG], 0
+            ; cmp BYTE [rdi + rax - FIRST_TAG * count], 0
             ; jne =>marked
-            ; mov BYTE [rdi + rax - FIRST_TAG], 1
+            ; mov BYTE [rdi + rax - FIRST_TAG * count], 1
             ; =>marked
         );
     }
 
     /// The address of the value.
     pub(super) fn value(&self, asm: &mut Assembler) {
-        let value = self.flat.first as i32 - FIRST_TAG * self.stride();
+        let value = self.flat.first as i32 + self.record();
         dynasm!(asm ; .arch x64 ; lea rax, [rcx + rdx + value]);
     }
 
