@@ -249,8 +249,7 @@ fn values_are_changed_without_a_machine() {
         lock *(u32 *)(r4 + 4) ^= r9
         r5 = *(u8 *)(r4 + 0)
         r5 += 1
-        *(u8 *)(r4 + 0) = r5
-        lock *(u32 *)(r4 + 1) |= r8";
+        *(u8 *)(r4 + 0) = r5";
     let text = ADDS.replace("r1 = *(u64 *)(r0 + 0)\n    r9 += r1", changes);
     assert_ne!(text, ADDS);
     let (hash, trie) = (MapSpec::new(MapType::Hash, 8, 24, 20), flags::NO_PREALLOC);
