@@ -380,8 +380,9 @@ impl State<'_> {
         if let Some(region) = region {
             let at = address & ((1 << REGION_BITS) - 1);
             let there = if write { region.writable } else { region.readable };
-            let inside = at + u64::from(size) <= u64::from(there);
-            return inside.then(|| region.start.wrapping_add(at as usize));
+            if at + u64::from(size) <= u64::from(there) {
+                return Some(region.start.wrapping_add(at as usize));
+            }
         }
         let wanted = Size::of_bytes(size.into())?;
         let found = machine.memory.locate(address, wanted, write).ok()?;
