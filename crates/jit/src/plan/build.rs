@@ -351,9 +351,18 @@ fn written(
     Shape { number, sources, .. }: &Shape,
 ) -> Vec<u16> {
     let mut written = vec![0; nodes.len()];
-    for (start, &head) in order.iter().enumerate() {
-        let last = sources[head.index()].iter().map(|from| number[from.index()]).max().unwrap_or_default();
-        let Some(length) = last.checked_sub(start as u32) else { continue };
+    let last = |node: &NodeId| sources[node.index()].iter().map(|from| number[from.index()]).max();
+    for (start, head) in order.iter().enumerate() {
+        let Some(mut length) = last(head).and_then(|last| last.checked_sub(start as u32)) else { continue };
+        // What leads back into a loop from behind it is of the loop as well.
+        let mut at = 1;
+        while at <= length && length < LARGEST_LOOP {
+            let further =
+                last(&order[start + at as usize]).map_or(0, |last| last.saturating_sub(start as u32));
+            length = length.max(further);
+            at += 1;
+        }
+        let last = start as u32 + length;
         written[head.index()] = match length {
             0..LARGEST_LOOP => order[start..=last as usize].iter().fold(0, |mask, node| {
                 let node = &nodes[node.index()];
