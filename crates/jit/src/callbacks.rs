@@ -78,6 +78,23 @@ pub(crate) unsafe extern "sysv64" fn kfunc(
     }
 }
 
+/// Where the value of a key in a map is on the host (the first, where there is one for each processor), or 0.
+///
+/// # Safety
+///
+/// `known` is one of the maps of the plan that calls, whose values lie in one piece, and `key` so many bytes as its keys have, which
+/// nobody changes.
+pub(crate) unsafe extern "sysv64" fn find(known: *const Known, key: *const u8) -> u64 {
+    // SAFETY: the plan keeps its maps.
+    let known = unsafe { &*known };
+    // SAFETY: machine code waits, and gives what it was told is there.
+    let key = unsafe { slice::from_raw_parts(key, known.key_size() as usize) };
+    match (known.map.lookup(key, 0), known.flat) {
+        (Some(place), Some(flat)) => flat.start + place,
+        (None, _) | (_, None) => 0,
+    }
+}
+
 /// Finds the value of a key in a map: its address, or 0.
 ///
 /// # Safety

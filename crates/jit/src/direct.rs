@@ -156,6 +156,7 @@ pub(crate) mod trial {
                 context: world.context.as_mut_ptr(),
                 stack: world.stack.as_mut_ptr(),
                 budget: 0,
+                cpu: 0,
                 site: u32::MAX,
                 call,
                 locate,

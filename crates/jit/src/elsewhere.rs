@@ -137,6 +137,7 @@ impl Plan {
         _input: Input,
         _facts: Option<&Facts>,
         _helpers: Option<&HelperSet>,
+        _maps: Option<&Maps>,
         _options: PlanOptions,
     ) -> Option<Plan> {
         None
@@ -204,6 +205,7 @@ impl Running {
         _input: Input,
         _facts: Option<&Facts>,
         _helpers: Option<&HelperSet>,
+        _maps: Option<&Maps>,
         _options: PlanOptions,
     ) -> Option<Running> {
         None

@@ -48,9 +48,9 @@ mod live;
 mod locals;
 #[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
 mod maps;
-// Rules read as what they ask, one question inside the other. Memory that maps share is in graphs, but no program is planned
-// yet that names its maps.
-#[allow(clippy::collapsible_if, clippy::collapsible_match, dead_code)]
+// Rules read as what they ask, one question inside the other.
+#[allow(clippy::collapsible_if, clippy::collapsible_match)]
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code))]
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 mod plan;
 #[cfg(all(target_arch = "x86_64", unix))]

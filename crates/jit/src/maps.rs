@@ -16,6 +16,9 @@ pub(crate) const LOOKUP: i32 = 1;
 pub(crate) const UPDATE: i32 = 2;
 pub(crate) const DELETE: i32 = 3;
 
+/// The longest key that machine code compares, in bytes.
+const LONGEST: u32 = 64;
+
 /// The maps of one program.
 #[derive(Clone, Debug)]
 pub struct Maps {
@@ -40,6 +43,22 @@ pub(crate) struct Known {
     pub(crate) flat: Option<Flat>,
     /// Where its elements are, if machine code can find them.
     pub(crate) homes: Option<Homes>,
+    /// What code of plans that looks keys up loads.
+    pub(crate) table: Table,
+}
+
+/// Numbers of a hash table, where machine code finds them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Table {
+    /// What keys are hashed with.
+    pub(crate) secrets: [u64; 2],
+    /// The host's addresses of the groups, …
+    pub(crate) groups: u64,
+    /// … of their links, …
+    pub(crate) links: u64,
+    /// … and of the first record.
+    pub(crate) records: u64,
 }
 
 impl Maps {
@@ -87,6 +106,11 @@ impl Maps {
         self.relies
     }
 
+    /// Whether the values of each that has some lie in one piece: what is elsewhere has to be looked for at each access.
+    pub(crate) fn are_near(&self) -> bool {
+        self.known.iter().all(|known| !known.has_values() || known.flat.is_some())
+    }
+
     /// The map that a pointer points to.
     pub(crate) fn at(&self, pointer: u64) -> Option<usize> {
         let number = address::as_map(pointer)?;
@@ -110,13 +134,15 @@ impl Maps {
 
 impl Known {
     fn new(number: u32, map: &Arc<Map>) -> Known {
-        Known {
-            map: Arc::clone(map),
-            number,
-            values: address::map_value(number, 0),
-            flat: map.flat(),
-            homes: map.homes(),
-        }
+        let (flat, homes) = (map.flat(), map.homes());
+        let table = match (flat, homes) {
+            (Some(flat), Some(Homes { secrets, groups, links, .. })) => {
+                Table { secrets, groups, links, records: flat.start }
+            }
+            _ => Table::default(),
+        };
+        let values = address::map_value(number, 0);
+        Known { map: Arc::clone(map), number, values, flat, homes, table }
     }
 
     /// What programs have as a pointer to it.
@@ -157,9 +183,15 @@ impl Known {
 
     /// Where elements and values are, if it is a hash table and machine code can find them.
     pub(crate) fn hash(&self) -> Option<(Homes, Flat)> {
-        // A group of records has to fit an instruction.
-        let near = self.near().filter(|flat| flat.stride < 1 << 26);
-        Some((self.homes?, near?))
+        let (homes, near) = (self.homes?, self.near()?);
+        // The first places of all groups have to fit an instruction, four times.
+        let row = near.stride.checked_mul(homes.count.into())?;
+        (row < 1 << 28).then_some((homes, near))
+    }
+
+    /// Whether machine code looks keys up by itself, and asks only where that tells nothing.
+    pub(crate) fn is_looked_up(&self) -> bool {
+        self.hash().is_some() && self.key_size() <= LONGEST
     }
 
     /// Where values are, if distances between them fit an instruction.

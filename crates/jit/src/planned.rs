@@ -19,7 +19,7 @@ use crate::plan::emit::{self, EmitOptions};
 use crate::plan::graph::{Graph, Op, Region, Trapping};
 use crate::plan::passes;
 use crate::proved::Proved;
-use crate::{Input, PlanOptions};
+use crate::{Input, Maps, PlanOptions};
 
 /// A program as a function of its memory.
 ///
@@ -27,7 +27,7 @@ use crate::{Input, PlanOptions};
 /// use sandbpf_jit::{Input, Plan, PlanOptions};
 /// # if !sandbpf_jit::SUPPORTED { return Ok(()) }
 /// let program = sandbpf_isa::parse("r0 = *(u8 *)(r1 + 0)\n*(u8 *)(r1 + 1) = r0\nexit")?;
-/// let plan = Plan::compile(&program, Input::Memory, None, None, PlanOptions::default()).expect("it calls nobody");
+/// let plan = Plan::compile(&program, Input::Memory, None, None, None, PlanOptions::default()).expect("it calls nobody");
 /// let mut memory = [7, 0];
 /// let answer = plan.run(&mut memory, &mut [], 100).expect("it needs no context");
 /// assert_eq!(plan.outcome(answer), Ok(7));
@@ -45,6 +45,8 @@ pub struct Plan {
     alone: u64,
     /// The same of packets that are not to be written to: none, if it may do so.
     alone_reading: u64,
+    /// The maps that the code goes to, which stay as long as it does.
+    _maps: Option<Maps>,
 }
 
 /// Packets are shorter than this.
@@ -53,12 +55,14 @@ const TOO_LONG: u64 = REGION_SIZE + 1;
 impl Plan {
     /// Plans and compiles a program that is given this, and these helpers, if they are always the same; `None` if it calls others than
     /// [plain](sandbpf_runtime::helpers::Helper::plain) ones, or does another thing that takes a machine, or if nothing was
-    /// proved of a program with a context. Most long programs have no plan either.
+    /// proved of a program with a context. Most long programs have no plan either. With maps it may look keys up in them; then it is
+    /// a plan for that world alone.
     pub fn compile(
         program: &Program,
         input: Input,
         facts: Option<&Facts>,
         helpers: Option<&HelperSet>,
+        maps: Option<&Maps>,
         options: PlanOptions,
     ) -> Option<Plan> {
         if !is_worthwhile(program) {
@@ -79,8 +83,8 @@ impl Plan {
             }
             (Input::Context { .. }, None) => return None,
         };
-        let (graph, bytes) =
-            make(program, Setting { input, proved: proved.as_ref(), helpers, machine: false }, options)?;
+        let setting = Setting { input, proved: proved.as_ref(), helpers, machine: false, maps };
+        let (graph, bytes) = make(program, setting, options)?;
         // What has no region may lie elsewhere, where only a machine finds it.
         let checks = graph
             .blocks
@@ -95,13 +99,14 @@ impl Plan {
         let context = graph.context as usize;
         let alone = if context == 0 { TOO_LONG } else { 0 };
         let alone_reading = if writes { 0 } else { alone };
-        Some(Plan { direct, sites: graph.sites.into(), context, writes, alone, alone_reading })
+        let maps = maps.cloned();
+        Some(Plan { direct, sites: graph.sites.into(), context, writes, alone, alone_reading, _maps: maps })
     }
 
     /// A plan of no program, which runs nothing: in its place nobody need ask whether there is a plan before running it.
     pub fn none() -> Plan {
         let (direct, sites) = (Direct::none(), Box::default());
-        Plan { direct, sites, context: usize::MAX, writes: true, alone: 0, alone_reading: 0 }
+        Plan { direct, sites, context: usize::MAX, writes: true, alone: 0, alone_reading: 0, _maps: None }
     }
 
     /// Whether it is a program's.

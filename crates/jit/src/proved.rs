@@ -28,6 +28,8 @@ pub(crate) enum Region {
     Packet,
     /// The values of a map: their place is known before.
     Value {
+        /// Which of the known ones it is.
+        map: usize,
         /// What is added to an address to have it for the host.
         bias: u64,
     },
@@ -80,8 +82,9 @@ impl Proved {
             facts::Region::Stack => Some(Region::Stack),
             facts::Region::MapValue(map) => {
                 let maps = maps?;
-                let bias = maps.get(maps.of_fact(map)?).bias()?;
-                Some(Region::Value { bias })
+                let map = maps.of_fact(map)?;
+                let bias = maps.get(map).bias()?;
+                Some(Region::Value { map, bias })
             }
             _ if self.interrupted => None,
             facts::Region::Context => Some(Region::Context),

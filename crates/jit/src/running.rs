@@ -21,10 +21,10 @@ use sandbpf_verifier::Facts;
 use crate::direct::Direct;
 use crate::plan::build::Setting;
 use crate::plan::emit::env::{Answer, Env};
-use crate::plan::graph::{Graph, Trapping};
+use crate::plan::graph::{Entry, Graph, Op, Trapping};
 use crate::planned;
 use crate::proved::{Needs, Proved};
-use crate::{Code, Input, Options, PlanOptions};
+use crate::{Code, Input, Maps, Options, PlanOptions};
 
 /// The status of a call that ended the program, whose answer is the value.
 const ENDED: u64 = u64::MAX;
@@ -43,6 +43,12 @@ pub struct Running {
     /// Whether it may write to its packet, or to its context.
     writes: [bool; 2],
     needs: Option<Needs>,
+    /// The maps that the code goes to by itself. It has addresses in them, so they stay as long as it does.
+    maps: Option<Maps>,
+    /// Whether it looks at values of its processor.
+    asks_cpu: bool,
+    /// What was proved of a program with maps.
+    facts: Option<Facts>,
     /// Code of another kind, for what plans take for granted and is not so.
     other: OnceLock<Option<Box<Code>>>,
 }
@@ -78,25 +84,31 @@ type Called = std::thread::Result<Result<Answer, Trap>>;
 const COPIES: usize = 64;
 
 impl Running {
-    /// Plans and compiles a program; `None` if it does what plans do not, or is too long.
+    /// Plans and compiles a program; `None` if it does what plans do not, or is too long. With maps it goes to them by
+    /// itself in their world; nothing if it would have to ask for every value.
     pub fn compile(
         program: &Arc<Program>,
         input: Input,
         facts: Option<&Facts>,
         helpers: Option<&HelperSet>,
+        maps: Option<&Maps>,
         options: PlanOptions,
     ) -> Option<Running> {
         if program.arena().is_some() || !planned::is_worthwhile(program) {
+            return None;
+        }
+        if maps.is_some_and(|maps| facts.is_none() || !maps.rely_on_facts() || !maps.are_near()) {
             return None;
         }
         let proved = match facts {
             Some(facts) => Some(Proved::new(program, facts)?),
             None => None,
         };
-        let setting = Setting { input, proved: proved.as_ref(), helpers, machine: true };
+        let setting = Setting { input, proved: proved.as_ref(), helpers, machine: true, maps };
         let (graph, bytes) = planned::make(program, setting, options)?;
         let direct = Direct::new(&bytes).ok()?;
         let writes = [planned::writes_packet(&graph), planned::writes_context(&graph)];
+        let asks_cpu = graph.values.contains(&Op::Entry(Entry::Cpu));
         let Graph { sites, .. } = graph;
         let known = |site: &Trapping| match site {
             Trapping::Call { callee: Callee::Helper(id), depth, .. } if *id != TAIL_CALL => {
@@ -112,6 +124,9 @@ impl Running {
             input,
             writes,
             needs: proved.map(|proved| proved.needs()),
+            facts: facts.filter(|_| maps.is_some()).cloned(),
+            maps: maps.cloned(),
+            asks_cpu,
             other: OnceLock::new(),
         })
     }
@@ -121,10 +136,13 @@ impl Running {
         self.direct.machine_code()
     }
 
-    /// Code that takes nothing for granted; without memory for it there is a trap.
+    /// Code that takes nothing for granted, or looks first; without memory for it there is a trap.
     #[cold]
     fn other(&self, entry: Pc) -> Result<&Code, Trap> {
-        let make = || Code::compile_with(Arc::clone(&self.program), Options::default()).ok().map(Box::new);
+        let make = || {
+            let (program, facts, maps) = (Arc::clone(&self.program), self.facts.as_ref(), self.maps.clone());
+            Code::compile_for(program, Options::default(), facts, maps).ok().map(Box::new)
+        };
         self.other.get_or_init(make).as_deref().ok_or(Trap::NoMemory { pc: entry })
     }
 
@@ -149,7 +167,8 @@ impl Running {
         let writable = !self.writes[0] || packet.writable == packet.readable;
         let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
         let needed = self.needs.is_none_or(|needs| needs.met(Some(machine.registers[1]), view, field));
-        machine.frame == 0 && machine.registers == registers && writable && needed
+        let known = self.maps.as_ref().is_none_or(|maps| maps.fit(machine));
+        machine.frame == 0 && machine.registers == registers && writable && needed && known
     }
 
     /// The instruction of a site of a call.
@@ -190,6 +209,7 @@ impl Running {
             context: context.start,
             stack: view[(STACK >> REGION_BITS) as usize].start,
             budget: machine.budget,
+            cpu: if self.asks_cpu { machine.cpu().into() } else { 0 },
             site: 0,
             call,
             locate,
@@ -360,8 +380,9 @@ impl State<'_> {
         if let Some(region) = region {
             let at = address & ((1 << REGION_BITS) - 1);
             let there = if write { region.writable } else { region.readable };
-            let inside = at + u64::from(size) <= u64::from(there);
-            return inside.then(|| region.start.wrapping_add(at as usize));
+            if at + u64::from(size) <= u64::from(there) {
+                return Some(region.start.wrapping_add(at as usize));
+            }
         }
         let wanted = Size::of_bytes(size.into())?;
         let found = machine.memory.locate(address, wanted, write).ok()?;

@@ -29,8 +29,8 @@ fn long_programs_without_loops_have_no_plan() {
     let planned = |text: &str| {
         let program = Arc::new(parse(text).expect("text"));
         let (input, options) = (Input::Memory, PlanOptions::default());
-        let running = Running::compile(&program, input, None, None, options).is_some();
-        assert_eq!(Plan::compile(&program, input, None, None, options).is_some(), running);
+        let running = Running::compile(&program, input, None, None, None, options).is_some();
+        assert_eq!(Plan::compile(&program, input, None, None, None, options).is_some(), running);
         running
     };
     let straight = |n: usize| format!("{}exit", "r0 += r2\n".repeat(n - 1));

@@ -12,8 +12,12 @@ use crate::map::Map;
 pub struct Homes {
     /// The host's address of groups of two words each, homes first: a version and four tags, eight tags.
     pub groups: u64,
+    /// The host's address of a word of 32 bits for each group: which group goes on from it, counted from 1.
+    pub links: u64,
     /// How many homes there are, a power of two: the lowest bits of a hash tell which one.
     pub homes: u32,
+    /// How many groups there are.
+    pub count: u32,
     /// What keys are hashed with, as [`hash_of`](crate::hash_of) does.
     pub secrets: [u64; 2],
     /// The host's address of a byte for every slot that a lookup makes 1, if elements are evicted.
@@ -21,7 +25,7 @@ pub struct Homes {
 }
 
 impl Homes {
-    /// Places of a group: slot `n` is place `n % PLACES` of group `n / PLACES`, and the record of value `n` starts with the key.
+    /// Places of a group: slot `n` is place `n / count` of group `n % count`, and the record of value `n` starts with the key.
     pub const PLACES: u32 = crate::hash::PLACES;
     /// The bit of a version that says that somebody changes something.
     pub const LOCKED: u64 = crate::hash::LOCKED;

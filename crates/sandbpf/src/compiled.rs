@@ -1,12 +1,18 @@
 //! Programs made ready in the form that they allow: a function of its input where a program only reads, code for a
 //! [`Machine`] otherwise.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "jit")]
+use std::sync::OnceLock;
 
 use sandbpf_interp as interp;
-use sandbpf_isa::{Pc, Program};
+#[cfg(feature = "jit")]
+use sandbpf_isa::Pc;
+use sandbpf_isa::Program;
+#[cfg(feature = "jit")]
+use sandbpf_runtime::Machine;
 use sandbpf_runtime::helpers::HelperSet;
-use sandbpf_runtime::{Execute, Machine, Trap, World};
+use sandbpf_runtime::{Execute, Trap, World};
 use sandbpf_verifier::Facts;
 
 use crate::KindName;
@@ -194,7 +200,16 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) helpers: &'s HelperSet,
     /// Which map of the world each of the facts' is.
     pub(crate) of_facts: &'s [Option<u32>],
+    /// How it is planned.
+    pub(crate) planning: Planning,
 }
+
+/// How programs are planned.
+#[cfg(feature = "jit")]
+pub(crate) type Planning = sandbpf_jit::PlanOptions;
+/// How programs are planned: not at all.
+#[cfg(not(feature = "jit"))]
+pub(crate) type Planning = ();
 
 /// What there is of a program that can run.
 #[derive(Debug)]
@@ -257,25 +272,24 @@ pub(crate) fn compile(
     program: &Arc<Program>,
     surroundings: Surroundings<'_>,
 ) -> Result<Compiled, String> {
-    let Surroundings { facts, world, helpers, of_facts } = surroundings;
+    let Surroundings { facts, world, helpers, of_facts, planning } = surroundings;
     if are_readers(kind)
         && let Some(pure) = sandbpf_jit::Pure::compile(program, sandbpf_jit::Options::default())
     {
         let pure = Some(Pure::Compiled(pure));
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure, plan: Plan::none() });
+        return Ok(Compiled { code: Arc::new(Later::new(program, None, None)), pure, plan: Plan::none() });
     }
-    let options = sandbpf_jit::PlanOptions { elsewhere: world.is_some(), ..Default::default() };
+    let options = Planning { elsewhere: world.is_some(), ..planning };
     let input = input(kind, facts);
-    if let Some(plan) =
-        Plan::compile(program, input, facts, Some(helpers), options).filter(|plan| takes(kind, plan))
-    {
-        return Ok(Compiled { code: Arc::new(Later::new(program)), pure: None, plan });
-    }
-    // Machine code that goes to maps by itself is made instruction by instruction.
     let maps = world.and_then(|world| sandbpf_jit::Maps::new(program, world, helpers, of_facts));
-    if maps.is_none()
-        && let Some(running) = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), options)
-    {
+    let plan = Plan::compile(program, input, facts, Some(helpers), maps.as_ref(), options);
+    if let Some(plan) = plan.filter(|plan| takes(kind, plan)) {
+        // Who runs it in its place, or by a tail call, has a machine; mostly nobody does.
+        let code = Later::new(program, facts.filter(|_| maps.is_some()), maps);
+        return Ok(Compiled { code: Arc::new(code), pure: None, plan });
+    }
+    let running = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), maps.as_ref(), options);
+    if let Some(running) = running {
         return Ok(Compiled { code: Arc::new(running), pure: None, plan: Plan::none() });
     }
     let code = sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps);
@@ -307,32 +321,35 @@ pub(crate) fn compile(
 }
 
 /// Code that is made when it is first needed, which for a program that only reads is seldom.
+#[cfg(feature = "jit")]
 #[derive(Debug)]
-#[cfg_attr(not(feature = "jit"), allow(dead_code))]
 struct Later {
     program: Arc<Program>,
+    facts: Option<Facts>,
+    maps: Option<sandbpf_jit::Maps>,
     code: OnceLock<Box<dyn Execute>>,
 }
 
-#[cfg_attr(not(feature = "jit"), allow(dead_code))]
+#[cfg(feature = "jit")]
 impl Later {
-    fn new(program: &Arc<Program>) -> Later {
-        Later { program: Arc::clone(program), code: OnceLock::new() }
+    fn new(program: &Arc<Program>, facts: Option<&Facts>, maps: Option<sandbpf_jit::Maps>) -> Later {
+        Later { program: Arc::clone(program), facts: facts.cloned(), maps, code: OnceLock::new() }
     }
 
     /// Machine code; where no memory is left for it, the interpreter, which says the same.
     fn code(&self) -> &dyn Execute {
         let make = || -> Box<dyn Execute> {
-            #[cfg(feature = "jit")]
-            if let Ok(code) = sandbpf_jit::Code::compile(Arc::clone(&self.program)) {
-                return Box::new(code);
+            let (program, facts, maps) = (&self.program, self.facts.as_ref(), self.maps.clone());
+            match sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps) {
+                Ok(code) => Box::new(code),
+                Err(_) => Box::new(interp::Code::new(Arc::clone(program))),
             }
-            Box::new(interp::Code::new(Arc::clone(&self.program)))
         };
         &**self.code.get_or_init(make)
     }
 }
 
+#[cfg(feature = "jit")]
 impl Execute for Later {
     fn execute(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         self.code().execute(machine)

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use sandbpf_classic::{ClassicInsn, Dialect, Filter};
 use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
+use sandbpf_verifier::Facts;
 
-use crate::compiled::{Compiled, Plan, Surroundings, compile, interpret};
+use crate::compiled::{Compiled, Plan, Planning, Surroundings, compile, interpret};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -34,7 +35,19 @@ pub struct Loader {
     verify: Verify,
     checks: Checks,
     catch: Option<u32>,
+    trial: Trial,
 }
+
+/// How tests have programs compiled.
+#[derive(Clone, Default)]
+struct Trial {
+    /// What is left of the facts.
+    facts: Option<Erasure>,
+    planning: Planning,
+}
+
+/// What is left of facts.
+type Erasure = Arc<dyn Fn(&Facts) -> Facts + Send + Sync>;
 
 /// A proof, and for each map of the verifier's which of the loader's it is.
 type Proved = (Proof, Vec<Option<u32>>);
@@ -103,6 +116,7 @@ impl Default for Loader {
             verify: Verify::No,
             checks: Checks::Needed,
             catch: None,
+            trial: Trial::default(),
         }
     }
 }
@@ -245,11 +259,14 @@ impl Loader {
         }
         let program = Arc::new(program);
         let facts = proof.as_ref().filter(|_| self.checks == Checks::Needed).map(Proof::facts);
+        let left = self.trial.facts.as_ref().and_then(|erase| facts.map(|facts| erase(facts)));
+        let facts = left.as_ref().or(facts);
         let surroundings = Surroundings {
             facts,
             world: maps.as_ref().map(Maps::world),
             helpers: &self.helpers,
             of_facts: of_facts.as_deref().unwrap_or_default(),
+            planning: self.trial.planning,
         };
         let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, surroundings)?;
         let image = Arc::new(Image {
@@ -292,6 +309,21 @@ impl Loader {
         let proof = verifier.verify(program).map_err(|error| LoadErrorKind::Verify(Box::new(error)))?;
         let of_facts = self.maps.as_ref().map(|maps| verifier.known_maps(program, maps));
         Ok(Some((proof, of_facts.unwrap_or_default())))
+    }
+
+    /// Compiles by what this leaves of the facts: for tests, which erase some.
+    #[doc(hidden)]
+    pub fn erasing(mut self, erase: impl Fn(&Facts) -> Facts + Send + Sync + 'static) -> Self {
+        self.trial.facts = Some(Arc::new(erase));
+        self
+    }
+
+    /// Plans in this way: for tests, which leave out passes.
+    #[cfg(feature = "jit")]
+    #[doc(hidden)]
+    pub fn planning(mut self, options: sandbpf_jit::PlanOptions) -> Self {
+        self.trial.planning = options;
+        self
     }
 
     fn prepare(&self, kind: KindName, code: Code<'_>) -> Result<(isa::Program, Traits), LoadErrorKind> {

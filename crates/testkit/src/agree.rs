@@ -126,7 +126,8 @@ fn running_agrees(scene: &extended::Scene, program: &Arc<Program>, expected: &Ob
         meta: None,
     };
     for options in plan_options(program) {
-        let Some(code) = Running::compile(program, input, None, Some(&HelperSet::linux()), options) else {
+        let Some(code) = Running::compile(program, input, None, Some(&HelperSet::linux()), None, options)
+        else {
             return;
         };
         let found = Observed { registers: expected.registers, ..observe(scene, &code) };
@@ -142,7 +143,7 @@ fn running_agrees(scene: &extended::Scene, program: &Arc<Program>, expected: &Ob
 fn memory_agrees(scene: &extended::Scene, program: &Arc<Program>) {
     let mut expected = None;
     for options in plan_options(program) {
-        let Some(plan) = Plan::compile(program, Input::Memory, None, None, options) else { return };
+        let Some(plan) = Plan::compile(program, Input::Memory, None, None, None, options) else { return };
         let wanted = expected.get_or_insert_with(|| {
             let (mut stack, mut buffer) = (Stack::default(), scene.buffer.clone());
             let helpers = HelperSet::linux();

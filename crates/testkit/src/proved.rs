@@ -16,6 +16,7 @@ use sandbpf::{
     AnyError, AnyInput, AnyProgram, Checks, Code, Engine, FrozenHost, KindName, Limits, LoadError, Loader,
     Maps, Packet, Skb, Trap, Verifier, XdpFrame,
 };
+use sandbpf_jit::{Pass, PlanOptions, Without};
 use sandbpf_runtime::Execute;
 
 use crate::audit::Audit;
@@ -41,6 +42,10 @@ enum Way {
     Checked,
     /// With the facts erased whose turn it is.
     Erased(u64),
+    /// The same, planned.
+    Planned(u64),
+    /// Planned without the pass whose turn it is.
+    Without(Pass),
 }
 
 /// Makes a program of these bytes; if it is accepted, runs it in all ways, and says how many steps were held against the
@@ -61,7 +66,17 @@ pub fn agree(bytes: &[u8]) -> Option<u64> {
         bytes.iter().rev().copied().cycle().take(if bytes.is_empty() { 0 } else { 96 }).collect();
     let mut expected: Option<Left> = None;
     let mut steps = 0;
-    let ways = [Way::Audited, Way::Interpreted, Way::Proved, Way::Checked, Way::Erased(1), Way::Erased(7)];
+    let turn = bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>();
+    let ways = [
+        Way::Audited,
+        Way::Interpreted,
+        Way::Proved,
+        Way::Checked,
+        Way::Erased(1),
+        Way::Erased(7),
+        Way::Planned(turn as u64),
+        Way::Without(Pass::ALL[turn % Pass::ALL.len()]),
+    ];
     for way in ways {
         let maps = maps();
         let verifier = Verifier::new(sketch.program_type)
@@ -97,6 +112,8 @@ impl Way {
             Way::Proved => "machine code, proved",
             Way::Checked => "machine code, checked",
             Way::Erased(_) => "machine code, some facts erased",
+            Way::Planned(_) => "a plan, some facts erased",
+            Way::Without(_) => "a plan without a pass",
         }
     }
 }
@@ -116,10 +133,17 @@ fn load(
     let engine = match way {
         Way::Audited => Engine::Step,
         Way::Interpreted => Engine::Interpreter,
-        Way::Proved | Way::Checked | Way::Erased(_) => Engine::Auto,
+        Way::Proved | Way::Checked | Way::Erased(_) | Way::Planned(_) | Way::Without(_) => Engine::Auto,
     };
     let checks = if matches!(way, Way::Checked) { Checks::All } else { Checks::Needed };
     let loader = Loader::new().engine(engine).host(FrozenHost).limits(Limits { instructions: BUDGET });
+    let loader = match *way {
+        Way::Planned(seed) => loader.erasing(move |facts| erased(facts, seed)),
+        Way::Without(pass) => {
+            loader.planning(PlanOptions { without: Without::default().and(pass), ..PlanOptions::default() })
+        }
+        _ => loader,
+    };
     loader.maps(maps).verified_by(verifier).checks(checks).load_any(kind, Code::Bytes(code))
 }
 
@@ -145,7 +169,9 @@ fn answer(way: &Way, program: &AnyProgram, input: AnyInput<'_>, steps: &mut u64)
                 None => program.run_prepared(machine),
             })
         }
-        Way::Interpreted | Way::Proved | Way::Checked => program.run(input),
+        Way::Interpreted | Way::Proved | Way::Checked | Way::Planned(_) | Way::Without(_) => {
+            program.run(input)
+        }
     };
     match result {
         Ok(r0) => Ok(r0),

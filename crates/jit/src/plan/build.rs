@@ -12,8 +12,8 @@ use super::dominators::Dominators;
 use super::expand::{self, Node, NodeId, Then, frame_pointer};
 use super::graph::{BinOp, Block, Edge, End, Entry, Graph, Op, Test, Trapping, Value};
 use super::translate::Translator;
-use crate::Input;
 use crate::proved::Proved;
+use crate::{Input, Maps};
 
 /// `r0` to `r9`, and how many `may_goto`s are left: all that changes.
 pub(super) const REGISTERS: usize = 11;
@@ -38,15 +38,20 @@ pub(crate) struct Setting<'s> {
     pub(crate) helpers: Option<&'s HelperSet>,
     /// Whether runs have a machine.
     pub(crate) machine: bool,
+    /// The maps that are always these.
+    pub(crate) maps: Option<&'s Maps>,
 }
 
 /// The graph of a program; `None` if it does what graphs do not. With a `machine` it may call others, and look into its context
 /// for its packet.
 pub(crate) fn build(program: &Program, setting: Setting<'_>) -> Option<Graph> {
-    let Setting { proved, helpers, machine, .. } = setting;
+    let Setting { proved, helpers, machine, maps, .. } = setting;
     let insns = program.insns();
+    if maps.is_some_and(|maps| maps.all().len() > usize::from(u16::MAX)) {
+        return None;
+    }
     if insns.iter().any(|insn| !Translator::knows(insn))
-        || !machine && insns.iter().any(|insn| Translator::calls_out(insn, helpers))
+        || !machine && insns.iter().any(|insn| Translator::calls_out(insn, helpers, maps.is_some()))
     {
         return None;
     }
@@ -63,12 +68,12 @@ pub(crate) fn build(program: &Program, setting: Setting<'_>) -> Option<Graph> {
     }
     let shape = Shape { live: live(program, &nodes, &order), sources: sources(&nodes, &order), number };
     let written = written(program, &nodes, &order, &shape);
-    let graph = connect(program, setting, &nodes, &order, &shape, Some(&written));
+    let graph = connect(program, setting, &nodes, &order, &shape, Some(&written))?;
     if loops_have_heads(&graph) {
         return Some(graph);
     }
     // What nobody writes in a loop may change in one that can be entered in several places.
-    Some(connect(program, setting, &nodes, &order, &shape, None))
+    connect(program, setting, &nodes, &order, &shape, None)
 }
 
 /// What is known of nodes before there are values.
@@ -96,7 +101,7 @@ fn loops_have_heads(graph: &Graph) -> bool {
 }
 
 /// Turns nodes into blocks. `written` says what changes in loops; without it every register that is read is a parameter where
-/// ways meet.
+/// ways meet. Nothing where only a machine could tell what a call does.
 fn connect(
     program: &Program,
     setting: Setting<'_>,
@@ -104,7 +109,7 @@ fn connect(
     order: &[NodeId],
     shape: &Shape,
     written: Option<&[u16]>,
-) -> Graph {
+) -> Option<Graph> {
     let Shape { live, sources, number } = shape;
 
     let depth = nodes.iter().map(|node| node.depth).max().unwrap_or_default();
@@ -114,6 +119,10 @@ fn connect(
     };
     let mut graph = Graph::new(packet, 512 * (depth + 1), context);
     graph.machine = setting.machine;
+    if let Some(maps) = setting.maps {
+        graph.far = maps.all().iter().map(|known| known.bias().unwrap_or_default()).collect();
+        graph.maps = Some(maps.clone());
+    }
     let mut translator = Translator::new(graph, setting, program.stack_use());
     let before = translator.initial();
     if !setting.machine {
@@ -171,7 +180,7 @@ fn connect(
             edge.arguments = wanted.map(|reg| registers[reg]).collect();
         }
     }
-    translator.graph
+    (!translator.stuck).then_some(translator.graph)
 }
 
 /// The registers that arrive from a node, if its end is known.
@@ -215,7 +224,7 @@ fn end(
             let test = match program.insns()[node.end.index()] {
                 Insn::Branch { cond, width, lhs, rhs, .. } => {
                     let (lhs, rhs) = (translator.get(lhs), translator.operand(rhs));
-                    Test { cond, width, lhs, rhs }
+                    translator.tested(Test { cond, width, lhs, rhs })
                 }
                 _ => translator.may_goto(),
             };
@@ -342,9 +351,18 @@ fn written(
     Shape { number, sources, .. }: &Shape,
 ) -> Vec<u16> {
     let mut written = vec![0; nodes.len()];
-    for (start, &head) in order.iter().enumerate() {
-        let last = sources[head.index()].iter().map(|from| number[from.index()]).max().unwrap_or_default();
-        let Some(length) = last.checked_sub(start as u32) else { continue };
+    let last = |node: &NodeId| sources[node.index()].iter().map(|from| number[from.index()]).max();
+    for (start, head) in order.iter().enumerate() {
+        let Some(mut length) = last(head).and_then(|last| last.checked_sub(start as u32)) else { continue };
+        // What leads back into a loop from behind it is of the loop as well.
+        let mut at = 1;
+        while at <= length && length < LARGEST_LOOP {
+            let further =
+                last(&order[start + at as usize]).map_or(0, |last| last.saturating_sub(start as u32));
+            length = length.max(further);
+            at += 1;
+        }
+        let last = start as u32 + length;
         written[head.index()] = match length {
             0..LARGEST_LOOP => order[start..=last as usize].iter().fold(0, |mask, node| {
                 let node = &nodes[node.index()];

@@ -1,21 +1,8 @@
 //! What operations do besides computing values, and what they use.
 
-use sandbpf_isa::Size;
-
-use super::graph::{Address, Bulk, Lane, Op, Region, Test, Value};
+use super::graph::{Address, Bulk, Key, Op, Region, Test, Value};
 
 impl Bulk {
-    /// The size of an element.
-    pub(crate) fn element(&self) -> Size {
-        match *self {
-            Bulk::Copy { element, .. } | Bulk::Combine { element, .. } | Bulk::Apply { element, .. } => {
-                element
-            }
-            Bulk::Fill { element, .. } | Bulk::Sum { element, .. } => element,
-            Bulk::Ramp { .. } => Size::B,
-        }
-    }
-
     /// Where it writes to.
     pub(crate) fn to(&self) -> Option<Address> {
         match *self {
@@ -43,21 +30,6 @@ impl Bulk {
             Bulk::Sum { from, .. } | Bulk::Ramp { from } => (None, Some(from)),
         };
         to.into_iter().chain(from)
-    }
-}
-
-impl Lane {
-    /// Every operation.
-    pub(crate) const ALL: &'static [Lane] = &[Lane::Xor, Lane::And, Lane::Or, Lane::Add];
-
-    /// The result; what is above an element's bits is to be ignored.
-    pub(crate) fn eval(self, a: u64, b: u64) -> u64 {
-        match self {
-            Lane::Xor => a ^ b,
-            Lane::And => a & b,
-            Lane::Or => a | b,
-            Lane::Add => a.wrapping_add(b),
-        }
     }
 }
 
@@ -89,6 +61,9 @@ impl Op {
             Op::Host { .. } | Op::Budget | Op::Charge { .. } | Op::Spend { .. } => Effect::Order,
             Op::Plain { .. } => Effect::Order,
             Op::Call { .. } | Op::Atomic { .. } => Effect::All,
+            // Who goes next from a full map depends on what was looked up.
+            Op::Lookup { marks: true, .. } => Effect::Order,
+            Op::Lookup { marks: false, .. } => Effect::Read,
         }
     }
 
@@ -175,6 +150,8 @@ impl Op {
                 }
                 each(count);
             }
+            Op::Lookup { key: Key::At(at), .. } => at.uses_mut(&mut each),
+            Op::Lookup { key: Key::Words(words), .. } => words.iter_mut().for_each(each),
         }
     }
 
@@ -225,6 +202,8 @@ impl Op {
                 }
                 each(*count);
             }
+            Op::Lookup { key: Key::At(at), .. } => at.uses(&mut each),
+            Op::Lookup { key: Key::Words(words), .. } => words.iter().for_each(|&word| each(word)),
         }
     }
 }

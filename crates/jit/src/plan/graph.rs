@@ -21,6 +21,8 @@ use sandbpf_isa::{AtomicOp, Callee, Cond, Extend, Pc, Size, Width};
 use sandbpf_runtime::address;
 use sandbpf_runtime::helpers::Plain;
 
+use crate::Maps;
+
 /// A value, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Value(pub(crate) u32);
@@ -127,6 +129,17 @@ pub(crate) struct Test {
 pub(crate) enum Entry {
     /// How many bytes the packet has.
     Length,
+    /// Which processor it is on, for maps that have a value for each: with a machine only.
+    Cpu,
+}
+
+/// A key that is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// Its bytes lie here.
+    At(Address),
+    /// They are the low bytes of a number, zeros above, and, of more than eight, of another one; if there is none it is the same.
+    Words([Value; 2]),
 }
 
 /// What a loop over bytes does that is done many bytes at once. All counts are in bytes, whole elements, and may be zero. Where
@@ -207,6 +220,9 @@ pub(crate) enum Op {
     Atomic { op: AtomicOp, size: Size, at: Address, value: Value, expected: Value },
     /// Many bytes at once.
     Bulk { what: Bulk, count: Value },
+    /// Looks a key up in one of [`Graph::maps`]. Its value is the host's address of the key's value there (the first, where there
+    /// is one for each processor), or 0.
+    Lookup { map: u16, key: Key, marks: bool },
 }
 
 /// Where a run can trap, by its number in [`Graph::sites`].
@@ -275,6 +291,8 @@ pub(crate) struct Graph {
     pub(crate) machine: bool,
     /// For far memory, the host's addresses less the guest's.
     pub(crate) far: Vec<u64>,
+    /// The maps that are known.
+    pub(crate) maps: Option<Maps>,
     /// What is known of accesses to the stack at addresses that are no constants, in the order of their values.
     pub(crate) reaches: Vec<Reach>,
 }
@@ -291,8 +309,8 @@ impl Graph {
     /// A graph of nothing but its first block, which nobody filled yet.
     pub(crate) fn new(packet: u64, stack: u32, context: u32) -> Graph {
         let (values, blocks, sites) = (Vec::new(), Vec::new(), Vec::new());
-        let (machine, far, reaches) = (false, Vec::new(), Vec::new());
-        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far, reaches };
+        let (machine, far, maps, reaches) = (false, Vec::new(), None, Vec::new());
+        let mut graph = Graph { values, blocks, sites, packet, stack, context, machine, far, maps, reaches };
         graph.block();
         graph
     }
@@ -305,6 +323,11 @@ impl Graph {
             Region::Packet => self.packet,
             Region::Far(_) => 0,
         }
+    }
+
+    /// Bytes of the keys of a map.
+    pub(crate) fn key_size(&self, map: u16) -> u32 {
+        self.maps.as_ref().map_or(0, |maps| maps.get(map.into()).key_size())
     }
 
     /// Adds an empty block.
@@ -376,17 +399,6 @@ impl Graph {
         }
         order.reverse();
         order
-    }
-
-    /// For every block, the blocks that lead to it, one for each edge.
-    pub(crate) fn predecessors(&self) -> Vec<Vec<Block>> {
-        let mut predecessors = vec![Vec::new(); self.blocks.len()];
-        for block in self.order() {
-            for edge in self.code(block).end.edges() {
-                predecessors[edge.to.index()].push(block);
-            }
-        }
-        predecessors
     }
 }
 

@@ -105,6 +105,7 @@ impl Test {
     }
 }
 
+#[cfg(test)]
 impl BinOp {
     /// Every operation.
     pub(crate) const ALL: &'static [BinOp] = {
@@ -113,6 +114,7 @@ impl BinOp {
     };
 }
 
+#[cfg(test)]
 impl UnOp {
     /// Every operation.
     pub(crate) const ALL: &'static [UnOp] = {

@@ -2,8 +2,10 @@
 
 use sandbpf_isa::Size;
 use sandbpf_runtime::address::STACK;
+use sandbpf_runtime::maps::SharedBytes;
 
-use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Op, Region, Site, Value};
+use super::graph::{Address, Block, Bulk, Edge, End, Entry, Graph, Key, Lane, Op, Region, Site, Value};
+use crate::Maps;
 
 /// The memory of a run, and what is left of its budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,11 @@ impl World {
     }
 }
 
+/// A number of so many bytes, reversed if `swap` says so.
+fn swapped(number: u64, size: Size, swap: bool) -> u64 {
+    if swap { number.swap_bytes() >> (64 - 8 * u32::from(size.bytes())) } else { number }
+}
+
 struct Run<'r> {
     graph: &'r Graph,
     values: Vec<Option<u64>>,
@@ -102,6 +109,8 @@ impl Run<'_> {
         match self.graph.op(value) {
             Op::Const(number) => *number,
             Op::Entry(Entry::Length) => self.world.packet.len() as u64,
+            Op::Entry(Entry::Cpu) => 0,
+            Op::Base(Region::Far(number)) => self.graph.far[usize::from(*number)],
             Op::Base(region) => base(*region),
             op => self.values[value.index()].unwrap_or_else(|| panic!("{value} ({op:?}) was not computed")),
         }
@@ -137,12 +146,24 @@ impl Run<'_> {
                 self.get(if so { yes } else { no })
             }
             Op::Load { at, size, extend, swap } => {
-                let loaded = self.world.load(self.address(&at), size, swap);
+                let address = self.address(&at);
+                let loaded = match self.far(address) {
+                    Some((bytes, at)) => {
+                        swapped(bytes.load(at, size.bytes().into()).expect("a value"), size, swap)
+                    }
+                    None => self.world.load(address, size, swap),
+                };
                 extend.apply(size, loaded)
             }
             Op::Store { at, size, value, swap } => {
-                let (at, value) = (self.address(&at), self.get(value));
-                self.world.store(at, size, swap, value);
+                let (address, value) = (self.address(&at), self.get(value));
+                match self.far(address) {
+                    Some((bytes, at)) => {
+                        let value = swapped(size.truncate(value), size, swap);
+                        bytes.store(at, size.bytes().into(), value).expect("a value");
+                    }
+                    None => self.world.store(address, size, swap, value),
+                }
                 return Ok(None);
             }
             Op::Host { at, off, size, likely: _, stack, site } => {
@@ -179,9 +200,34 @@ impl Run<'_> {
                 let [a, b, c, d, e] = arguments.map(|value| self.get(value));
                 function(a, b, c, d, e)
             }
-            Op::Atomic { .. } => panic!("far memory is none of ours"),
+            Op::Atomic { .. } => panic!("no graph of tests has one"),
+            Op::Lookup { map, key, .. } => self.look_up(map, &key),
             Op::Bulk { what, count } => return Ok(self.bulk(&what, self.get(count))),
         }))
+    }
+
+    /// The bytes of a value of a map, from this address of the host's on.
+    fn far(&self, address: u64) -> Option<(&SharedBytes, usize)> {
+        self.graph.maps.iter().flat_map(Maps::all).find_map(|known| {
+            let off = address.wrapping_sub(known.flat?.start);
+            let (bytes, at, _) = known.map.bytes(off)?;
+            Some((bytes, at))
+        })
+    }
+
+    fn look_up(&mut self, map: u16, key: &Key) -> u64 {
+        let maps = self.graph.maps.clone().expect("it looks something up");
+        let (known, flat) = (maps.get(map.into()), maps.get(map.into()).flat.expect("it is near"));
+        let size = known.key_size() as usize;
+        let mut bytes: Vec<u8> = match key {
+            Key::At(at) => {
+                let address = self.address(at);
+                self.world.bytes(address, size).to_vec()
+            }
+            Key::Words(words) => words.iter().flat_map(|&word| self.get(word).to_le_bytes()).collect(),
+        };
+        bytes.truncate(size);
+        known.map.lookup(&bytes, 0).map_or(0, |place| flat.start + place)
     }
 
     fn bulk(&mut self, what: &Bulk, count: u64) -> Option<u64> {
@@ -216,6 +262,34 @@ impl Run<'_> {
             Bulk::Sum { .. } => Some(sum),
             Bulk::Ramp { .. } => Some(ramp),
             _ => None,
+        }
+    }
+}
+
+impl Bulk {
+    /// The size of an element.
+    pub(crate) fn element(&self) -> Size {
+        match *self {
+            Bulk::Copy { element, .. } | Bulk::Combine { element, .. } | Bulk::Apply { element, .. } => {
+                element
+            }
+            Bulk::Fill { element, .. } | Bulk::Sum { element, .. } => element,
+            Bulk::Ramp { .. } => Size::B,
+        }
+    }
+}
+
+impl Lane {
+    /// Every operation.
+    pub(crate) const ALL: &'static [Lane] = &[Lane::Xor, Lane::And, Lane::Or, Lane::Add];
+
+    /// The result; what is above an element's bits is to be ignored.
+    pub(crate) fn eval(self, a: u64, b: u64) -> u64 {
+        match self {
+            Lane::Xor => a ^ b,
+            Lane::And => a & b,
+            Lane::Or => a | b,
+            Lane::Add => a.wrapping_add(b),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sandbpf_isa::{Extend, Width};
 
-use super::graph::{Address, Block, Bulk, Edge, End, Graph, Op, Test, Value};
+use super::graph::{Address, Block, Bulk, Edge, End, Graph, Key, Op, Test, Value};
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +156,10 @@ impl Graph {
             Op::Atomic { op, size, at, value, expected } => {
                 let (bits, at) = (size.bytes() * 8, self.address(at));
                 write!(f, "{} {bits} {at}, {}, if {}", op.symbol(), self.shown(*value), self.shown(*expected))
+            }
+            Op::Lookup { map, key: Key::At(at), .. } => write!(f, "look up {} in {map}", self.address(at)),
+            Op::Lookup { map, key: Key::Words([low, high]), .. } => {
+                write!(f, "look up {}, {} in {map}", self.shown(*low), self.shown(*high))
             }
             Op::Bulk { what, count } => {
                 let count = self.shown(*count);

@@ -23,7 +23,8 @@ struct Outcome {
     budget: Option<u64>,
 }
 
-const SETTING: Setting<'_> = Setting { input: Input::Memory, proved: None, helpers: None, machine: false };
+const SETTING: Setting<'_> =
+    Setting { input: Input::Memory, proved: None, helpers: None, machine: false, maps: None };
 
 fn memory() -> Vec<u8> {
     (0..64).map(|i: u8| i.wrapping_mul(37).wrapping_add(11)).collect()
@@ -121,7 +122,7 @@ fn tamed(program: &Program) -> Program {
                 let (base, off) = near(base, off);
                 Insn::Atomic { op, size, base, off, reg }
             }
-            _ if Translator::calls_out(insn, None) => {
+            _ if Translator::calls_out(insn, None, false) => {
                 let (dst, src) = (all[place % 10], Operand::Imm(place as i32 - 30));
                 Insn::Alu { op: AluOp::Xor, width: Width::W32, dst, src }
             }

@@ -9,8 +9,10 @@ use sandbpf_runtime::helpers::{HelperSet, Plain};
 use super::build::{REGISTERS, Registers, Setting};
 use super::expand::frame_pointer;
 use super::graph::{Address, BinOp, Block, Graph, Op, Reach, Region, Site, Test, Trapping, UnOp, Value};
-use crate::Input;
+use super::lookups::Found;
+use crate::maps::LOOKUP;
 use crate::proved::{self, Proved};
+use crate::{Input, Maps};
 
 /// The function of a helper that needs nothing of the run.
 fn plain(id: i32, helpers: Option<&HelperSet>) -> Option<Plain> {
@@ -24,7 +26,7 @@ const NUMBERS: usize = 64;
 pub(super) struct Translator<'p> {
     pub(super) graph: Graph,
     pub(super) input: Input,
-    proved: Option<&'p Proved>,
+    pub(super) proved: Option<&'p Proved>,
     helpers: Option<&'p HelperSet>,
     /// The block that grows.
     pub(super) block: Block,
@@ -33,6 +35,13 @@ pub(super) struct Translator<'p> {
     /// How many bytes of the stack every function has.
     frame: u32,
     pub(super) length: Option<Value>,
+    /// The maps that are known.
+    pub(super) maps: Option<&'p Maps>,
+    pub(super) cpu: Option<Value>,
+    /// What look-ups found, in the order of its values.
+    pub(super) found: Vec<(Value, Found)>,
+    /// Whether something was called without a machine.
+    pub(super) stuck: bool,
     bases: Vec<(Region, Value)>,
     numbers: [Option<(u64, Value)>; NUMBERS],
     /// For values, the region that they probably point into.
@@ -52,6 +61,10 @@ impl<'p> Translator<'p> {
             depth: 0,
             frame: if stack == StackUse::None { 0 } else { 512 },
             length: None,
+            maps: setting.maps,
+            cpu: None,
+            found: Vec::new(),
+            stuck: false,
             bases: Vec::new(),
             numbers: [None; NUMBERS],
             hints: Vec::new(),
@@ -81,9 +94,10 @@ impl<'p> Translator<'p> {
         }
     }
 
-    /// Whether an instruction calls somebody outside of the program who may look at the run.
-    pub(super) fn calls_out(insn: &Insn, helpers: Option<&HelperSet>) -> bool {
+    /// Whether an instruction calls somebody outside of the program who may look at the run. With maps a look-up may not.
+    pub(super) fn calls_out(insn: &Insn, helpers: Option<&HelperSet>, maps: bool) -> bool {
         match *insn {
+            Insn::Call { callee: Callee::Helper(LOOKUP) } if maps => false,
             Insn::Call { callee: Callee::Helper(id) } => plain(id, helpers).is_none(),
             Insn::Call { callee: Callee::Kfunc { .. } } => true,
             _ => false,
@@ -114,7 +128,7 @@ impl<'p> Translator<'p> {
         }
     }
 
-    fn base(&mut self, region: Region) -> Value {
+    pub(super) fn base(&mut self, region: Region) -> Value {
         if let Some(&(_, value)) = self.bases.iter().find(|(known, _)| *known == region) {
             return value;
         }
@@ -141,7 +155,7 @@ impl<'p> Translator<'p> {
         self.registers[reg.index()] = value;
     }
 
-    fn append(&mut self, op: Op) -> Value {
+    pub(super) fn append(&mut self, op: Op) -> Value {
         self.graph.append(self.block, op)
     }
 
@@ -204,9 +218,12 @@ impl<'p> Translator<'p> {
             Insn::Atomic { op, size, base, off, reg } => self.atomic(pc, op, size, base, off, reg),
             Insn::Call { callee } => {
                 let arguments = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5].map(|reg| self.get(reg));
-                let value = match self.plain(callee) {
-                    Some(function) => self.append(Op::Plain { function, arguments }),
-                    None => {
+                let looked_up = if callee == Callee::Helper(LOOKUP) { self.look_up(pc) } else { None };
+                let value = match (looked_up, self.plain(callee)) {
+                    (Some(value), _) => value,
+                    (None, Some(function)) => self.append(Op::Plain { function, arguments }),
+                    (None, None) => {
+                        self.stuck |= !self.graph.machine;
                         let site = self.site(Trapping::Call { pc, callee, depth: self.depth });
                         self.append(Op::Call { arguments, site })
                     }
@@ -225,8 +242,19 @@ impl<'p> Translator<'p> {
         let at = self.get(base);
         let (value, expected) = (self.get(reg), self.get(Reg::R0));
         let write = op != AtomicOp::LoadAcquire;
-        let own = self.proved.and_then(|proved| proved.region(pc, None)).is_some()
-            || self.known(at, off, size).is_some();
+        let own = match self.proved.and_then(|proved| proved.region(pc, self.maps)) {
+            Some(proved::Region::Value { map, bias }) => {
+                let at = self.in_map(map, bias, at, off);
+                if self.is_aligned(&at, size) {
+                    let old = self.append(Op::Atomic { op, size, at, value, expected });
+                    return self.fetched(op, reg, old);
+                }
+                self.stuck |= !self.graph.machine;
+                false
+            }
+            Some(_) => true,
+            None => self.known(at, off, size.bytes().into()).is_some(),
+        };
         if self.graph.machine && !own {
             let site = Trapping::Atomic { pc, op, size, off };
             let site = self.site(site);
@@ -329,29 +357,33 @@ impl<'p> Translator<'p> {
 
     /// Where an access goes on the host.
     fn place(&mut self, pc: Pc, base: Value, off: i16, size: Size, write: bool) -> Address {
-        let region = match self.proved.and_then(|proved| proved.region(pc, None)) {
-            Some(proved::Region::Stack) => Some(Region::Stack),
-            Some(proved::Region::Context) => Some(Region::Context),
-            Some(proved::Region::Packet) => Some(Region::Packet),
-            // Without maps nothing is said of their values.
-            Some(proved::Region::Value { .. }) | None => self.known(base, off, size),
+        let size = u32::from(size.bytes());
+        let region = match self.proved.and_then(|proved| proved.region(pc, self.maps)) {
+            Some(proved::Region::Value { map, bias }) => return self.in_map(map, bias, base, off),
+            Some(region) => Some(region.of_graph()),
+            None => self.known(base, off, size),
         };
         if let Some(region) = region {
-            let start = self.graph.start(region) as i64;
-            let (base, off) = (base, i64::from(off) - start);
-            // A region starts below 2^31, and an offset is small.
-            let (index, disp) = match self.graph.constant(base) {
-                Some(number) => (None, (number as i64).wrapping_add(off) as i32),
-                None => (Some((base, 0)), off as i32),
-            };
-            return Address { base: self.base(region), index, disp, region: Some(region) };
+            return self.address(region, base, off);
         }
         let likely = self.hint(base).unwrap_or(Region::Packet);
-        let size = u32::from(size.bytes());
         let site = self.site(Trapping::Access { pc, size, write });
         let stack = self.frame * (self.depth + 1);
         let host = self.append(Op::Host { at: base, off: off.into(), size, likely, stack, site });
         Address { base: host, index: None, disp: 0, region: None }
+    }
+
+    /// Where an address lies on the host that is one of a region, or a number less than that.
+    pub(super) fn address(&mut self, region: Region, base: Value, off: i16) -> Address {
+        // A region of the run's own starts below 2^31, and an offset is small.
+        let off = i64::from(off) - self.graph.start(region) as i64;
+        let (index, disp) = match (self.graph.constant(base), region) {
+            (Some(number), Region::Stack | Region::Context | Region::Packet) => {
+                (None, (number as i64).wrapping_add(off) as i32)
+            }
+            _ => (Some((base, 0)), off as i32),
+        };
+        Address { base: self.base(region), index, disp, region: Some(region) }
     }
 
     /// Remembers which bytes of the stack the next operation accesses at most.
@@ -366,11 +398,11 @@ impl<'p> Translator<'p> {
     }
 
     /// The region in which all bytes of an access at a constant address lie, whatever the run is about.
-    fn known(&self, base: Value, off: i16, size: Size) -> Option<Region> {
+    pub(super) fn known(&self, base: Value, off: i16, size: u32) -> Option<Region> {
         let address = self.graph.constant(base)?.wrapping_add(off as u64);
         let within = |region: Region, bytes: u32| {
             let from = address.wrapping_sub(self.graph.start(region));
-            from <= u64::from(bytes) && from + u64::from(size.bytes()) <= u64::from(bytes)
+            from <= u64::from(bytes) && from + u64::from(size) <= u64::from(bytes)
         };
         let stack = self.frame * (self.depth + 1);
         let context = within(Region::Context, self.graph.context).then_some(Region::Context);
@@ -399,6 +431,18 @@ impl<'p> Translator<'p> {
         if self.proved.is_none() {
             let hint = self.hint(other);
             self.put_hint(value, hint);
+        }
+    }
+}
+
+impl proved::Region {
+    /// The region that it is in graphs.
+    pub(super) fn of_graph(self) -> Region {
+        match self {
+            proved::Region::Stack => Region::Stack,
+            proved::Region::Context => Region::Context,
+            proved::Region::Packet => Region::Packet,
+            proved::Region::Value { map, .. } => Region::Far(map as u16),
         }
     }
 }

@@ -12,7 +12,7 @@
 //! xor    eax, edx                                               cmp  r11d, [r9]
 //! mov    r9d, eax               its home                        jne  ask
 //! and    r9d, homes - 1                                         xor  eax, eax
-//! imul   rcx, r9, 12 stride                                     ret
+//! imul   rcx, r9, stride                                        ret
 //! add    rcx, [start]
 //! shl    r9, 4
 //! add    r9, [groups]
@@ -29,12 +29,12 @@
 //! jz     none
 //! candidate:
 //! bsf    edx, edi               the place
-//! imul   rdx, rdx, stride
-//! cmp    [rcx + rdx - 4 stride], r10
+//! imul   rdx, rdx, row
+//! cmp    [rcx + rdx - 4 row], r10
 //! jne    next
 //! cmp    r11d, [r9]             … and after
 //! jne    ask
-//! lea    rax, [rcx + rdx - 4 stride + first]
+//! lea    rax, [rcx + rdx - 4 row + first]
 //! sub    rax, [bias]
 //! ret
 //! ```
@@ -48,8 +48,6 @@ use crate::maps::Known;
 /// The host's registers that stand in for a moment.
 const RAX: u8 = 0;
 const R11: u8 = 11;
-/// The longest key that is compared here, in bytes.
-const LONGEST: u32 = 64;
 /// The bit of a comparison that stands for the first tag: those before it are the version.
 const FIRST_TAG: i32 = 4;
 
@@ -74,13 +72,6 @@ pub(crate) struct Near {
     /// … and how many bytes may be read and written.
     pub(crate) readable: i32,
     pub(crate) writable: i32,
-}
-
-impl Known {
-    /// Whether machine code looks keys up by itself, and asks only where that tells nothing.
-    pub(crate) fn is_looked_up(&self) -> bool {
-        self.hash().is_some() && self.key_size() <= LONGEST
-    }
 }
 
 /// `rax` is the address of element `eax` of an array, or control goes to `none`. Changes `rax`, `rcx`, `rdx` and `r8` to `r10`.
@@ -148,13 +139,13 @@ pub(crate) fn stub(asm: &mut Assembler, known: &Known, ask: DynamicLabel, around
     let [candidate, next, none] = core::array::from_fn(|_| asm.new_dynamic_label());
     let size = known.key_size();
     hash(asm, size, first, second);
-    let (mask, stride) = ((homes.homes - 1) as i32, flat.stride as i32);
+    let (mask, stride, count) = ((homes.homes - 1) as i32, flat.stride as i32, homes.count as i32);
     let tags = ((1 << Homes::PLACES) - 1) << FIRST_TAG;
     dynasm!(asm
         ; .arch x64
         ; mov r9d, eax
         ; and r9d, mask
-        ; imul rcx, r9, stride * Homes::PLACES as i32
+        ; imul rcx, r9, stride
         ; add rcx, [=>start]
         ; shl r9, 4
         ; add r9, [=>groups]
@@ -177,9 +168,9 @@ pub(crate) fn stub(asm: &mut Assembler, known: &Known, ask: DynamicLabel, around
         ; jz =>none
         ; =>candidate
         ; bsf edx, edi
-        ; imul rdx, rdx, stride
+        ; imul rdx, rdx, stride * count
     );
-    let record = -FIRST_TAG * stride;
+    let record = -FIRST_TAG * stride * count;
     for word in 0..size.div_ceil(8) {
         let at = 8 * word as i32;
         if size > 8 {
@@ -225,6 +216,7 @@ pub(crate) fn stub(asm: &mut Assembler, known: &Known, ask: DynamicLabel, around
 
 /// Remembers that the element was used whose record is at `rcx + rdx`. Changes `rax`, `r8` and `r10`.
 fn mark(asm: &mut Assembler, homes: &Homes, marks: u64) {
+    let count = homes.count as i32;
     // The group's number, and from it and the place the slot's.
     dynasm!(asm
         ; .arch x64
@@ -232,13 +224,13 @@ fn mark(asm: &mut Assembler, homes: &Homes, marks: u64) {
         ; mov r8, r9
         ; sub r8, r10
         ; shr r8, 4
-        ; imul r8, r8, Homes::PLACES as i32
         ; bsf eax, edi
+        ; imul rax, rax, count
         ; add r8, rax
         ; mov r10, QWORD marks as i64
-        ; cmp BYTE [r8 + r10 - FIRST_TAG], 0
+        ; cmp BYTE [r8 + r10 - FIRST_TAG * count], 0
         ; jne >marked
-        ; mov BYTE [r8 + r10 - FIRST_TAG], 1
+        ; mov BYTE [r8 + r10 - FIRST_TAG * count], 1
         ; marked:
     );
 }

@@ -136,7 +136,7 @@ pub(crate) fn bias(region: Region) -> Bias {
         Region::Stack => Bias::In(field!(biases)),
         Region::Context => Bias::In(field!(biases) + 8),
         Region::Packet => Bias::In(field!(biases) + 16),
-        Region::Value { bias } => Bias::Is(bias),
+        Region::Value { bias, .. } => Bias::Is(bias),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A place has a number, and that is the *slot* of the element there: the record with its key and its value. So the way from a
 //! hash to a value is as short as it can be: a line with tags, which are few bytes for each element and mostly in the cache, and
-//! the record. An element never moves, as programs have pointers to it; a new value of a key takes another place.
+//! the record. The first places of all groups come first, then the second ones: groups are half full, and what is used should lie
+//! together. An element never moves, as programs have pointers to it; a new value of a key takes another place.
 //!
 //! Eight buckets, or more where memory is short, share a *home*, a [group](super::group). Elements that find no place there
 //! are in groups that go on from it, which few homes have. What belongs to a home is changed by who holds its lock: the lowest
@@ -129,9 +130,21 @@ impl Groups {
         self.count * PLACES
     }
 
-    /// Where the groups are, and how many homes.
-    pub(super) fn homes(&self) -> (u64, u32) {
-        (self.words.as_ptr() as u64, self.homes)
+    /// Where the groups are, where their links, how many homes, and how many groups.
+    pub(super) fn homes(&self) -> (u64, u64, u32, u32) {
+        (self.words.as_ptr() as u64, self.links.as_ptr() as u64, self.homes, self.count)
+    }
+
+    /// The slot of a place of a group.
+    #[inline(always)]
+    fn slot(&self, group: u32, at: u32) -> u32 {
+        at * self.count + group
+    }
+
+    /// The group that a slot is of, and its place there.
+    #[inline(always)]
+    fn place_of(&self, slot: u32) -> (u32, u32) {
+        (slot % self.count, slot / self.count)
     }
 
     /// How many buckets there are.
@@ -179,7 +192,7 @@ impl Groups {
         let version = home[0].load(Ordering::Acquire);
         let mut found = Glance::Nothing;
         for at in Group::with(version, home).places(tag(hash)) {
-            let slot = number * PLACES + at;
+            let slot = self.slot(number, at);
             match is_in(slot) {
                 Some(true) => {
                     found = Glance::Slot(slot);
@@ -210,7 +223,7 @@ impl Groups {
     #[inline(always)]
     fn find_in(&self, number: u32, group: Group, tag: u8, sought: &impl Sought) -> Option<u32> {
         for at in group.places(tag) {
-            let slot = number * PLACES + at;
+            let slot = self.slot(number, at);
             if sought.is_in(slot) {
                 return Some(slot);
             }
@@ -226,7 +239,7 @@ impl Groups {
         for _ in 0..=self.more.load(Ordering::Relaxed) {
             number = self.next(number)?;
             let group = Group::load(self.words(number)?);
-            let mut slots = group.places(tag).map(|at| number * PLACES + at);
+            let mut slots = group.places(tag).map(|at| self.slot(number, at));
             if let Some(slot) = slots.find(|&slot| sought.is_in(slot)) {
                 return Some(slot);
             }
@@ -261,7 +274,8 @@ impl Groups {
                 elements.clear();
                 let (mut number, mut group) = (home, Group::with(version, words));
                 for _ in 0..=self.more.load(Ordering::Relaxed) {
-                    let tags = (number * PLACES..).zip(group.tags()).filter(|&(_, tag)| tag != 0);
+                    let slots = (0..PLACES).map(|at| self.slot(number, at));
+                    let tags = slots.zip(group.tags()).filter(|&(_, tag)| tag != 0);
                     elements.extend(tags.map(|(slot, tag)| Element { tag, slot }));
                     let Some(next) = self.next(number) else { break };
                     let Some(words) = self.words(next) else { break };
@@ -318,7 +332,7 @@ impl Groups {
 
     /// The same for what belongs to the home of a slot; nothing if the slot is nobody's.
     pub(super) fn lock_slot(&self, slot: u32) -> Option<Home<'_>> {
-        let group = slot / PLACES;
+        let (group, _) = self.place_of(slot);
         if group < self.homes {
             return self.lock_home(group).ok();
         }
@@ -375,24 +389,25 @@ impl Home<'_> {
 
     /// Whether there is an element in a slot.
     pub(super) fn has(&self, slot: u32) -> bool {
-        self.group(slot / PLACES).tag(slot % PLACES) != 0
+        let (group, at) = self.groups.place_of(slot);
+        self.group(group).tag(at) != 0
     }
 
     /// A free slot; `ENOMEM` if there is none.
     pub(super) fn free(&mut self) -> Result<u32, Errno> {
         if let Some(at) = self.group.places(0).next() {
-            return Ok(self.number * PLACES + at);
+            return Ok(self.groups.slot(self.number, at));
         }
         let mut last = self.number;
         while let Some(number) = self.groups.next(last) {
             if let Some(at) = self.group(number).places(0).next() {
-                return Ok(number * PLACES + at);
+                return Ok(self.groups.slot(number, at));
             }
             last = number;
         }
         let number = self.another()?;
         self.set_link(last, number + 1);
-        Ok(number * PLACES)
+        Ok(self.groups.slot(number, 0))
     }
 
     /// A group that goes on from here, but nothing leads to it yet.
@@ -424,16 +439,17 @@ impl Home<'_> {
 
     /// Puts an element with this hash into a slot that is free.
     pub(super) fn add(&mut self, hash: u32, slot: u32) {
-        let mut group = self.group(slot / PLACES);
-        group.set_tag(slot % PLACES, tag(hash));
-        self.set_group(slot / PLACES, group);
+        let (number, at) = self.groups.place_of(slot);
+        let mut group = self.group(number);
+        group.set_tag(at, tag(hash));
+        self.set_group(number, group);
     }
 
     /// Frees a slot.
     pub(super) fn remove(&mut self, slot: u32) {
-        let number = slot / PLACES;
+        let (number, at) = self.groups.place_of(slot);
         let mut group = self.group(number);
-        group.set_tag(slot % PLACES, 0);
+        group.set_tag(at, 0);
         self.set_group(number, group);
         if number != self.number && group.is_empty() {
             self.unlink(number);

@@ -400,8 +400,8 @@ impl Hash {
             Keeper::Lru(lru) => Some(lru.marks()),
             Keeper::Room(_) => None,
         };
-        let (groups, homes) = self.groups.homes();
-        Some(Homes { groups, homes, secrets: secrets.numbers(), marks })
+        let (groups, links, homes, count) = self.groups.homes();
+        Some(Homes { groups, links, homes, count, secrets: secrets.numbers(), marks })
     }
 
     /// How many buckets there are.

@@ -17,6 +17,8 @@ pub(crate) struct Env {
     pub(crate) context: *mut u8,
     pub(crate) stack: *mut u8,
     pub(crate) budget: u64,
+    /// Which processor the run is on.
+    pub(crate) cpu: u64,
     /// The number of the [`Site`](crate::plan::graph::Site) of a call, or of an access.
     pub(crate) site: u32,
     /// Calls the helper of that site with `r1` to `r5`.

@@ -152,6 +152,8 @@ pub(crate) enum Op {
     Fill,
     /// Many bytes at once: `imm` says what, as a number of a table. Arguments in registers.
     Bulk,
+    /// Looks a key up: `imm` says in which map, as a number of a table. The key in registers.
+    Lookup,
     /// Goes on in another block.
     Jump,
     /// Goes on in one of two blocks.
@@ -423,6 +425,8 @@ pub(crate) struct Body {
     pub(crate) kinds: Vec<Kind>,
     /// What is done many bytes at once.
     pub(crate) bulks: Vec<super::bulk::Kind>,
+    /// What each [`Op::Lookup`] does.
+    pub(crate) lookups: Vec<super::lookup::Lookup>,
     /// Whether anything is called.
     pub(crate) calls: bool,
     /// Addresses that are looked for.

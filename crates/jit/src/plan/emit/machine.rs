@@ -33,7 +33,6 @@ pub(crate) enum Alu {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shift {
     Rol = 0,
-    Ror = 1,
     Shl = 4,
     Shr = 5,
     Sar = 7,

@@ -17,6 +17,7 @@ pub(crate) mod env;
 pub(crate) mod features;
 mod inst;
 mod layout;
+mod lookup;
 mod lower;
 mod machine;
 mod nest;

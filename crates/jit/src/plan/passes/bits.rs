@@ -39,12 +39,14 @@ pub(crate) fn possible(graph: &Graph, op: &Op, of: impl Fn(Value) -> u64) -> u64
         Op::Bulk { .. } => u64::MAX,
         // No region is larger.
         Op::Entry(Entry::Length) => 2 * REGION_SIZE - 1,
+        Op::Entry(Entry::Cpu) => u64::from(u32::MAX),
         Op::Param(_)
         | Op::Base(_)
         | Op::Host { .. }
         | Op::Budget
         | Op::Call { .. }
         | Op::Plain { .. }
+        | Op::Lookup { .. }
         | Op::Atomic { .. } => u64::MAX,
         Op::Gone | Op::Store { .. } | Op::Clear { .. } | Op::Charge { .. } | Op::Spend { .. } => 0,
     }

@@ -97,6 +97,8 @@ impl<'g> Hoisting<'g> {
                     }
                 }
                 Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Select { .. } => OUTSIDE,
+                // Others may be waited for who share it.
+                Op::Load { at, .. } if matches!(at.region, Some(Region::Far(_))) => continue,
                 // Out of the loop that it begins, and no further.
                 Op::Load { at, .. } if first && self.writes[inside.number] & bit(at.region) == 0 => {
                     inside.parent.unwrap_or(OUTSIDE)

@@ -12,8 +12,10 @@ use crate::plan::run::World;
 /// The graph of a program on plain memory.
 pub(crate) fn built(text: &str) -> Graph {
     let program = sandbpf_isa::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let graph =
-        build(&program, Setting { input: Input::Memory, proved: None, helpers: None, machine: false });
+    let graph = build(
+        &program,
+        Setting { input: Input::Memory, proved: None, helpers: None, machine: false, maps: None },
+    );
     graph.unwrap_or_else(|| panic!("there is no graph of\n{text}"))
 }
 

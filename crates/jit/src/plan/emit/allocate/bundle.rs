@@ -4,7 +4,6 @@
 //! become one bundle, those in the innermost loops first, and no move is needed between them.
 
 use super::super::inst::{Body, Kind};
-use super::super::nest::NONE;
 use super::live::{Lives, Range, Slice};
 
 /// A bundle of more ranges takes in no other.
@@ -103,19 +102,6 @@ impl Bundles {
             self.ranges.push(next);
         }
         Slice { first: start, count: self.ranges.len() as u32 - start }
-    }
-
-    /// All variables of a bundle.
-    pub(crate) fn members(&self, bundle: u32) -> impl Iterator<Item = u32> + '_ {
-        let mut at = NONE;
-        std::iter::from_fn(move || {
-            let var = if at == NONE { bundle } else { self.next[at as usize] };
-            if at != NONE && var == bundle {
-                return None;
-            }
-            at = var;
-            Some(var)
-        })
     }
 }
 

@@ -68,6 +68,10 @@ impl Finder<'_> {
             Op::Call => self.call(&reg::ARGUMENTS, at),
             Op::CallPlain => self.call(&reg::PLAIN_ARGUMENTS, at),
             Op::Bulk => self.call(self.body.bulks[inst.imm as usize].arguments(), at),
+            Op::Lookup => {
+                let words = self.body.lookups[inst.imm as usize].words;
+                self.call(if words == 2 { &[reg::R8, reg::R9] } else { &[reg::R8] }, at);
+            }
             Op::Fill => {
                 for register in [reg::RAX, reg::RCX, reg::RDI] {
                     self.release(register, at + 1);

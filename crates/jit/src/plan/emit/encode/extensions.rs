@@ -66,7 +66,7 @@ impl Encoder {
             Shift::Shl => 1,
             Shift::Sar => 2,
             Shift::Shr => 3,
-            Shift::Rol | Shift::Ror => unreachable!("rotations have no such form"),
+            Shift::Rol => unreachable!("rotations have no such form"),
         };
         let out = self.three(2, prefix, 0xf7, width, reg, count, rm);
         self.finish(out);

@@ -178,7 +178,6 @@ fn arithmetic() {
     same!(shift_imm(Shift::Sar, Width::W32, Rm::Reg(9), 31) => sar r9d, 31);
     same!(shift_imm(Shift::Rol, Width::W32, Rm::Reg(RCX), 13) => rol ecx, 13);
     same!(shift_imm(Shift::Shr, Width::W32, Rm::Reg(RCX), 13) => shr ecx, 13);
-    same!(shift_cl(Shift::Ror, Width::W64, Rm::Reg(RSI)) => ror rsi, cl);
     same!(bswap(Width::W32, RCX) => bswap ecx);
     same!(bswap(Width::W64, 9) => bswap r9);
     same!(rotate_word(RSI) => rol si, 8);

@@ -8,9 +8,10 @@ use sandbpf_runtime::helpers::Plain;
 use super::super::bulk::Kind;
 use super::super::env::Env;
 use super::super::inst::{Inst, Op, Place, Var};
+use super::super::lookup::Lookup;
 use super::super::machine::{Widen, reg};
 use super::Lower;
-use crate::plan::graph::{Address, Bulk, Site, Value};
+use crate::plan::graph::{Address, Bulk, Key, Site, Value};
 
 impl Lower<'_> {
     /// ```text
@@ -159,5 +160,38 @@ impl Lower<'_> {
         if let Some(to) = what.to() {
             self.address_in(reg::RDI, &to);
         }
+    }
+
+    /// ```text
+    /// mov r8, word ; mov r9, word        lea r8, [key]
+    /// ```
+    pub(super) fn lookup(&mut self, value: Value, map: u16, key: &Key) {
+        if self.counts[value.index()] > 0 {
+            let dst = self.var(value);
+            self.push(Inst::new(Op::Copy, Width::W64).dst(dst).a(Var::real(reg::RAX)));
+        }
+        // There are calls where it takes more than a look.
+        self.body.calls = true;
+        let number = self.body.lookups.len() as i32;
+        let inst = Inst::new(Op::Lookup, Width::W64).imm(number).a(Var::real(reg::R8));
+        let words = match *key {
+            Key::At(at) => {
+                self.push(inst);
+                self.address_in(reg::R8, &at);
+                0
+            }
+            Key::Words([low, _]) if self.graph.key_size(map) <= 8 => {
+                self.push(inst);
+                self.place_in(reg::R8, low);
+                1
+            }
+            Key::Words([low, high]) => {
+                self.push(inst.b(Var::real(reg::R9)));
+                self.place_in(reg::R9, high);
+                self.place_in(reg::R8, low);
+                2
+            }
+        };
+        self.body.lookups.push(Lookup { map, words });
     }
 }

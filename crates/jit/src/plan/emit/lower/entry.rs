@@ -23,6 +23,7 @@ pub(super) mod field {
     pub(in super::super) const LENGTH: i32 = offset_of!(Env, length) as i32;
     pub(in super::super) const CONTEXT: i32 = offset_of!(Env, context) as i32;
     pub(in super::super) const STACK: i32 = offset_of!(Env, stack) as i32;
+    pub(in super::super) const CPU: i32 = offset_of!(Env, cpu) as i32;
     pub(in super::super) const BUDGET: i32 = offset_of!(Env, budget) as i32;
 }
 
@@ -81,6 +82,7 @@ impl Lower<'_> {
     pub(super) fn entered(&mut self, entry: GraphEntry) -> Var {
         match entry {
             GraphEntry::Length if self.entry.machine => self.look_up(field::LENGTH),
+            GraphEntry::Cpu => self.look_up(field::CPU),
             GraphEntry::Length => self.ask(Kind::Plain, |entry| &mut entry.length),
         }
     }

@@ -275,6 +275,7 @@ impl Lower<'_> {
                 self.atomic(value, *op, *size, at, *operand, *expected);
             }
             GraphOp::Bulk { what, count } => self.bulk(value, what, *count),
+            GraphOp::Lookup { map, key, .. } => self.lookup(value, *map, key),
         }
     }
 

@@ -32,9 +32,9 @@ pub(super) enum Shared {
 }
 
 impl Shared {
-    /// Whether calls may change it. The stack stays where it is.
+    /// Whether calls may change it. The stack stays where it is, and the run on its processor.
     fn changes(self) -> bool {
-        !matches!(self, Shared::Number(_) | Shared::Field(field::STACK))
+        !matches!(self, Shared::Number(_) | Shared::Field(field::STACK | field::CPU))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod generate;
+mod lookup;
 mod machine;
 
 use proptest::prelude::*;

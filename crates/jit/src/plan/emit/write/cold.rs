@@ -11,6 +11,7 @@ use super::super::machine::{Alu, Mem, Rm, reg};
 use super::super::relax::Label;
 use super::Writer;
 use super::locate::Elsewhere;
+use super::lookup::Otherwise;
 use crate::plan::graph::BinOp;
 
 /// A piece of code that waits for the end.
@@ -22,6 +23,8 @@ pub(super) enum Cold {
     Elsewhere(Elsewhere),
     /// A divisor is 0, or -1 where that needs care.
     Divide { here: Label, back: Label, op: BinOp, width: Width, divisor: Home },
+    /// A key is not where it was looked for first.
+    Otherwise(Otherwise),
     /// A call did not come back.
     Leave { here: Label },
     /// A segment goes this way to the end of the run, with what it brings there.
@@ -45,6 +48,7 @@ impl Writer<'_> {
                     self.out_of_budget(cost, budget, env, site);
                 }
                 Cold::Elsewhere(elsewhere) => self.elsewhere(elsewhere),
+                Cold::Otherwise(otherwise) => self.otherwise(otherwise),
                 Cold::Divide { here, back, op, width, divisor } => {
                     self.jumps.put(here, &self.code.bytes);
                     self.odd_division(op, width, divisor, back);

@@ -177,6 +177,7 @@ impl Writer<'_> {
                 let bytes = asm.finalize().expect("all labels are placed and all jumps reach");
                 self.code.bytes.extend_from_slice(&bytes);
             }
+            Op::Lookup => self.look_up(inst.imm as usize),
             Op::Jump | Op::Branch(_) | Op::Return | Op::Unreachable => unreachable!("it ends a segment"),
         }
     }

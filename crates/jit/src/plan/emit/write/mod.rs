@@ -12,6 +12,7 @@ mod cold;
 mod frame;
 mod insts;
 mod locate;
+mod lookup;
 mod search;
 mod table;
 

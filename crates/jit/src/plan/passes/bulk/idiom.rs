@@ -66,6 +66,10 @@ impl Idiom {
         let mut stored = Vec::new();
         for value in body() {
             match graph.op(value) {
+                // What others share is accessed as the program says.
+                Op::Load { at, .. } | Op::Store { at, .. } if matches!(at.region, Some(Region::Far(_))) => {
+                    return None;
+                }
                 Op::Bin { .. } | Op::Un { .. } | Op::Compare(_) | Op::Select { .. } | Op::Load { .. } => {}
                 Op::Charge { cost, .. } => idiom.cost = idiom.cost.checked_add(*cost)?,
                 Op::Store { .. } => stored.push(value),

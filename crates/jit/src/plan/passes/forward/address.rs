@@ -6,7 +6,7 @@
 use sandbpf_isa::Width;
 
 use super::Walk;
-use crate::plan::graph::{Address, BinOp, Graph, Op, Value};
+use crate::plan::graph::{Address, BinOp, Graph, Key, Op, Value};
 
 /// What is known of sums.
 pub(super) struct Folding {
@@ -39,6 +39,7 @@ fn addresses(op: &Op, mut each: impl FnMut(&Address)) {
     match op {
         Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => each(at),
         Op::Bulk { what, .. } => what.to().into_iter().chain(what.from()).for_each(|at| each(&at)),
+        Op::Lookup { key: Key::At(at), .. } => each(at),
         _ => {}
     }
 }
@@ -47,6 +48,7 @@ fn addresses_mut(op: &mut Op, mut each: impl FnMut(&mut Address)) {
     match op {
         Op::Load { at, .. } | Op::Store { at, .. } | Op::Atomic { at, .. } => each(at),
         Op::Bulk { what, .. } => what.addresses_mut().for_each(each),
+        Op::Lookup { key: Key::At(at), .. } => each(at),
         _ => {}
     }
 }
@@ -63,11 +65,11 @@ impl Walk<'_> {
             }
             return;
         }
-        if matches!(op, Op::Bulk { .. }) {
-            let mut bulk = std::mem::replace(op, Op::Gone);
-            addresses_mut(&mut bulk, |at| *at = self.folded(*at));
+        if matches!(op, Op::Bulk { .. } | Op::Lookup { .. }) {
+            let mut rare = std::mem::replace(op, Op::Gone);
+            addresses_mut(&mut rare, |at| *at = self.folded(*at));
             op = &mut self.graph.values[value.index()];
-            *op = bulk;
+            *op = rare;
         }
     }
 

@@ -3,8 +3,8 @@
 use sandbpf_isa::FRAME_SIZE;
 use sandbpf_runtime::address::{FIRST_FRAME, STACK};
 
-use super::{Slot, cleared, constant};
-use crate::plan::graph::{Address, Block, Graph, Op, Region, Value};
+use super::{Slot, cleared, constant, range};
+use crate::plan::graph::{Address, Block, Graph, Key, Op, Region, Value};
 
 /// Accesses at constant addresses, and what others leave alone.
 pub(super) struct Frame {
@@ -61,6 +61,10 @@ impl Frame {
                 if what.to().iter().chain(&what.from()).any(stack) {
                     return None;
                 }
+            }
+            Op::Lookup { map, key: Key::At(at), .. } if stack(at) => {
+                let (from, bytes) = range(graph, at, graph.key_size(*map))?;
+                self.stays.get_mut(from..from + bytes)?.fill(true);
             }
             Op::Call { .. } => return None,
             _ => {}

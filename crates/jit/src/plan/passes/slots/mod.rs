@@ -45,6 +45,11 @@ struct Slot {
 
 /// Where the stack is accessed at a constant address, from its first byte on.
 fn constant(graph: &Graph, at: &Address, size: Size) -> Option<(usize, usize)> {
+    range(graph, at, size.bytes().into())
+}
+
+/// The same of any number of bytes.
+fn range(graph: &Graph, at: &Address, bytes: u32) -> Option<(usize, usize)> {
     if !matches!(graph.op(at.base), Op::Base(Region::Stack)) {
         return None;
     }
@@ -52,9 +57,9 @@ fn constant(graph: &Graph, at: &Address, size: Size) -> Option<(usize, usize)> {
         None => 0,
         Some((index, scale)) => graph.constant(index)? << scale,
     };
-    let (from, bytes) = ((at.disp as u64).wrapping_add(index), size.bytes());
+    let from = (at.disp as u64).wrapping_add(index);
     let fits = from <= u64::from(graph.stack) && from + u64::from(bytes) <= u64::from(graph.stack);
-    fits.then_some((from as usize, bytes.into()))
+    fits.then_some((from as usize, bytes as usize))
 }
 
 /// Bytes of the stack, from its first on, that are cleared.

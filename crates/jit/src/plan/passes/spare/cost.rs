@@ -26,6 +26,8 @@ pub(super) struct Cost {
 const LARGEST: usize = 128;
 /// The largest body of several rounds, if not of all.
 const SEVERAL: usize = 40;
+/// A look-up, in values.
+const LOOKUP: usize = 24;
 /// The largest of all rounds.
 const ALL: usize = 112;
 
@@ -109,6 +111,7 @@ fn cost(graph: &Graph, flow: &Flow, inside: &Loop, inner: &[Option<Cost>]) -> Op
                             charges += 1;
                         }
                         Op::Plain { .. } => size += 1,
+                        Op::Lookup { marks: false, .. } => size += LOOKUP,
                         op if matches!(op.effect(), Effect::Order | Effect::All) => return None,
                         _ => size += 1,
                     }

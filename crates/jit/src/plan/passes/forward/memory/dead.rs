@@ -1,7 +1,7 @@
 //! Stores that nobody sees: what they store is overwritten first, or the run ends and the stack with it.
 
 use super::place::Place;
-use crate::plan::graph::{Block, Bulk, End, Graph, Op, Region, Value};
+use crate::plan::graph::{Block, Bulk, End, Graph, Key, Op, Region, Value};
 
 /// How many places are remembered.
 const PLACES: usize = 16;
@@ -63,6 +63,7 @@ fn reads_stack(graph: &Graph, value: Value) -> bool {
     match graph.op(value) {
         Op::Load { at, .. } | Op::Atomic { at, .. } => stack(at.region),
         Op::Call { .. } => true,
+        Op::Lookup { key: Key::At(at), .. } => stack(at.region),
         Op::Bulk { what, .. } => {
             let combined = what.to().filter(|_| matches!(what, Bulk::Combine { .. }));
             what.from().into_iter().chain(combined).any(|at| stack(at.region))
@@ -97,6 +98,9 @@ impl Later {
             // A trap shows what was stored before it; not the stack, but in a machine.
             Op::Host { .. } | Op::Charge { .. } | Op::Budget | Op::Spend { .. } => {
                 self.overwritten.retain(|place| place.is_stack() && !graph.machine);
+            }
+            Op::Lookup { map, key: Key::At(at), .. } => {
+                self.look(Place::new(graph, at, graph.key_size(*map).into()));
             }
             Op::Call { .. } | Op::Atomic { .. } => self.forget(),
             Op::Bulk { what, .. } => {

@@ -9,7 +9,7 @@ use super::super::Walk;
 use super::pieces;
 use super::place::Place;
 use super::stores::Stores;
-use crate::plan::graph::{Address, BinOp, Block, Graph, Op, Region, UnOp, Value};
+use crate::plan::graph::{Address, BinOp, Block, Graph, Key, Op, Region, UnOp, Value};
 
 /// How many facts are kept: what was learned last is asked for most.
 const FACTS: usize = 16;
@@ -152,6 +152,10 @@ impl Walk<'_> {
                     // Somewhere in the region, nobody knows how many bytes.
                     self.known.write(to.region.map(|_| Place::anywhere(self.graph, &to)), None);
                 }
+            }
+            Op::Lookup { map, key: Key::At(at), .. } => {
+                let key = Place::new(self.graph, &at, self.graph.key_size(map).into());
+                self.known.stores.read(&key);
             }
             Op::Call { .. } | Op::Atomic { .. } => {
                 self.known.stores.clear();
