@@ -87,6 +87,11 @@ impl RegSet {
         RegSet(1 << reg.0)
     }
 
+    /// The set of the registers whose numbers are those of the bits that are set; there are eleven, higher bits mean nothing.
+    pub const fn from_bits(bits: u16) -> RegSet {
+        RegSet(bits & 0x7ff)
+    }
+
     /// Whether `reg` is in the set.
     pub const fn contains(self, reg: Reg) -> bool {
         self.0 >> reg.0 & 1 != 0

@@ -12,7 +12,7 @@
 //! comes from the program's text by an analysis of its own, `numbers`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sandbpf_isa::{Imm64, Insn, Pc, Program, Reg as R, RegSet, Size};
 
@@ -214,20 +214,44 @@ pub struct Summary {
 }
 
 /// What engines may assume.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Facts {
-    /// The program that they are about.
+    /// The program that they are about, and where its functions begin.
     insns: Arc<[Insn]>,
+    entries: Box<[Pc]>,
     reached: Box<[bool]>,
     accesses: Box<[Option<AccessFact>]>,
     maps: Box<[Option<u16>]>,
     /// By instruction, those that have one.
     keys: Box<[(Pc, AccessFact)]>,
-    divisors: Box<[bool]>,
-    uppers: Box<[RegSet]>,
+    /// Found when somebody asks: a verdict does not need them.
+    numbers: OnceLock<NumberFacts>,
     live: Box<[Option<RegSet>]>,
     summary: Summary,
 }
+
+/// Which divisors are not zero, and which registers fit 32 bits, by instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NumberFacts {
+    divisors: Box<[bool]>,
+    uppers: Box<[RegSet]>,
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Facts) -> bool {
+        let rest = |facts: &Facts| (facts.summary, facts.numbers().clone());
+        self.insns == other.insns
+            && self.entries == other.entries
+            && self.reached == other.reached
+            && self.accesses == other.accesses
+            && self.maps == other.maps
+            && self.keys == other.keys
+            && self.live == other.live
+            && rest(self) == rest(other)
+    }
+}
+
+impl Eq for Facts {}
 
 impl Facts {
     pub(crate) fn new(
@@ -258,9 +282,9 @@ impl Facts {
                 Region::Stack | Region::MapValue(_) => {}
             }
         }
-        let numbers = Numbers::of(program);
         Facts {
             insns: program.insns().into(),
+            entries: program.functions().iter().map(|function| function.entry).collect(),
             reached: reached.into(),
             maps: notes.maps.iter().map(|seen| seen.get()).collect(),
             keys: notes
@@ -269,14 +293,22 @@ impl Facts {
                 .filter_map(|(&pc, seen)| Some((pc, seen.get()?)))
                 .filter(|(_, fact)| !(notes.fields.several && in_packet(fact)))
                 .collect(),
-            divisors: (0..program.len())
-                .map(|index| numbers.divisor_nonzero(program, Pc(index as u32)))
-                .collect(),
-            uppers: (0..program.len()).map(|index| numbers.upper_zero(Pc(index as u32))).collect(),
+            numbers: OnceLock::new(),
             live: (0..program.len()).map(|index| Some(live_after(program, graph, index))).collect(),
             accesses,
             summary,
         }
+    }
+
+    fn numbers(&self) -> &NumberFacts {
+        self.numbers.get_or_init(|| {
+            let numbers = Numbers::of(&self.insns, &self.entries);
+            let all = || (0..self.insns.len() as u32).map(Pc);
+            NumberFacts {
+                divisors: all().map(|pc| numbers.divisor_nonzero(&self.insns, pc)).collect(),
+                uppers: all().map(|pc| numbers.upper_zero(pc)).collect(),
+            }
+        })
     }
 
     /// Whether they are about this program, in which maps and variables may have got their addresses since.
@@ -305,12 +337,12 @@ impl Facts {
 
     /// Whether the divisor of this division or remainder is never zero, as far as its width looks.
     pub fn divisor_nonzero(&self, pc: Pc) -> bool {
-        self.divisors.get(pc.index()).copied().unwrap_or(false)
+        self.numbers().divisors.get(pc.index()).copied().unwrap_or(false)
     }
 
     /// Whether the upper half of this register is zero before this instruction.
     pub fn upper_zero(&self, pc: Pc, reg: R) -> bool {
-        self.uppers.get(pc.index()).is_some_and(|set| set.contains(reg))
+        self.numbers().uppers.get(pc.index()).is_some_and(|set| set.contains(reg))
     }
 
     /// The map that the call at this instruction is always given, by its number in the environment.
@@ -339,16 +371,17 @@ impl Facts {
     /// answers.
     pub fn without(&self, mut erased: impl FnMut(Fact) -> bool) -> Facts {
         let mut facts = self.clone();
+        let mut numbers = self.numbers().clone();
         for index in 0..facts.reached.len() {
             let pc = Pc(index as u32);
             facts.reached[index] |= erased(Fact::Unreached(pc));
             if erased(Fact::Access(pc)) {
                 facts.accesses[index] = None;
             }
-            facts.divisors[index] &= !erased(Fact::DivisorNonzero(pc));
-            for reg in facts.uppers[index].iter() {
+            numbers.divisors[index] &= !erased(Fact::DivisorNonzero(pc));
+            for reg in numbers.uppers[index].iter() {
                 if erased(Fact::UpperZero(pc, reg)) {
-                    facts.uppers[index] = facts.uppers[index].without(RegSet::of(reg));
+                    numbers.uppers[index] = numbers.uppers[index].without(RegSet::of(reg));
                 }
             }
             if erased(Fact::Map(pc)) {
@@ -358,6 +391,7 @@ impl Facts {
                 facts.live[index] = None;
             }
         }
+        facts.numbers = OnceLock::from(numbers);
         facts.keys = facts.keys.iter().copied().filter(|&(pc, _)| !erased(Fact::Key(pc))).collect();
         facts
     }
@@ -370,7 +404,5 @@ fn live_after(program: &Program, graph: &Graph, index: usize) -> RegSet {
     }
     let live = cfg::successors(insn, Pc(index as u32)).into_iter().flatten();
     let live = live.filter_map(|to| graph.marks.get(to.index())).fold(0, |live, marks| live | marks.live);
-    R::all()
-        .filter(|reg| live >> reg.number() & 1 != 0)
-        .fold(RegSet::EMPTY, |set, reg| set.union(RegSet::of(reg)))
+    RegSet::from_bits(live)
 }

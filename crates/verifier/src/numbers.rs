@@ -3,9 +3,7 @@
 //! A forward analysis of its own, over every way that control can go, whatever the verifier walked: so it may be
 //! used where the ranges that the verifier saw may not ([`facts`](crate::facts)).
 
-use sandbpf_isa::{
-    AluOp, Cond, Extend, Imm64, Insn, Operand, Pc, Program, Reg as R, RegSet, Size, UnaryOp, Width,
-};
+use sandbpf_isa::{AluOp, Cond, Extend, Imm64, Insn, Operand, Pc, Reg as R, RegSet, Size, UnaryOp, Width};
 
 use crate::cfg::successors;
 
@@ -131,13 +129,13 @@ impl Known {
 }
 
 impl Numbers {
-    pub(crate) fn of(program: &Program) -> Numbers {
-        let insns = program.insns();
+    /// Those of a program whose functions begin there.
+    pub(crate) fn of(insns: &[Insn], entries: &[Pc]) -> Numbers {
         let mut before: Vec<Option<Known>> = vec![None; insns.len()];
         let mut waiting: Vec<usize> = Vec::new();
-        for function in program.functions() {
-            before[function.entry.index()] = Some(NOTHING);
-            waiting.push(function.entry.index());
+        for entry in entries {
+            before[entry.index()] = Some(NOTHING);
+            waiting.push(entry.index());
         }
         while let Some(index) = waiting.pop() {
             let Some(known) = before[index] else { continue };
@@ -164,9 +162,9 @@ impl Numbers {
     }
 
     /// Whether this division's divisor is not zero.
-    pub(crate) fn divisor_nonzero(&self, program: &Program, pc: Pc) -> bool {
+    pub(crate) fn divisor_nonzero(&self, insns: &[Insn], pc: Pc) -> bool {
         let Insn::Alu { op: AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod, width, src, .. } =
-            program.insns()[pc.index()]
+            insns[pc.index()]
         else {
             return false;
         };
@@ -187,7 +185,7 @@ mod tests {
         let program = sandbpf_isa::parse(text).expect("the text is a program");
         let division = |insn: &Insn| matches!(insn, Insn::Alu { op: AluOp::Div, .. });
         let at = program.insns().iter().position(division).expect("it divides");
-        Numbers::of(&program).divisor_nonzero(&program, Pc(at as u32))
+        Numbers::of(program.insns(), &[Pc(0)]).divisor_nonzero(program.insns(), Pc(at as u32))
     }
 
     #[test]
@@ -218,7 +216,7 @@ mod tests {
     fn numbers_that_fit_32_bits() {
         let program =
             sandbpf_isa::parse("w1 += 1\nr2 = r1\nr2 += 1\nr3 = *(u8 *)(r10 - 1)\nexit").expect("a program");
-        let numbers = Numbers::of(&program);
+        let numbers = Numbers::of(program.insns(), &[Pc(0)]);
         let upper: Vec<u8> = numbers.upper_zero(Pc(4)).iter().map(R::number).collect();
         assert_eq!(upper, [1, 3]);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sandbpf_isa::{AtomicOp, Callee, Insn, Pc, Program, Reg, RegSet};
+use sandbpf_isa::{AtomicOp, Callee, Insn, Pc, Program, Reg};
 
 use super::{Calls, Graph, Marks, successors};
 
@@ -15,10 +15,6 @@ const CALLER_SAVED: u16 = 0x3f;
 
 fn bit(reg: Reg) -> u16 {
     1 << reg.number()
-}
-
-fn bits(set: RegSet) -> u16 {
-    set.iter().fold(0, |bits, reg| bits | bit(reg))
 }
 
 /// What an instruction reads, and what it overwrites.
@@ -37,7 +33,7 @@ fn uses(insn: &Insn, calls: &dyn Calls) -> (u16, u16) {
             (read, CALLER_SAVED)
         }
         Insn::Atomic { op: AtomicOp::Cmpxchg, base, reg, .. } => (1 | bit(base) | bit(reg), 1),
-        _ => (bits(insn.reads()), bits(insn.writes())),
+        _ => (insn.reads().bits(), insn.writes().bits()),
     }
 }
 
