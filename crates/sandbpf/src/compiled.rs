@@ -44,16 +44,14 @@ pub(crate) enum Form {
 }
 
 impl Pure {
-    /// What it answers to a packet and the first word of the context, if it is machine code that wants to know no more.
+    /// What it answers to a packet and the first word of the context, if it wants to know no more, and can tell.
     #[inline(always)]
     pub(crate) fn at_once(&self, packet: &[u8], word: u32) -> Option<u64> {
         match self {
             #[cfg(feature = "jit")]
             Pure::Compiled(code) => code.at_once(packet, word),
-            Pure::Read(_) => {
-                let _ = (packet, word);
-                None
-            }
+            Pure::Read(reader) if reader.context() > size_of::<u32>() => None,
+            Pure::Read(reader) => reader.run(packet, &word.to_le_bytes()),
         }
     }
 
@@ -68,16 +66,6 @@ impl Pure {
                 1..=4 => Form::Word,
                 _ => Form::Context,
             },
-        }
-    }
-
-    /// The same of what is read, where it can tell.
-    #[inline]
-    pub(crate) fn read(&self, packet: &[u8], word: u32) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(_) => None,
-            Pure::Read(reader) => reader.run(packet, &word.to_le_bytes()),
         }
     }
 

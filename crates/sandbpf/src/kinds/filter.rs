@@ -229,13 +229,13 @@ impl Kind for SocketFilter {
     }
 }
 
-/// The answer of a program that is no machine code, may not know it, or looks at more.
+/// The answer of a program that may not know it, or looks at more.
 #[cold]
 #[inline(never)]
 fn other(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
     let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
     match pure.form() {
-        Form::Packet | Form::Word => pure.read(data, len),
+        Form::Packet | Form::Word => None,
         Form::Unsure => pure.of_unsure(data, len, budget),
         Form::Context => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
     }
