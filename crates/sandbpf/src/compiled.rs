@@ -50,8 +50,7 @@ impl Pure {
         match self {
             #[cfg(feature = "jit")]
             Pure::Compiled(code) => code.at_once(packet, word),
-            Pure::Read(reader) if reader.context() > size_of::<u32>() => None,
-            Pure::Read(reader) => reader.run(packet, &word.to_le_bytes()),
+            Pure::Read(reader) => read(reader, packet, word),
         }
     }
 
@@ -118,6 +117,16 @@ impl Pure {
             Pure::Read(_) => None,
         }
     }
+}
+
+/// What a program that is read answers to a packet and the first word of the context. A call of its own: machine code beside it
+/// would pay for the registers that reading takes.
+#[inline(never)]
+fn read(reader: &interp::Reader, packet: &[u8], word: u32) -> Option<u64> {
+    if reader.context() > size_of::<u32>() {
+        return None;
+    }
+    reader.run(packet, &word.to_le_bytes())
 }
 
 /// What a plan answers; this build has none.
