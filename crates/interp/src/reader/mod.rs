@@ -59,6 +59,7 @@ impl Reader {
 
     /// What the program answers on this packet and context; `None` if it cannot tell by itself (the context is shorter than
     /// [`Reader::context`], or a load addresses a header), and must be run in another way.
+    #[inline]
     pub fn run(&self, packet: &[u8], context: &[u8]) -> Option<u64> {
         if context.len() < self.context {
             return None;
