@@ -119,8 +119,9 @@ impl Pure {
     }
 }
 
-/// What a program that is read answers to a packet and the first word of the context, if it is enough. A call of its own:
-/// machine code beside it would pay for the registers that reading takes.
+/// What a program that is read answers to a packet and the first word of the context, if it is enough. A call of its own,
+/// and out of the way: machine code beside it would pay for the registers that reading takes, and for jumps.
+#[cold]
 #[inline(never)]
 fn read(reader: &interp::Reader, packet: &[u8], word: u32) -> Option<u64> {
     reader.run(packet, &word.to_le_bytes())
