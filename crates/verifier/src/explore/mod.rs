@@ -224,6 +224,7 @@ impl<'v> Verifier<'v> {
         if self.statistics.processed > self.env.limits.processed {
             refuse!(TooBig, "BPF program is too large. Processed {} insn", self.statistics.processed);
         }
+        // Few instructions take little: not every one is asked.
         if self.statistics.processed.is_multiple_of(8) {
             self.is_affordable()?;
         }

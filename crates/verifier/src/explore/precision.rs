@@ -9,9 +9,9 @@ use sandbpf_isa::{AluOp, Callee, Insn, Operand, Pc, Reg as R, UnaryOp};
 
 use super::Verifier;
 use super::traced::Stretch;
-use super::wanted::{ARGUMENTS, Wanted, bits};
+use super::wanted::{ARGUMENTS, Wanted};
 use crate::error::{Check, refuse};
-use crate::state::{Kind, StateId, Step, cost};
+use crate::state::{Kind, StateId, Step, bits, cost};
 
 /// Tracing cannot go on: everything is taken for precise.
 struct Lost;
@@ -94,16 +94,32 @@ impl Verifier<'_> {
                 return self.at_entry(own, &wanted).map(|news| changed | news);
             };
             self.log_trace(wanted.frame, from, first, subsequent);
+            let mut walked = 0;
             let done = match own {
-                None => self.trace_stretch(&mut wanted, &stretch, from, &mut subsequent, &mut is_first)?,
+                None => self.trace_stretch(
+                    &mut wanted,
+                    &stretch,
+                    from,
+                    &mut subsequent,
+                    &mut is_first,
+                    &mut walked,
+                )?,
                 Some(id) => {
                     let history = std::mem::take(&mut self.kept_mut(id).state.history);
                     let own = Stretch { history: &history, first, last: Some(from), current: false };
-                    let done = self.trace_stretch(&mut wanted, &own, from, &mut subsequent, &mut is_first);
+                    let done = self.trace_stretch(
+                        &mut wanted,
+                        &own,
+                        from,
+                        &mut subsequent,
+                        &mut is_first,
+                        &mut walked,
+                    );
                     self.kept_mut(id).state.history = history;
                     done?
                 }
             };
+            cost::work(walked);
             match done {
                 Err(Lost) => {
                     self.all_precise_from(start);
@@ -129,22 +145,8 @@ impl Verifier<'_> {
         Ok(changed)
     }
 
-    /// Walks one stretch backwards; true when nothing is wanted any more.
+    /// Walks one stretch backwards, so many steps; true when nothing is wanted any more.
     fn trace_stretch(
-        &mut self,
-        wanted: &mut Wanted,
-        stretch: &Stretch<'_>,
-        from: Pc,
-        subsequent: &mut Option<Pc>,
-        is_first: &mut bool,
-    ) -> Check<Result<bool, Lost>> {
-        let mut walked = 0;
-        let done = self.walk_stretch(wanted, stretch, from, subsequent, is_first, &mut walked);
-        cost::work(walked);
-        done
-    }
-
-    fn walk_stretch(
         &mut self,
         wanted: &mut Wanted,
         stretch: &Stretch<'_>,
@@ -371,7 +373,7 @@ impl Verifier<'_> {
             };
             cost::work(1);
             let frame = frame.make_mut();
-            for at in bits(regs.into()) {
+            for at in bits(regs) {
                 let reg = &mut frame.regs[at];
                 if reg.kind != Kind::Scalar || reg.precise {
                     wanted.regs[number] &= !(1 << at);

@@ -1,8 +1,8 @@
 //! Where paths start: at the program's entry, and at that of each global function.
 
-use super::{Verifier, entry_state};
 use sandbpf_isa::Pc;
 
+use super::{Verifier, entry_state};
 use crate::check::known::TailMap;
 use crate::check::parameters::Takes;
 use crate::error::{Check, Refusal, Rejection, refuse};

@@ -9,15 +9,6 @@ use crate::state::Step;
 /// The registers that arguments are passed in.
 pub(super) const ARGUMENTS: u16 = 0b11_1110;
 
-/// The bits that are set, the lowest first.
-pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let at = mask.trailing_zeros() as usize;
-        mask &= mask.wrapping_sub(1);
-        (at < 64).then_some(at)
-    })
-}
-
 /// What is being traced: a set of registers and slots for each frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {

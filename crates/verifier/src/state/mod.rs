@@ -14,6 +14,7 @@ use sandbpf_isa::Pc;
 pub use reg::{
     ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, Dynptr, Flags, IterState, Kind, Reg,
 };
+pub(crate) use stack::bits;
 pub use stack::{Byte, Slot, Stack, slot_of};
 
 use cost::Charge;

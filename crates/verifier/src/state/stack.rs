@@ -145,11 +145,12 @@ pub(super) fn release() {
 }
 
 /// The bits that are set, the lowest first.
-fn bits(mut mask: u8) -> impl Iterator<Item = usize> {
+pub(crate) fn bits(mask: impl Into<u64>) -> impl Iterator<Item = usize> {
+    let mut mask: u64 = mask.into();
     std::iter::from_fn(move || {
         let at = mask.trailing_zeros() as usize;
         mask &= mask.wrapping_sub(1);
-        (at < PART).then_some(at)
+        (at < 64).then_some(at)
     })
 }
 
@@ -238,7 +239,7 @@ impl Stack {
     pub(crate) fn each_spill(&mut self, is_such: impl Fn(&Reg) -> bool, mut change: impl FnMut(&mut Reg)) {
         for part in &mut self.parts {
             let concerned = part.present().filter(|(_, slot)| slot.is_spill() && is_such(&slot.reg));
-            let concerned = concerned.fold(0, |mask, (at, _)| mask | 1 << at);
+            let concerned = concerned.fold(0u8, |mask, (at, _)| mask | 1 << at);
             if concerned != 0 {
                 let part = part.make_mut();
                 bits(concerned).for_each(|at| change(&mut part.slot_mut(at).reg));
