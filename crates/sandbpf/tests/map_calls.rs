@@ -1,24 +1,14 @@
 //! Programs that call the helpers for maps: machine code, which goes to known maps by itself, does what the interpreter does.
 
+mod on;
+
 use sandbpf::helpers::HelperSet;
 use sandbpf::maps::{Environment, Map, MapSpec, MapType, flags};
-use sandbpf::{Buffer, Engine, Host, Loader, Maps, Program, Trap, Xdp, XdpAction};
+use sandbpf::{Buffer, Engine, Loader, Maps, Program, Trap, Xdp, XdpAction};
+
+use on::{On, scramble};
 
 const PROCESSORS: u32 = 3;
-
-/// A host on a processor that may be none of the maps'.
-struct On(u32);
-
-impl Host for On {
-    fn cpu(&self) -> u32 {
-        self.0
-    }
-}
-
-/// A number that looks random.
-fn scramble(number: u32) -> u32 {
-    number.wrapping_mul(0x9e37_79b9).rotate_left(13).wrapping_mul(0x85eb_ca6b)
-}
 
 /// Maps of all types that have elements, with keys of this size where they may.
 fn specs(key: u32) -> Vec<MapSpec> {

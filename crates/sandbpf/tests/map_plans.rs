@@ -3,29 +3,19 @@
 
 #![cfg(feature = "jit")]
 
+mod on;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use sandbpf::maps::{Environment, Map, MapSpec, MapType, flags};
 use sandbpf::verifier::Facts;
-use sandbpf::{Engine, Host, Loader, Maps, Program, Trap, Xdp, XdpAction, XdpFrame};
+use sandbpf::{Engine, Loader, Maps, Program, Trap, Xdp, XdpAction, XdpFrame};
 use sandbpf_jit::{Pass, PlanOptions, Without};
 
+use on::{On, scramble};
+
 const PROCESSORS: u32 = 3;
-
-/// A host on a processor that may be none of the maps'.
-struct On(u32);
-
-impl Host for On {
-    fn cpu(&self) -> u32 {
-        self.0
-    }
-}
-
-/// A number that looks random.
-fn scramble(number: u32) -> u32 {
-    number.wrapping_mul(0x9e37_79b9).rotate_left(13).wrapping_mul(0x85eb_ca6b)
-}
 
 fn facts(erased: u64) -> impl Fn(&Facts) -> Facts + Send + Sync {
     move |facts| {
