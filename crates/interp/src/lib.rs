@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod brief;
 mod code;
 mod flatten;
 mod fused;
@@ -26,6 +27,7 @@ mod reader;
 mod rest;
 mod step;
 
+pub use brief::{Brief, Lent, Reach};
 pub use code::Code;
 pub use observe::{Observer, Unobserved};
 pub use reader::Reader;

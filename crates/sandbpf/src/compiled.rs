@@ -215,6 +215,15 @@ pub(crate) struct Compiled {
     pub(crate) pure: Option<Pure>,
     /// For the same, of kinds whose programs write, if it calls nobody.
     pub(crate) plan: Plan,
+    /// For the same where it is interpreted, if it is short.
+    pub(crate) brief: Option<interp::Brief>,
+}
+
+impl Compiled {
+    /// What always runs with a machine.
+    pub(crate) fn of(code: impl Execute + 'static) -> Compiled {
+        Compiled { code: Arc::new(code), pure: None, plan: Plan::none(), brief: None }
+    }
 }
 
 /// What programs of a kind are given, as plans know it.
@@ -255,9 +264,12 @@ fn are_readers(kind: KindName) -> bool {
 }
 
 /// Prepares a program for the interpreter.
-pub(crate) fn interpret(kind: KindName, program: &Arc<Program>) -> Compiled {
+pub(crate) fn interpret(kind: KindName, program: &Arc<Program>, has_maps: bool) -> Compiled {
     let pure = if are_readers(kind) { interp::Reader::new(program).map(Pure::Read) } else { None };
-    Compiled { code: Arc::new(interp::Code::new(Arc::clone(program))), pure, plan: Plan::none() }
+    // What it addresses may lie in maps.
+    let is_alone = matches!(kind, KindName::Buffer | KindName::Xdp) && !has_maps;
+    let brief = if is_alone { interp::Brief::new(program) } else { None };
+    Compiled { pure, brief, ..Compiled::of(interp::Code::new(Arc::clone(program))) }
 }
 
 /// Compiles a program.
@@ -272,7 +284,7 @@ pub(crate) fn compile(
         && let Some(pure) = sandbpf_jit::Pure::compile(program, sandbpf_jit::Options::default())
     {
         let pure = Some(Pure::Compiled(pure));
-        return Ok(Compiled { code: Arc::new(Later::new(program, None, None)), pure, plan: Plan::none() });
+        return Ok(Compiled { pure, ..Compiled::of(Later::new(program, None, None)) });
     }
     let options = Planning { elsewhere: world.is_some(), ..planning };
     let input = input(kind, facts);
@@ -281,15 +293,15 @@ pub(crate) fn compile(
     if let Some(plan) = plan.filter(|plan| takes(kind, plan)) {
         // Who runs it in its place, or by a tail call, has a machine; mostly nobody does.
         let code = Later::new(program, facts.filter(|_| maps.is_some()), maps);
-        return Ok(Compiled { code: Arc::new(code), pure: None, plan });
+        return Ok(Compiled { plan, ..Compiled::of(code) });
     }
     let running = sandbpf_jit::Running::compile(program, input, facts, Some(helpers), maps.as_ref(), options);
     if let Some(running) = running {
-        return Ok(Compiled { code: Arc::new(running), pure: None, plan: Plan::none() });
+        return Ok(Compiled::of(running));
     }
     let code = sandbpf_jit::Code::compile_for(Arc::clone(program), Default::default(), facts, maps);
     match code {
-        Ok(code) => Ok(Compiled { code: Arc::new(code), pure: None, plan: Plan::none() }),
+        Ok(code) => Ok(Compiled::of(code)),
         Err(error) => Err(error.to_string()),
     }
 }

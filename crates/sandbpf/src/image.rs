@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sandbpf_abi::SkBuff;
-use sandbpf_interp::{Observer, Step};
+use sandbpf_interp::{Brief, Observer, Step};
 use sandbpf_isa as isa;
 use sandbpf_runtime::memory::Stack;
 use sandbpf_runtime::memory::frame::Frame;
@@ -22,6 +22,8 @@ pub struct Image {
     pub(crate) pure: Option<Pure>,
     /// Runs in place of the code where that takes no machine.
     pub(crate) plan: Plan,
+    /// The same where it is interpreted.
+    pub(crate) brief: Option<Brief>,
     pub(crate) maps: Option<Maps>,
     pub(crate) helpers: Arc<HelperSet>,
     pub(crate) host: HostRef,
@@ -173,16 +175,17 @@ impl Surroundings for Image {
 }
 
 /// Lends this thread's scratch memory. A run inside a run (a helper that runs a program) gets its own.
+#[inline]
 pub(crate) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
         static SCRATCH: std::cell::Cell<Option<Box<Scratch>>> = const { std::cell::Cell::new(None) };
     }
-    SCRATCH.with(|place| {
-        let mut scratch = place.take().unwrap_or_else(new_scratch);
-        let result = body(&mut scratch);
-        place.set(Some(scratch));
-        result
-    })
+    // The body runs outside of the library's functions: its answer would be copied whole by each, and wait until its parts, which
+    // were just written, are.
+    let mut scratch = SCRATCH.take().unwrap_or_else(new_scratch);
+    let result = body(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
 }
 
 #[cold]

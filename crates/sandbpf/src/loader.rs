@@ -7,7 +7,7 @@ use sandbpf_isa::{self as isa, Callee, Insn, Reserved};
 use sandbpf_runtime::{Host, SystemHost, helpers::HelperSet};
 use sandbpf_verifier::Facts;
 
-use crate::compiled::{Compiled, Plan, Planning, Surroundings, compile, interpret};
+use crate::compiled::{Compiled, Planning, Surroundings, compile, interpret};
 use crate::error::LoadErrorKind;
 use crate::image::{HostRef, Image, Traits};
 use crate::{AnyProgram, Kind, KindName, LoadError, Maps, Program, Proof, Verifier};
@@ -268,13 +268,14 @@ impl Loader {
             of_facts: of_facts.as_deref().unwrap_or_default(),
             planning: self.trial.planning,
         };
-        let (engine, Compiled { code, pure, plan }) = self.compile(kind, &program, surroundings)?;
+        let (engine, Compiled { code, pure, plan, brief }) = self.compile(kind, &program, surroundings)?;
         let image = Arc::new(Image {
             program,
             engine,
             code,
             pure,
             plan,
+            brief,
             maps,
             helpers: Arc::clone(&self.helpers),
             host: self.host.clone(),
@@ -399,12 +400,12 @@ impl Loader {
         program: &Arc<isa::Program>,
         surroundings: Surroundings<'_>,
     ) -> Result<(Engine, Compiled), LoadErrorKind> {
-        let interpreter = || interpret(kind, program);
+        let interpreter = || interpret(kind, program, surroundings.world.is_some());
         match self.engine {
             Engine::Interpreter => Ok((Engine::Interpreter, interpreter())),
             Engine::Step => {
                 let step = sandbpf_interp::Step::new(isa::Program::clone(program));
-                Ok((Engine::Step, Compiled { code: Arc::new(step), pure: None, plan: Plan::none() }))
+                Ok((Engine::Step, Compiled::of(step)))
             }
             Engine::Jit => match compile(kind, program, surroundings) {
                 Ok(compiled) => Ok((Engine::Jit, compiled)),

@@ -35,8 +35,11 @@ impl<K: Kind> Program<K> {
     /// Runs the program with more than its input takes; out of the way of runs that need nothing else.
     #[cold]
     #[inline(never)]
-    fn otherwise(&self, input: K::Input<'_>) -> Result<u64, Trap> {
-        with_scratch(|scratch| kinds::otherwise::<K>(&self.image, scratch, input))
+    fn otherwise(&self, mut input: K::Input<'_>) -> Result<u64, Trap> {
+        if let Some(result) = kinds::briefly::<K>(&self.image, &mut input) {
+            return result;
+        }
+        with_scratch(|scratch| kinds::prepared::<K>(&self.image, scratch, input))
     }
 
     /// A runner owns its stack and scratch memory: the fastest way to run one program many times from

@@ -1,5 +1,6 @@
 //! Programs over plain memory: `r1` is its address, `r2` its length.
 
+use sandbpf_interp::{Brief, Lent, Reach};
 use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::memory::shared::SharedBytes;
 use sandbpf_runtime::{Machine, Trap, address};
@@ -44,6 +45,23 @@ impl Kind for Buffer {
             BufferInput::Write(bytes) => image.plan.run_alone(bytes, image.limits.instructions),
             BufferInput::Shared(_) => None,
         }
+    }
+
+    #[inline]
+    fn brief(brief: &Brief, input: &mut BufferInput<'_>) -> Option<Result<u64, Trap>> {
+        let (bytes, len) = match input {
+            BufferInput::Read(bytes) => (Lent::Read(bytes), bytes.len()),
+            BufferInput::Write(bytes) => {
+                let len = bytes.len();
+                (Lent::Write(bytes), len)
+            }
+            BufferInput::Shared(_) => return None,
+        };
+        if len as u64 > address::REGION_SIZE {
+            return None;
+        }
+        let reach = Reach { at: address::BUFFER, bytes, context: &mut [] };
+        Some(brief.run([address::BUFFER, len as u64], reach))
     }
 
     #[inline]

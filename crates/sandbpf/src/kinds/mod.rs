@@ -11,6 +11,7 @@ pub(crate) mod xdp;
 
 use std::fmt::Debug;
 
+use sandbpf_interp::Brief;
 use sandbpf_runtime::{Machine, Trap};
 
 pub(crate) use filter::PacketMeta;
@@ -60,6 +61,13 @@ pub trait Kind: Enter + Sized + 'static {
         None
     }
 
+    /// What the program does with this input, where it is short and interpreted, and takes no machine.
+    #[doc(hidden)]
+    #[inline]
+    fn brief(_brief: &Brief, _input: &mut Self::Input<'_>) -> Option<Result<u64, Trap>> {
+        None
+    }
+
     /// Prepares a machine for `input` and has it run.
     #[doc(hidden)]
     fn enter(
@@ -99,9 +107,28 @@ pub(crate) fn trapped(image: &Image, answer: Answer) -> Result<u64, Trap> {
     image.plan.outcome(answer)
 }
 
-/// Runs a program where [`Kind::answer`] and [`Kind::at_once`] do not: with what its plan takes, or with a machine.
+/// Runs a program where [`Kind::answer`] and [`Kind::at_once`] do not.
 #[inline]
 pub(crate) fn otherwise<K: Kind>(
+    image: &Image,
+    scratch: &mut Scratch,
+    mut input: K::Input<'_>,
+) -> Result<u64, Trap> {
+    match briefly::<K>(image, &mut input) {
+        Some(result) => result,
+        None => prepared::<K>(image, scratch, input),
+    }
+}
+
+/// What a program does that is short and interpreted, with no scratch memory.
+#[inline]
+pub(crate) fn briefly<K: Kind>(image: &Image, input: &mut K::Input<'_>) -> Option<Result<u64, Trap>> {
+    K::brief(image.brief.as_ref()?, input)
+}
+
+/// Runs a program where [`briefly`] does not: with what its plan takes, or with a machine.
+#[inline]
+pub(crate) fn prepared<K: Kind>(
     image: &Image,
     scratch: &mut Scratch,
     mut input: K::Input<'_>,

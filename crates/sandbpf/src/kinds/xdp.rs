@@ -1,6 +1,7 @@
 //! XDP: from a frame, before the stack has seen it, to what the driver does with it.
 
 use sandbpf_abi::XdpMd;
+use sandbpf_interp::{Brief, Lent, Reach};
 use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::memory::frame::Frame;
 use sandbpf_runtime::net::{PacketKind, PacketState, Redirect};
@@ -149,6 +150,31 @@ impl Kind for Xdp {
             }
             XdpInput::Frame(_) => None,
         }
+    }
+
+    #[inline]
+    fn brief(brief: &Brief, input: &mut XdpInput<'_>) -> Option<Result<u64, Trap>> {
+        let (context, bytes, len) = match input {
+            // A copy would be written to.
+            XdpInput::Bytes(_) if brief.writes() => return None,
+            XdpInput::Bytes(bytes) => {
+                let context = XdpMd { ingress_ifindex: 1, ..describe(0, bytes.len()) };
+                (context, Lent::Read(bytes), bytes.len())
+            }
+            XdpInput::Frame(frame) => {
+                let (context, len) = (frame.context(), frame.frame.visible().len());
+                (context, Lent::Write(frame.frame.visible_mut()), len)
+            }
+        };
+        if len as u64 > address::REGION_SIZE {
+            return None;
+        }
+        let reach = Reach { at: address::PACKET, bytes, context: &mut context.to_bytes() };
+        let result = brief.run([address::CONTEXT, 0], reach);
+        if let XdpInput::Frame(frame) = input {
+            frame.redirect = None;
+        }
+        Some(result)
     }
 
     fn enter(
