@@ -150,8 +150,7 @@ impl Running {
     fn fits(&self, machine: &Machine<'_>, view: &View) -> bool {
         let mut registers: Registers = [0; Reg::COUNT];
         registers[Reg::R10.index()] = address::FIRST_FRAME;
-        let packet = view[self.packet_region()];
-        let context = view[(CONTEXT >> REGION_BITS) as usize];
+        let (packet, context) = (&view[self.packet_region()], &view[(CONTEXT >> REGION_BITS) as usize]);
         match self.input {
             Input::Memory => {
                 registers[1] = BUFFER;
@@ -166,9 +165,13 @@ impl Running {
         }
         let writable = !self.writes[0] || packet.writable == packet.readable;
         let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
-        let needed = self.needs.is_none_or(|needs| needs.met(Some(machine.registers[1]), view, field));
+        let needed =
+            self.needs.as_ref().is_none_or(|needs| needs.met(Some(machine.registers[1]), view, field));
         let known = self.maps.as_ref().is_none_or(|maps| maps.fit(machine));
-        machine.frame == 0 && machine.registers == registers && writable && needed && known
+        // In a row: a call to compare them takes longer.
+        let differ =
+            machine.registers.iter().zip(registers).fold(0, |differ, (is, should)| differ | (is ^ should));
+        machine.frame == 0 && differ == 0 && writable && needed && known
     }
 
     /// The instruction of a site of a call.
@@ -186,23 +189,23 @@ impl Running {
 
     fn run(&self, machine: &mut Machine<'_>) -> Result<u64, Trap> {
         machine.memory.take_moved();
-        let mut view = [RegionView::ABSENT; REGIONS];
-        machine.memory.view_into(&mut view);
-        if !self.fits(machine, &view) {
-            return self.other(Pc(0))?.execute(machine);
-        }
         let stack = machine.memory.active_stack();
         let mut state = State {
-            machine: (&raw mut *machine).cast(),
+            machine: std::ptr::null_mut(),
             running: self,
             stack,
-            view,
+            view: [RegionView::ABSENT; REGIONS],
             copies: Vec::new(),
             copied: 0,
             trap: None,
             panic: None,
         };
-        let (packet, context) = (view[self.packet_region()], view[(CONTEXT >> REGION_BITS) as usize]);
+        machine.memory.view_into(&mut state.view);
+        let view = &state.view;
+        if !self.fits(machine, view) {
+            return self.other(Pc(0))?.execute(machine);
+        }
+        let (packet, context) = (&view[self.packet_region()], &view[(CONTEXT >> REGION_BITS) as usize]);
         let mut env = Env {
             packet: packet.start,
             length: packet.readable.into(),
@@ -213,9 +216,12 @@ impl Running {
             site: 0,
             call,
             locate,
-            host: (&raw mut state).cast(),
+            host: std::ptr::null_mut(),
         };
         let (start, length, context, budget) = (env.packet, env.length, env.context, env.budget);
+        // Last of all: nobody else looks at either from here on.
+        state.machine = (&raw mut *machine).cast();
+        env.host = (&raw mut state).cast();
         // SAFETY: the regions are as the view says, which `fits` looked at; the environment and the state live until the
         // code returns, and nobody else uses the machine meanwhile.
         let answer = unsafe { self.direct.run(start, length, context, budget, &raw mut env) };
@@ -273,10 +279,10 @@ extern "sysv64" fn call(env: *mut Env, r1: u64, r2: u64, r3: u64, r4: u64, r5: u
     state.stand(machine, depth);
     let called = catch_unwind(AssertUnwindSafe(|| body(machine, arguments)));
     env.budget = machine.budget;
-    // Most helpers move nothing, and nothing was proved of most programs that do not ask for it.
+    // Most helpers move nothing.
     if let Ok(Ok(value)) = called
-        && state.running.needs.is_none()
         && !machine.memory.has_moved()
+        && state.is_as_proved(machine)
     {
         return Answer { value, status: 0 };
     }
@@ -344,7 +350,9 @@ impl State<'_> {
     /// Looks whether what a proof says is still so after a call: the packet moved only if the callee may move it, and the
     /// context says where it is.
     fn still(&mut self, machine: &mut Machine<'_>, pc: Pc, helper: Option<i32>) -> Result<(), Trap> {
-        let Some(needs) = &self.running.needs else { return Ok(()) };
+        if self.running.needs.is_none() {
+            return Ok(());
+        }
         let region = self.running.packet_region();
         let before = self.view[region];
         if machine.memory.take_moved() {
@@ -352,10 +360,16 @@ impl State<'_> {
         }
         let now = self.view[region];
         let moved = (before.start, before.readable) != (now.start, now.readable);
-        let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
         let changes = |id| helpers::numbered(id).any(|spec| spec.has(Effect::ChangesPacket));
-        let holds = (!moved || helper.is_none_or(changes)) && needs.met(None, &self.view, field);
+        let holds = (!moved || helper.is_none_or(changes)) && self.is_as_proved(machine);
         if holds { Ok(()) } else { Err(Trap::Disproved { pc }) }
+    }
+
+    /// Whether the context says what a proof takes it to say of what the view shows.
+    #[inline]
+    fn is_as_proved(&self, machine: &Machine<'_>) -> bool {
+        let field = |off: u32| machine.memory.read::<4>(CONTEXT + u64::from(off)).unwrap_or_default();
+        self.running.needs.as_ref().is_none_or(|needs| needs.met(None, &self.view, field))
     }
 
     /// Tells the code how a call went, and where memory is now.
@@ -363,7 +377,7 @@ impl State<'_> {
         if machine.memory.take_moved() {
             machine.memory.view_into(&mut self.view);
         }
-        let packet = self.view[self.running.packet_region()];
+        let packet = &self.view[self.running.packet_region()];
         (env.packet, env.length) = (packet.start, packet.readable.into());
         env.context = self.view[(CONTEXT >> REGION_BITS) as usize].start;
         match called {
