@@ -1,3 +1,5 @@
+//! Short programs, against what they do step by step.
+
 use sandbpf_isa::{Program, parse};
 use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::memory::{Region, Stack};
