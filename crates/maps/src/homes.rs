@@ -14,7 +14,7 @@ pub struct Homes {
     pub groups: u64,
     /// The host's address of a word of 32 bits for each group: which group goes on from it, counted from 1.
     pub links: u64,
-    /// How many homes there are, a power of two: the lowest bits of a hash tell which one.
+    /// How many homes there are: a hash tells which one, by the highest 32 bits of its product with this.
     pub homes: u32,
     /// How many groups there are.
     pub count: u32,
@@ -31,10 +31,8 @@ impl Homes {
     pub const LOCKED: u64 = crate::hash::LOCKED;
     /// The bit that says that elements may be elsewhere too.
     pub const LINKED: u64 = crate::hash::LINKED;
-    /// The tag of a hash: this bit, and the hash's bits from [`Homes::TAG_SHIFT`] on.
+    /// The tag of a hash: this bit, and the hash's lowest ones.
     pub const TAG: u8 = 0x80;
-    /// Where the bits of a tag are in a hash.
-    pub const TAG_SHIFT: u8 = 25;
 }
 
 impl Map {

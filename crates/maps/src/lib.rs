@@ -21,7 +21,7 @@
 //! assert_eq!(opens.get(7)?, Some(1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod arena;
 mod batch;
@@ -33,6 +33,7 @@ pub mod flags;
 mod fold;
 mod hash;
 mod homes;
+mod huge;
 mod jhash;
 mod lpm;
 mod lru;

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zerocopy::FromZeros;
 
+use crate::huge;
+
 /// Bytes that several threads may read and write at once.
 #[derive(Debug)]
 pub struct SharedBytes {
@@ -32,6 +34,7 @@ impl SharedBytes {
     /// The same, if the system has memory for them. Pages that nobody touches cost none.
     pub(crate) fn try_zeroed(len: usize) -> Option<Self> {
         let words = <[AtomicU64]>::new_box_zeroed_with_elems(len.div_ceil(8)).ok()?;
+        huge::advise(&words);
         Some(SharedBytes { words, len })
     }
 

@@ -10,14 +10,15 @@
 //! mov    r9, [secret 1]                                   none: test r11d, LINKED
 //! mul    r9                                                     jnz  ask
 //! xor    eax, edx                                               cmp  r11d, [r9]
-//! mov    r9d, eax               its home                        jne  ask
-//! and    r9d, homes - 1                                         xor  eax, eax
-//! imul   rcx, r9, stride                                        ret
+//! mov    eax, eax                                               jne  ask
+//! imul   r9, rax, homes         its home                        xor  eax, eax
+//! shr    r9, 32                                                 ret
+//! imul   rcx, r9, stride
 //! add    rcx, [start]
 //! shl    r9, 4
 //! add    r9, [groups]
-//! shr    eax, 25                its tag
-//! or     eax, 0x80
+//! or     eax, 0x80              its tag
+//! movzx  eax, al
 //! imul   eax, 0x01010101
 //! movd   xmm0, eax
 //! pshufd xmm0, xmm0, 0
@@ -139,18 +140,19 @@ pub(crate) fn stub(asm: &mut Assembler, known: &Known, ask: DynamicLabel, around
     let [candidate, next, none] = core::array::from_fn(|_| asm.new_dynamic_label());
     let size = known.key_size();
     hash(asm, size, first, second);
-    let (mask, stride, count) = ((homes.homes - 1) as i32, flat.stride as i32, homes.count as i32);
+    let (stride, count) = (flat.stride as i32, homes.count as i32);
     let tags = ((1 << Homes::PLACES) - 1) << FIRST_TAG;
     dynasm!(asm
         ; .arch x64
-        ; mov r9d, eax
-        ; and r9d, mask
+        ; mov eax, eax
+        ; imul r9, rax, homes.homes as i32
+        ; shr r9, 32
         ; imul rcx, r9, stride
         ; add rcx, [=>start]
         ; shl r9, 4
         ; add r9, [=>groups]
-        ; shr eax, Homes::TAG_SHIFT as i8
         ; or eax, i32::from(Homes::TAG)
+        ; movzx eax, al
         ; imul eax, eax, 0x0101_0101
         ; movd xmm0, eax
         ; pshufd xmm0, xmm0, 0

@@ -2,10 +2,11 @@
 //!
 //! A place has a number, and that is the *slot* of the element there: the record with its key and its value. So the way from a
 //! hash to a value is as short as it can be: a line with tags, which are few bytes for each element and mostly in the cache, and
-//! the record. The first places of all groups come first, then the second ones: groups are half full, and what is used should lie
+//! the record. The first places of all groups come first, then the second ones: groups are not full, and what is used should lie
 //! together. An element never moves, as programs have pointers to it; a new value of a key takes another place.
 //!
-//! Eight buckets, or more where memory is short, share a *home*, a [group](super::group). Elements that find no place there
+//! Eight buckets, or more where memory is short, share a *home*, a [group](super::group). There are as many homes as keep them
+//! full enough to be few and empty enough to be sufficient; where order is the kernel's, as many as its buckets need. Elements that find no place there
 //! are in groups that go on from it, which few homes have. What belongs to a home is changed by who holds its lock: the lowest
 //! bit of its version. A reader looks at the version first and last, and again if somebody changed something meanwhile. All
 //! words are atomic, so what it reads in between may be old or new, and is nothing worse.
@@ -18,10 +19,13 @@ use zerocopy::FromZeros;
 
 use super::group::{Group, PLACES, Words};
 use crate::errno::Errno;
+use crate::huge;
 
-/// Buckets that share a home, as a power of two.
+/// Buckets that share a home, as a power of two, where order is the kernel's.
 const BUCKETS: u32 = 3;
-/// Bits of a hash that are in its tag.
+/// Elements of a home of a full table elsewhere: of 40 homes one has more than places.
+const ELEMENTS: u32 = 7;
+/// Bits of a hash that are in its tag: the lowest.
 const TAG_BITS: u32 = 7;
 /// Somebody changes what belongs to the home.
 pub(crate) const LOCKED: u64 = 1;
@@ -92,19 +96,24 @@ impl Drop for Home<'_> {
     }
 }
 
-/// The tag of a hash: its highest bits.
+/// The tag of a hash: its lowest bits.
 #[inline(always)]
 fn tag(hash: u32) -> u8 {
-    0x80 | (hash >> 25) as u8
+    0x80 | hash as u8
 }
 
 impl Groups {
-    /// Places for `most` elements, and some more, if so many slots have memory.
-    pub(super) fn new(most: u32, slots: u64) -> Result<Self, Errno> {
-        let buckets = most.next_power_of_two();
+    /// Places for `most` elements, and some more, if so many slots have memory. Where they are `ordered`, buckets are the
+    /// kernel's.
+    pub(super) fn new(most: u32, slots: u64, ordered: bool) -> Result<Self, Errno> {
         let room = (slots / u64::from(PLACES)).clamp(1, u64::from(u32::MAX / PLACES));
         // Where there is not memory for all, a third is for groups that go on.
-        let homes = (buckets >> BUCKETS).clamp(1, 1 << (room * 2 / 3).max(1).ilog2());
+        let enough = (room * 2 / 3).max(1);
+        let homes = match ordered {
+            true => (most.next_power_of_two() >> BUCKETS).clamp(1, 1 << enough.ilog2()),
+            false => most.div_ceil(ELEMENTS).clamp(1, enough as u32),
+        };
+        let home_bits = most.div_ceil(homes).next_power_of_two().ilog2();
         let spread = u64::from(homes / 2 + most / PLACES) + CERTAIN / u64::from(PLACES);
         let more = spread.max(CERTAIN).min(most.into());
         let count = (u64::from(homes) + more).min(room) as u32;
@@ -112,11 +121,13 @@ impl Groups {
             |len: u32| <[AtomicU32]>::new_box_zeroed_with_elems(len as usize).map_err(|_| Errno::ENOMEM);
         let words =
             <[AtomicU64]>::new_box_zeroed_with_elems(2 * count as usize).map_err(|_| Errno::ENOMEM)?;
+        huge::advise(&words);
         Ok(Groups {
             words,
             homes,
-            home_bits: (buckets / homes).ilog2(),
-            buckets,
+            home_bits,
+            // Fewer than twice as many as elements, of which there are no more than half of all numbers.
+            buckets: homes << home_bits,
             count,
             links: zeros(count)?,
             owners: zeros(count - homes)?,
@@ -152,11 +163,14 @@ impl Groups {
         self.buckets
     }
 
-    /// What a table hashes by whose buckets the lowest bits of `number` tell: hashes tell the home by their lowest bits,
-    /// and by their highest which of its buckets it is.
+    /// What a table hashes by whose buckets the lowest bits of `number` tell: a hash's highest bits tell the home, and its lowest
+    /// which of its buckets it is.
     #[inline(always)]
     pub(super) fn hash_of(&self, number: u32) -> u32 {
-        number.rotate_right(self.home_bits)
+        let (bits, number) = (self.homes.trailing_zeros(), u64::from(number));
+        let home = (number >> self.home_bits) & u64::from(self.homes - 1);
+        let rest = number >> (bits + self.home_bits);
+        ((home << (32 - bits)) | (rest << self.home_bits)) as u32 | self.inside(number as u32)
     }
 
     /// The bucket of a hash.
@@ -165,13 +179,14 @@ impl Groups {
     }
 
     /// Which bucket of its home a hash is in.
+    #[inline(always)]
     fn inside(&self, hash: u32) -> u32 {
-        (u64::from(hash) << self.home_bits >> 32) as u32
+        hash & ((1 << self.home_bits) - 1)
     }
 
     #[inline(always)]
     fn home(&self, hash: u32) -> u32 {
-        hash & (self.homes - 1)
+        ((u64::from(hash) * u64::from(self.homes)) >> 32) as u32
     }
 
     #[inline(always)]
@@ -298,7 +313,7 @@ impl Groups {
     /// Which bucket of its home an element is in; `hash` is asked for its hash, if its tag does not say it.
     pub(super) fn bucket_of(&self, element: Element, hash: impl Fn(u32) -> u32) -> u32 {
         match self.home_bits <= TAG_BITS {
-            true => self.inside(u32::from(element.tag) << (32 - TAG_BITS)),
+            true => self.inside(element.tag.into()),
             false => self.inside(hash(element.slot)),
         }
     }

@@ -103,7 +103,8 @@ impl Hash {
         let ordered = !matches!(shape.hashing, Hashing::Folding(_));
         let node_at = number_at + usize::from(ordered);
         let head = 8 * (node_at + usize::from(shape.lru.is_some()));
-        let groups = Groups::new(shape.max_entries, shape.memory / (head as u64 + shape.value))?;
+        let slots = shape.memory / (head as u64 + shape.value);
+        let groups = Groups::new(shape.max_entries, slots, ordered)?;
         let keeper = match shape.lru {
             Some(own) => Keeper::Lru(Lru::new(shape.max_entries, groups.slots(), shape.cpus, own)?),
             None => Keeper::Room(Room::new(shape.max_entries)),

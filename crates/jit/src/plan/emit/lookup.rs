@@ -6,10 +6,10 @@
 //! ```text
 //! home:   mov r10, table
 //!         mov rdx, r8 ; xor rdx, [r10 + secret 0] ; mulx rdx, rax, [r10 + secret 1] ; xor eax, edx
-//!         mov edi, eax ; and edi, homes - 1
+//!         imul rdi, rax, homes ; shr rdi, 32
 //!         imul rcx, rdi, stride ; add rcx, [r10 + records]
 //!         shl rdi, 4 ; add rdi, [r10 + groups]
-//!         shr eax, 25 ; or eax, 0x80 ; vmovd xmm0, eax ; vpbroadcastb xmm0, xmm0
+//!         or eax, 0x80 ; vmovd xmm0, eax ; vpbroadcastb xmm0, xmm0
 //!         mov r11d, [rdi] ; and r11d, ~LOCKED                 ; the version, before …
 //! tags:   vpcmpeqb xmm1, xmm0, [rdi] ; pmovmskb eax, xmm1 ; and eax, 0xfff0
 //!                                                             ; jz none
@@ -19,7 +19,7 @@
 //! value:  lea rax, [rcx + rdx - 4 row + first]
 //! ```
 //!
-//! Of a group that goes on from a home, `rsi` is the address.
+//! Where the first look does not tell, `rsi` is the address of a group, the home or one that goes on from it.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use sandbpf_runtime::maps::{Flat, Homes};
@@ -29,9 +29,9 @@ use super::features::Features;
 use crate::maps::{Known, Table};
 use core::mem::offset_of;
 
-/// The registers of groups: the home, and one that goes on from it.
+/// The registers of groups: the home, and the one that is looked through where the first look did not tell.
 pub(super) const HOME: u8 = 7;
-pub(super) const BEHIND: u8 = 6;
+pub(super) const GROUP: u8 = 6;
 
 /// The bit of a comparison that stands for the first tag: those before it are the version.
 const FIRST_TAG: i32 = 4;
@@ -85,9 +85,8 @@ impl<'k> Probe<'k> {
         self.hash(asm);
         dynasm!(asm
             ; .arch x64
-            ; mov edi, eax
-            ; and edi, (self.homes.homes - 1) as i32
-            ; shr eax, Homes::TAG_SHIFT as i8
+            ; imul Rq(HOME), rax, self.homes.homes as i32
+            ; shr Rq(HOME), 32
             ; or eax, i32::from(Homes::TAG)
         );
         self.records(asm, HOME);
@@ -96,11 +95,16 @@ impl<'k> Probe<'k> {
         } else {
             dynasm!(asm
                 ; .arch x64
+                ; movzx eax, al
                 ; imul eax, eax, 0x0101_0101
                 ; movd xmm0, eax
                 ; pshufd xmm0, xmm0, 0
             );
         }
+    }
+
+    /// `r11d` is the version from now on, or what it never is when somebody changes something.
+    pub(super) fn version(&self, asm: &mut Assembler) {
         dynasm!(asm ; .arch x64 ; mov r11d, [rdi] ; and r11d, !(Homes::LOCKED as i32));
     }
 
@@ -115,7 +119,7 @@ impl<'k> Probe<'k> {
         );
     }
 
-    /// `eax` is the hash of the key. As `fold::hash` has it in `sandbpf-maps`.
+    /// `rax` is the hash of the key. As `fold::hash` has it in `sandbpf-maps`.
     fn hash(&self, asm: &mut Assembler) {
         match self.words {
             1 if self.features.bmi2 => dynasm!(asm
@@ -148,8 +152,7 @@ impl<'k> Probe<'k> {
     fn hash_in_memory(&self, asm: &mut Assembler) {
         let size = self.known.key_size();
         dynasm!(asm ; .arch x64 ; mov rax, [r10 + SECRETS[0]]);
-        let mut at = 0;
-        while at < size {
+        for at in (0..size).step_by(16) {
             match size - at {
                 8.. => dynasm!(asm ; .arch x64 ; xor rax, [r8 + at as i32]),
                 left => {
@@ -157,14 +160,17 @@ impl<'k> Probe<'k> {
                     dynasm!(asm ; .arch x64 ; xor rax, r9);
                 }
             }
-            at += 8;
-            if at >= size {
-                dynasm!(asm ; .arch x64 ; mul QWORD [r10 + SECRETS[1]] ; xor rax, rdx);
-                break;
+            if size - at > 8 {
+                part(asm, at as i32 + 8, size - at - 8);
+                dynasm!(asm ; .arch x64 ; xor r9, [r10 + SECRETS[1]] ; mul r9);
+            } else {
+                dynasm!(asm ; .arch x64 ; mul QWORD [r10 + SECRETS[1]]);
             }
-            part(asm, at as i32, size - at);
-            dynasm!(asm ; .arch x64 ; xor r9, [r10 + SECRETS[1]] ; mul r9 ; xor rax, rdx);
-            at += 8;
+            // Of the last product half is wanted.
+            match size - at > 16 {
+                true => dynasm!(asm ; .arch x64 ; xor rax, rdx),
+                false => dynasm!(asm ; .arch x64 ; xor eax, edx),
+            }
         }
     }
 
@@ -189,9 +195,37 @@ impl<'k> Probe<'k> {
         dynasm!(asm ; .arch x64 ; lea edx, [rax - 1] ; and eax, edx);
     }
 
+    /// Whether a key that was found is the one that is sought whatever else changed. One word is read in one step, so
+    /// the element was there when its tag or its key was read; of more words some may be another key's.
+    pub(super) fn is_one_word(&self) -> bool {
+        self.key_words() == 1
+    }
+
     /// How many words a key has.
     pub(super) fn key_words(&self) -> u32 {
         self.known.key_size().div_ceil(8)
+    }
+
+    /// How many blocks of two words of a key in memory are compared at once.
+    pub(super) fn blocks(&self) -> u32 {
+        if self.words == 0 && self.features.avx2 { self.known.key_size() / 16 } else { 0 }
+    }
+
+    /// Compares these blocks with those of the record.
+    pub(super) fn compare_blocks(&self, asm: &mut Assembler) {
+        for block in 0..self.blocks() {
+            let at = 16 * block as i32;
+            dynasm!(asm
+                ; .arch x64
+                ; vmovdqu xmm2, [r8 + at]
+                ; vpxor xmm2, xmm2, [rcx + rdx + at + self.record()]
+            );
+            match block {
+                0 => dynasm!(asm ; .arch x64 ; vmovdqa xmm1, xmm2),
+                _ => dynasm!(asm ; .arch x64 ; vpor xmm1, xmm1, xmm2),
+            }
+        }
+        dynasm!(asm ; .arch x64 ; vptest xmm1, xmm1);
     }
 
     /// Compares a word of the key with that of the record.
@@ -213,21 +247,21 @@ impl<'k> Probe<'k> {
         dynasm!(asm ; .arch x64 ; cmp [rdi], r11d);
     }
 
-    /// Remembers that an element of a home was used. What names the place stays.
-    pub(super) fn mark(&self, asm: &mut Assembler, marks: u64) {
+    /// Remembers that an element of a group was used. What names the place stays.
+    pub(super) fn mark(&self, asm: &mut Assembler, group: u8, marks: u64) {
         let (marked, count) = (asm.new_dynamic_label(), self.homes.count as i32);
         // The group's number, and from it and the place the slot's.
         dynasm!(asm
             ; .arch x64
-            ; sub rdi, [r10 + GROUPS]
-            ; shr rdi, 4
+            ; sub Rq(group), [r10 + GROUPS]
+            ; shr Rq(group), 4
             ; bsf eax, eax
             ; imul rax, rax, count
-            ; add rdi, rax
+            ; add Rq(group), rax
             ; mov rax, QWORD marks as i64
-            ; cmp BYTE [rdi + rax - FIRST_TAG * count], 0
+            ; cmp BYTE [Rq(group) + rax - FIRST_TAG * count], 0
             ; jne =>marked
-            ; mov BYTE [rdi + rax - FIRST_TAG * count], 1
+            ; mov BYTE [Rq(group) + rax - FIRST_TAG * count], 1
             ; =>marked
         );
     }
@@ -238,28 +272,33 @@ impl<'k> Probe<'k> {
         dynasm!(asm ; .arch x64 ; lea rax, [rcx + rdx + value]);
     }
 
-    /// Says whether a group goes on in another one.
-    pub(super) fn goes_on(&self, asm: &mut Assembler, group: u8) {
-        dynasm!(asm ; .arch x64 ; test BYTE [Rq(group)], Homes::LINKED as i8);
+    /// Begins again, with the home as the first of all groups.
+    pub(super) fn again(&self, asm: &mut Assembler) {
+        dynasm!(asm ; .arch x64 ; mov Rq(GROUP), rdi);
+        self.version(asm);
     }
 
-    /// The number of the group that goes on from the home; carry if there is none.
+    /// Says whether a group goes on in another one.
+    pub(super) fn goes_on(&self, asm: &mut Assembler) {
+        dynasm!(asm ; .arch x64 ; test BYTE [Rq(GROUP)], Homes::LINKED as i8);
+    }
+
+    /// From a group to the number of the one that goes on from it; carry if there is none.
     pub(super) fn link(&self, asm: &mut Assembler) {
         // A group has 16 bytes, and a link four.
         dynasm!(asm
             ; .arch x64
-            ; mov rdx, rdi
-            ; sub rdx, [r10 + GROUPS]
-            ; shr rdx, 2
-            ; add rdx, [r10 + LINKS]
-            ; mov esi, [rdx]
-            ; sub esi, 1
+            ; sub Rq(GROUP), [r10 + GROUPS]
+            ; shr Rq(GROUP), 2
+            ; add Rq(GROUP), [r10 + LINKS]
+            ; mov Rd(GROUP), [Rq(GROUP)]
+            ; sub Rd(GROUP), 1
         );
     }
 
     /// From that number to the addresses.
     pub(super) fn behind(&self, asm: &mut Assembler) {
-        self.records(asm, BEHIND);
+        self.records(asm, GROUP);
     }
 
     /// There is nothing.

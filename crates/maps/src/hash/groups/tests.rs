@@ -15,14 +15,18 @@ proptest! {
     fn agrees_with_a_list(
         most in prop_oneof![1u32..5, Just(16), Just(100)],
         slots in prop_oneof![Just(u64::MAX), Just(40)],
+        ordered in any::<bool>(),
         steps in prop::collection::vec((any::<bool>(), 0usize..200, 0u32..40), 0..300),
     ) {
-        let groups = Groups::new(most, slots).unwrap();
+        let groups = Groups::new(most, slots, ordered).unwrap();
         let mut list = Vec::<(u32, u32)>::new();
         for (adds, at, number) in steps {
             let number = number & 0xf | number >> 4 << 28;
-            let hash = groups.hash_of(number);
-            prop_assert_eq!(groups.bucket(hash), number & (groups.buckets() - 1));
+            let hash = if ordered { groups.hash_of(number) } else { number.rotate_right(4) };
+            if ordered {
+                prop_assert_eq!(groups.bucket(hash), number & (groups.buckets() - 1));
+            }
+            prop_assert!(groups.bucket(hash) < groups.buckets());
             if adds && list.len() < most as usize {
                 let mut home = groups.lock(hash).unwrap();
                 match home.free() {

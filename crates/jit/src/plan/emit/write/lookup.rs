@@ -1,7 +1,7 @@
 //! Look-ups: the way that is mostly gone where the key is wanted, the others behind everything else.
 
 use super::super::bulk::Assembler;
-use super::super::lookup::{self, BEHIND, HOME, Lookup, Probe};
+use super::super::lookup::{self, GROUP, HOME, Lookup, Probe};
 use super::super::machine::Flag;
 use super::super::relax::Label;
 use super::Writer;
@@ -24,11 +24,13 @@ pub(super) struct Otherwise {
 
 impl<'w> Writer<'w> {
     /// ```text
-    ///             home ; tags ; jz none
+    ///             home ; version ; tags ; jz none
     /// candidate:  place ; key ; jne next
     ///             same ; jne ask ; value
     /// back:
     /// ```
+    ///
+    /// A key of one word needs no version here.
     pub(super) fn look_up(&mut self, number: usize) {
         let lookup = self.body.lookups[number];
         let maps = self.maps();
@@ -39,6 +41,9 @@ impl<'w> Writer<'w> {
         let [next, candidate, none, ask, back] = core::array::from_fn(|_| self.jumps.label());
         self.piece(|asm| {
             probe.home(asm);
+            if !probe.is_one_word() {
+                probe.version(asm);
+            }
             probe.tags(asm, HOME);
         });
         self.jump(Some(Flag::Equal), none);
@@ -51,15 +56,21 @@ impl<'w> Writer<'w> {
     fn found(&mut self, probe: &Probe<'_>, candidate: Label, next: Label, ask: Label, group: u8) {
         self.jumps.put(candidate, &self.code.bytes);
         self.piece(|asm| probe.place(asm));
-        for word in 0..probe.key_words() {
+        if probe.blocks() > 0 {
+            self.piece(|asm| probe.compare_blocks(asm));
+            self.jump(Some(Flag::NotEqual), next);
+        }
+        for word in 2 * probe.blocks()..probe.key_words() {
             self.piece(|asm| probe.compare(asm, word));
             self.jump(Some(Flag::NotEqual), next);
         }
-        self.piece(|asm| probe.same(asm));
-        self.jump(Some(Flag::NotEqual), ask);
+        if !probe.is_one_word() {
+            self.piece(|asm| probe.same(asm));
+            self.jump(Some(Flag::NotEqual), ask);
+        }
         self.piece(|asm| {
-            if let (Some(marks), HOME) = (probe.homes.marks, group) {
-                probe.mark(asm, marks);
+            if let Some(marks) = probe.homes.marks {
+                probe.mark(asm, group, marks);
             }
             probe.value(asm);
         });
@@ -67,13 +78,14 @@ impl<'w> Writer<'w> {
 
     /// ```text
     /// next:       next ; jnz candidate
-    /// none:       goes on ; jnz behind
-    /// nothing:    same ; jne ask ; xor eax, eax ; jmp back
-    /// behind:     link ; jc ask ; tags ; jz last
+    /// none:       again                   ; that there is nothing is told while nobody changes anything
+    /// group:      tags ; jz last
     /// other:      place ; key ; jne another
     ///             same ; jne ask ; value ; jmp back
     /// another:    next ; jnz other
     /// last:       goes on ; jz nothing
+    ///             link ; jc ask ; same ; jne ask ; behind ; jmp group
+    /// nothing:    same ; jne ask ; xor eax, eax ; jmp back
     /// ask:        …  ; jmp back
     /// ```
     pub(super) fn otherwise(&mut self, otherwise: Otherwise) {
@@ -81,38 +93,35 @@ impl<'w> Writer<'w> {
         let maps = self.maps();
         let known = maps.get(lookup.map.into());
         if let Some(probe) = Probe::new(known, lookup, self.target.features) {
-            let [nothing, behind, other, another, last] = core::array::from_fn(|_| self.jumps.label());
-            // Marks are of homes only.
-            let behind_or_ask = if probe.homes.marks.is_some() { ask } else { behind };
+            let [group, other, another, last, nothing] = core::array::from_fn(|_| self.jumps.label());
             self.jumps.put(next, &self.code.bytes);
             self.piece(|asm| probe.next(asm));
             self.jump(Some(Flag::NotEqual), candidate);
             self.jumps.put(none, &self.code.bytes);
-            self.piece(|asm| probe.goes_on(asm, HOME));
-            self.jump(Some(Flag::NotEqual), behind_or_ask);
+            self.piece(|asm| probe.again(asm));
+            self.jumps.put(group, &self.code.bytes);
+            self.piece(|asm| probe.tags(asm, GROUP));
+            self.jump(Some(Flag::Equal), last);
+            self.found(&probe, other, another, ask, GROUP);
+            self.jump(None, back);
+            self.jumps.put(another, &self.code.bytes);
+            self.piece(|asm| probe.next(asm));
+            self.jump(Some(Flag::NotEqual), other);
+            self.jumps.put(last, &self.code.bytes);
+            self.piece(|asm| probe.goes_on(asm));
+            self.jump(Some(Flag::Equal), nothing);
+            self.piece(|asm| probe.link(asm));
+            self.jump(Some(Flag::Below), ask);
+            // As long as nobody changed anything, links lead somewhere and end.
+            self.piece(|asm| probe.same(asm));
+            self.jump(Some(Flag::NotEqual), ask);
+            self.piece(|asm| probe.behind(asm));
+            self.jump(None, group);
             self.jumps.put(nothing, &self.code.bytes);
             self.piece(|asm| probe.same(asm));
             self.jump(Some(Flag::NotEqual), ask);
             self.piece(Probe::nothing);
             self.jump(None, back);
-            if probe.homes.marks.is_none() {
-                self.jumps.put(behind, &self.code.bytes);
-                self.piece(|asm| probe.link(asm));
-                self.jump(Some(Flag::Below), ask);
-                self.piece(|asm| {
-                    probe.behind(asm);
-                    probe.tags(asm, BEHIND);
-                });
-                self.jump(Some(Flag::Equal), last);
-                self.found(&probe, other, another, ask, BEHIND);
-                self.jump(None, back);
-                self.jumps.put(another, &self.code.bytes);
-                self.piece(|asm| probe.next(asm));
-                self.jump(Some(Flag::NotEqual), other);
-                self.jumps.put(last, &self.code.bytes);
-                self.piece(|asm| probe.goes_on(asm, BEHIND));
-                self.jump(Some(Flag::Equal), nothing);
-            }
         }
         self.jumps.put(ask, &self.code.bytes);
         self.piece(|asm| lookup::ask(asm, known, lookup.words, find()));
