@@ -268,18 +268,27 @@ fn values_are_changed_without_a_machine() {
     }
 }
 
-/// Whatever hashes they have, and however full their homes are, keys are found.
+/// Whatever hashes they have, and however full their homes are, keys are found: where memory is short, in several groups that
+/// go on one from another.
 #[test]
 fn keys_are_found_in_full_tables() {
-    for (map_type, entries) in
-        [(MapType::Hash, 1 << 12), (MapType::LruHash, 1 << 12), (MapType::Hash, 1 << 16)]
-    {
-        let maps = Maps::new();
+    let short = 1 << 20;
+    for (map_type, entries, memory) in [
+        (MapType::Hash, 1 << 12, None),
+        (MapType::LruHash, 1 << 12, None),
+        (MapType::Hash, 1 << 16, None),
+        (MapType::Hash, 1 << 20, Some(short)),
+        (MapType::LruHash, 1 << 20, Some(short)),
+    ] {
+        let default = Environment::default();
+        let maps =
+            Maps::with_environment(Environment { memory: memory.unwrap_or(default.memory), ..default });
         let map = maps.create(MapSpec::new(map_type, 8, 8, entries)).expect("Linux takes it");
         let mut there = Vec::new();
-        for number in 0..u64::from(entries) {
-            map.update(&number.to_ne_bytes(), &(number + 1).to_ne_bytes(), 0, 0).expect("there is room");
-        }
+        let fits =
+            |number: &u64| map.update(&number.to_ne_bytes(), &(number + 1).to_ne_bytes(), 0, 0).is_ok();
+        let entries = (0..u64::from(entries)).take_while(fits).count() as u32;
+        assert!(entries >= if memory.is_some() { 1 << 14 } else { 1 << 12 }, "there is room");
         for number in 0..u64::from(entries) {
             there.push(map.lookup(&number.to_ne_bytes(), 0).is_some());
         }
