@@ -1,4 +1,4 @@
-//! Every BPF map type of Linux 6.18, in safe Rust.
+//! Every BPF map type of Linux 6.18, in safe Rust but for one piece of advice to the system (`huge.rs`).
 //!
 //! ```text
 //!   program ── lookup, update, … ──► Map ◄── User: lookup, update, … ── embedder
