@@ -109,6 +109,8 @@ pub(crate) enum Op {
     CmpByte,
     /// The flags of `a - mem`.
     CmpMem,
+    /// The flags of `mem - a`.
+    MemCmp,
     /// The flags of `mem - imm`.
     MemCmpImm(Size),
     /// The flags of `a & b`.
@@ -125,9 +127,9 @@ pub(crate) enum Op {
     BitImm,
     /// `dst = a`, but its low byte is 1 if the flag says so, 0 if not.
     Set(Flag),
-    /// `dst = b` if the flag says so, `a` if not.
+    /// `dst = b` if the flag says so, `a` if not. If `imm` is not 0, it is guessed what the flag will say.
     Cmov(Flag),
-    /// `dst = mem` if the flag says so, `a` if not.
+    /// `dst = mem` if the flag says so, `a` if not; `imm` as there.
     CmovMem(Flag),
     /// `rax` or `rdx` is `rax op b`; with `number`, by what is known of `b`.
     Divide { op: BinOp, known: Divisor },

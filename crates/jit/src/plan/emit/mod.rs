@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   nest, layout   the loops, and the order of blocks
+//!   guess          which choices are better guessed
 //!   lower          values to machine instructions without registers (inst)
 //!   allocate       where variables live, and in which registers
 //!   write          bytes (encode), and jumps as short as they can be (relax)
@@ -15,6 +16,7 @@ pub(crate) mod bulk;
 mod encode;
 pub(crate) mod env;
 pub(crate) mod features;
+mod guess;
 mod inst;
 mod layout;
 mod lookup;
@@ -37,6 +39,8 @@ pub(crate) struct EmitOptions {
     pub(crate) baseline: bool,
     /// Registers, by number, that no variable may be in; at least six have to be left.
     pub(crate) forbidden: u16,
+    /// Whether all choices are guessed.
+    pub(crate) guess: bool,
 }
 
 /// What code is made for.
@@ -45,12 +49,14 @@ struct Target {
     features: Features,
     /// The registers that variables may be in, by number.
     registers: u16,
+    /// Whether all choices are guessed.
+    guess: bool,
 }
 
 impl Target {
     fn of(options: &EmitOptions) -> Target {
         let features = if options.baseline { Features::BASELINE } else { Features::detect() };
-        Target { features, registers: !(options.forbidden | 1 << machine::reg::RSP) }
+        Target { features, registers: !(options.forbidden | 1 << machine::reg::RSP), guess: options.guess }
     }
 }
 

@@ -17,6 +17,7 @@ use sandbpf_isa::Width;
 
 use super::super::graph::{Block, Edge, End, Graph, Op as GraphOp, Region, Value};
 use super::Target;
+use super::guess::guessed;
 use super::inst::{Body, Given, Inst, Kind, Locate, Op, Segment, Span, Var, Way};
 use super::layout::Layout;
 use super::machine::reg;
@@ -40,6 +41,8 @@ pub(crate) struct Lower<'g> {
     writes: Vec<u32>,
     /// Values that an instruction took in.
     taken: Vec<bool>,
+    /// Choices that are guessed, if there are any.
+    guessed: Vec<bool>,
     pool: Pool,
     /// Instructions that come before those of the value at hand, the last first.
     before: Vec<Inst>,
@@ -67,6 +70,7 @@ pub(crate) fn lower(graph: &Graph, target: &Target, nest: &Nest, layout: &Layout
         home: vec![NONE; values],
         writes: vec![0; values],
         taken: vec![false; values],
+        guessed: guessed(graph, nest),
         pool: Pool::of(graph, nest, layout),
         before: Vec::new(),
         entry: entry::Entry::of(graph, nest),

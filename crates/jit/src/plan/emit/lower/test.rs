@@ -91,16 +91,19 @@ impl Lower<'_> {
 
     fn select(&mut self, value: Value, yes: Value, no: Value) {
         let dst = self.var(value);
+        let guessed = self.target.guess || self.guessed.get(value.index()) == Some(&true);
+        let imm = i32::from(guessed);
         // A number that the result replaces is made before the flags are.
         let no = self.replaced(no);
         if let Some(at) = self.operand(yes, Width::W64) {
-            return self.push(Inst::new(Op::CmovMem(Flag::Equal), Width::W64).dst(dst).a(no).at(at));
+            return self.push(Inst::new(Op::CmovMem(Flag::Equal), Width::W64).dst(dst).a(no).at(at).imm(imm));
         }
         let yes = self.var(yes);
-        self.push(Inst::new(Op::Cmov(Flag::Equal), Width::W64).dst(dst).a(no).b(yes));
+        self.push(Inst::new(Op::Cmov(Flag::Equal), Width::W64).dst(dst).a(no).b(yes).imm(imm));
     }
 
-    /// Compares, and says which flag tells that it is so. If the comparison ends a block, the flags of what comes before may tell.
+    /// Compares, and says which flag tells that it is so. If the comparison ends a block, the flags of what comes before may tell;
+    /// if it does not, no flag that many processors need two steps for.
     pub(super) fn flags(&mut self, test: &Test, ends: Option<Block>) -> Flag {
         let Test { cond, width, mut lhs, mut rhs } = *test;
         if cond == Cond::Set {
@@ -114,25 +117,34 @@ impl Lower<'_> {
             (lhs, rhs) = (rhs, lhs);
             flag = flag.swapped();
         }
-        if self.graph.constant(rhs).is_some_and(|number| low(number, width) == 0) {
-            return self.against_zero(width, lhs, flag, ends);
-        }
+        let slow = ends.is_none() && matches!(flag, Flag::Above | Flag::BelowEqual);
         if let Some(number) = self.graph.constant(rhs) {
-            if let Some(flag) = self.memory_against(width, lhs, flag, low(number, width)) {
+            let mut number = low(number, width);
+            if number == 0 {
+                return self.against_zero(width, lhs, flag, ends);
+            }
+            let (mut told, next) = (flag, number.wrapping_add(1));
+            if slow && low(next, width) != 0 && short(next, width).is_some() {
+                (told, number) = (if flag == Flag::Above { Flag::AboveEqual } else { Flag::Below }, next);
+            }
+            if let Some(flag) = self.memory_against(width, lhs, told, number) {
                 return flag;
             }
-            if let Some(flag) = self.byte_against(width, lhs, flag, low(number, width)) {
+            if let Some(flag) = self.byte_against(width, lhs, told, number) {
                 return flag;
             }
-            if let Some(imm) = self.imm(rhs, width) {
+            if let Some(imm) = short(number, width) {
                 let a = self.var(lhs);
                 self.push(Inst::new(Op::CmpImm, width).a(a).imm(imm));
-                return flag;
+                return told;
             }
         } else if let Some(place) = self.operand(rhs, width) {
             let a = self.var(lhs);
-            self.push(Inst::new(Op::CmpMem, width).a(a).at(place));
+            let (op, flag) = if slow { (Op::MemCmp, flag.swapped()) } else { (Op::CmpMem, flag) };
+            self.push(Inst::new(op, width).a(a).at(place));
             return flag;
+        } else if slow {
+            (lhs, rhs, flag) = (rhs, lhs, flag.swapped());
         }
         let (a, b) = (self.var(lhs), self.var(rhs));
         self.push(Inst::new(Op::Cmp, width).a(a).b(b));
@@ -141,6 +153,11 @@ impl Lower<'_> {
 
     /// A comparison with zero.
     fn against_zero(&mut self, width: Width, lhs: Value, flag: Flag, ends: Option<Block>) -> Flag {
+        let flag = match flag {
+            Flag::Above => Flag::NotEqual,
+            Flag::BelowEqual => Flag::Equal,
+            other => other,
+        };
         if let Some(flag) = self.memory_against(width, lhs, flag, 0) {
             return flag;
         }
@@ -331,6 +348,14 @@ impl Lower<'_> {
         };
         self.taken[value.index()] = true;
         Some((self.place(&at), wanted))
+    }
+}
+
+/// A number of a width as an immediate.
+fn short(number: u64, width: Width) -> Option<i32> {
+    match width {
+        Width::W32 => Some(number as i32),
+        Width::W64 => i32::try_from(number as i64).ok(),
     }
 }
 

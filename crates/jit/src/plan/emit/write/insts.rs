@@ -124,6 +124,10 @@ impl Writer<'_> {
                 let mem = self.mem(inst, operands);
                 self.code.alu(Alu::Cmp, width, self.reg(operands.a), Rm::Mem(mem));
             }
+            Op::MemCmp => {
+                let mem = self.mem(inst, operands);
+                self.code.alu_to(Alu::Cmp, size_of(width), mem, self.reg(operands.a));
+            }
             Op::MemCmpImm(size) => {
                 let mem = self.mem(inst, operands);
                 self.code.alu_imm(Alu::Cmp, size, Rm::Mem(mem), inst.imm);
@@ -150,11 +154,11 @@ impl Writer<'_> {
                 let dst = self.replace(Width::W32, operands);
                 self.code.set(flag, dst);
             }
-            Op::Cmov(flag) => self.cmov(flag, operands),
+            Op::Cmov(flag) => self.cmov(flag, inst.imm != 0, operands),
             Op::CmovMem(flag) => {
                 let dst = self.replace(Width::W64, operands);
                 let mem = self.mem(inst, operands);
-                self.code.cmov(flag, Width::W64, dst, Rm::Mem(mem));
+                self.choose(flag, inst.imm != 0, dst, Rm::Mem(mem));
             }
             Op::Divide { op, known } => self.divide(op, known, width, operands.b),
             Op::Locate => self.locate(inst, operands),
@@ -309,16 +313,32 @@ impl Writer<'_> {
         self.code.shift_imm(op, width, Rm::Reg(dst), count);
     }
 
-    fn cmov(&mut self, flag: Flag, operands: &Operands) {
+    fn cmov(&mut self, flag: Flag, guessed: bool, operands: &Operands) {
         if operands.b == operands.dst && operands.a != operands.dst {
             let other = self.rm(operands.a);
-            return self.code.cmov(flag.inverse(), Width::W64, self.reg(operands.dst), other);
+            return self.choose(flag.inverse(), guessed, self.reg(operands.dst), other);
         }
         let dst = self.replace(Width::W64, operands);
         if operands.a != operands.b {
             let other = self.rm(operands.b);
-            self.code.cmov(flag, Width::W64, dst, other);
+            self.choose(flag, guessed, dst, other);
         }
+    }
+
+    /// ```text
+    /// cmovb dst, other                   ; jae over ; mov dst, other ; over:
+    /// ```
+    fn choose(&mut self, flag: Flag, guessed: bool, dst: u8, other: Rm) {
+        if !guessed {
+            return self.code.cmov(flag, Width::W64, dst, other);
+        }
+        let over = self.jumps.label();
+        self.jump(Some(flag.inverse()), over);
+        match other {
+            Rm::Reg(other) => self.code.mov(Width::W64, dst, other),
+            mem => self.code.widen(Widen::Zero(Size::DW), dst, mem),
+        }
+        self.jumps.put(over, &self.code.bytes);
     }
 
     /// ```text
