@@ -180,3 +180,57 @@ fn latency(op: &Op) -> u32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::nest::Nest;
+    use super::guessed;
+    use crate::plan::graph::Op;
+    use crate::plan::passes::trial::built;
+    use crate::plan::passes::{Without, run};
+
+    /// How many choices of a program are guessed, and how many are not.
+    fn choices(text: &str) -> (usize, usize) {
+        let mut graph = built(text);
+        run(&mut graph, Without::default());
+        let nest = Nest::of(&graph);
+        let guessed = guessed(&graph, &nest);
+        let bodies = nest.order.iter().filter(|&&block| nest.depth(block) > 0 && !graph.code(block).cold);
+        let choices = bodies
+            .flat_map(|&block| &graph.code(block).body)
+            .filter(|&&value| matches!(graph.op(value), Op::Select { .. }));
+        choices.fold((0, 0), |(yes, no), value| match guessed.get(value.index()) {
+            Some(true) => (yes + 1, no),
+            _ => (yes, no + 1),
+        })
+    }
+
+    /// A loop over bytes, each of them in `r4`.
+    fn repeated(body: &str) -> (usize, usize) {
+        choices(&format!(
+            "r0 = 0\nr5 = 0\nr3 = 0\nL1:\nr6 = r1\nr6 += r3\nr4 = *(u8 *)(r6 + 0)\n{body}\nr3 += 1\nif r3 < r2 goto L1\nr0 += r5\nexit"
+        ))
+    }
+
+    #[test]
+    fn rounds_that_wait_for_what_was_chosen() {
+        // What there is grows, is no more than 5000, and is taken from if there is enough.
+        let (yes, no) = repeated(
+            "r4 *= 77\nr5 += r4\nif r5 < 5000 goto L2\nr5 = 5000\nL2:\nr4 &= 1023\nif r4 <= r5 goto L3\nr0 += 1\nr4 = 0\nL3:\nr5 -= r4",
+        );
+        assert!(yes >= 2 && no <= yes / 2, "{yes}, {no}");
+    }
+
+    #[test]
+    fn rounds_that_do_not_wait() {
+        assert_eq!(repeated("if r4 & 1 goto L2\nr0 += r4\nL2:").0, 0);
+        assert_eq!(repeated("if r4 < 100 goto L2\nr4 = 100\nL2:\nr0 += r4").0, 0);
+        // The test and what it is between are there at the same time.
+        assert_eq!(repeated("r0 ^= r4\nr5 = r0\nr5 >>= 1\nif r0 & 1 goto L2\nr5 ^= 1021\nL2:\nr0 = r5").0, 0);
+    }
+
+    #[test]
+    fn no_loops_no_guesses() {
+        assert_eq!(choices("r0 = 1\nif r2 < 70 goto L1\nr0 = 2\nL1:\nexit"), (0, 0));
+    }
+}

@@ -8,7 +8,7 @@
 use sandbpf_isa::{Cond, Extend, Size, Width};
 
 use super::super::inst::{Inst, Op, Place};
-use super::super::machine::Flag;
+use super::super::machine::{Flag, Unary};
 use super::Lower;
 use super::memory::immediate;
 use crate::plan::graph::{BinOp, Block, Op as GraphOp, Test, UnOp, Value};
@@ -54,6 +54,11 @@ impl Lower<'_> {
 
     /// Comparisons as numbers, and choices, by one test.
     pub(super) fn decide(&mut self, values: &[Value]) {
+        if let [value] = *values
+            && self.without_sign(value)
+        {
+            return;
+        }
         let mut asked = None;
         let first = self.body.insts.len();
         for &value in values.iter().rev() {
@@ -80,6 +85,35 @@ impl Lower<'_> {
                 op => op,
             };
         }
+    }
+
+    /// A number without its sign: `mov dst, x ; neg dst ; cmovs dst, x`.
+    fn without_sign(&mut self, value: Value) -> bool {
+        let GraphOp::Select { test, yes, no } = *self.graph.op(value) else { return false };
+        let GraphOp::Un { op, a } = *self.graph.op(yes) else { return false };
+        let width = match op {
+            UnOp::Neg32 => Width::W32,
+            UnOp::Neg64 => Width::W64,
+            _ => return false,
+        };
+        let zero = self.graph.constant(test.rhs).is_some_and(|number| low(number, width) == 0);
+        let asks = test.cond == Cond::Slt && test.width == width && test.lhs == a && zero;
+        let whole = match width {
+            Width::W64 => no == a,
+            Width::W32 => {
+                no == a && self.is_narrow(a) || *self.graph.op(no) == (GraphOp::Un { op: UnOp::Zext32, a })
+            }
+        };
+        if !asks || !whole || !self.is_ours(yes) {
+            return false;
+        }
+        self.taken[yes.index()] = true;
+        let (dst, negative) = (self.var(value), self.temporary());
+        let (a, no) = (self.var(a), self.var(no));
+        self.push(Inst::new(Op::Cmov(Flag::Sign), Width::W64).dst(dst).a(negative).b(no));
+        let negate = Inst::new(Op::Unary(Unary::Neg), width).dst(negative).a(a);
+        self.push(Inst { flags: true, ..negate });
+        true
     }
 
     /// A comparison as a number, by a flag that is not known yet.
@@ -137,6 +171,9 @@ impl Lower<'_> {
                 let a = self.var(lhs);
                 self.push(Inst::new(Op::CmpImm, width).a(a).imm(imm));
                 return told;
+            }
+            if slow {
+                (lhs, rhs, flag) = (rhs, lhs, flag.swapped());
             }
         } else if let Some(place) = self.operand(rhs, width) {
             let a = self.var(lhs);

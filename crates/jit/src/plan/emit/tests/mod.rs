@@ -122,3 +122,72 @@ fn many_tests_of_a_number_are_a_table() {
         }
     }
 }
+
+#[test]
+fn choices_by_all_comparisons_take_one_step() {
+    use crate::plan::passes::trial::built;
+    let numbers =
+        [0, 1, 5, 126, 127, 128, 254, 255, 256, 0x7fff_fffe, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, u64::MAX];
+    let words: Vec<u64> = numbers.iter().flat_map(|&n| [n.wrapping_sub(1), n, n.wrapping_add(1)]).collect();
+    for cond in ["==", "!=", ">", ">=", "<", "<=", "s>", "s>=", "s<", "s<=", "&"] {
+        for wide in ["r", "w"] {
+            let other = numbers.iter().map(|n| format!("r5 = {n:#x} ll\n")).chain(
+                // A register, and memory.
+                ["r5 = *(u64 *)(r1 + 8)\nr0 = r5\n".into(), "r5 = *(u64 *)(r1 + 8)\n".into()],
+            );
+            for other in other {
+                let text = format!(
+                    "r0 = 0\nr4 = *(u64 *)(r1 + 0)\n{other}r6 = 3\nif {wide}4 {cond} {wide}5 goto L1\nr6 = 4\nL1:\nr0 += r6\nr0 += r4\nexit"
+                );
+                let mut graph = built(&text);
+                crate::plan::passes::run(&mut graph, crate::plan::passes::Without::default());
+                // cmova and cmovbe, seta and setbe: what follows this number is no immediate.
+                let slow = |at: &[u8]| at[0] == 0x0f && matches!(at[1], 0x46 | 0x47 | 0x96 | 0x97);
+                let code = emit(&graph, &EmitOptions::default()).bytes;
+                let last = other.contains("0x7fffffff") || other.contains("0x80000000");
+                assert!(last || !code.windows(2).any(slow), "{text}");
+                for &a in &words {
+                    for b in [a.wrapping_sub(1), a, a.wrapping_add(1)] {
+                        let packet = [a.to_le_bytes(), b.to_le_bytes()].concat();
+                        let world = World { stack: Vec::new(), context: Vec::new(), packet, budget: 9 };
+                        let result = run(&graph, &mut world.clone(), |_, _, _| unreachable!("nobody calls"));
+                        for options in [options()[0], options()[3]] {
+                            let answer = trial(&graph, &options, &mut world.clone());
+                            assert_eq!(outcome(answer), result, "{a:x} {b:x}: {}", shown(&graph, &options));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_lose_their_signs() {
+    use crate::plan::passes::trial::built;
+    for (wide, last) in [("r", 63), ("w", 31)] {
+        for order in [["4", "5"], ["5", "4"]] {
+            let [first, second] = order;
+            let text = format!(
+                "r4 = *(u64 *)(r1 + 0)\n{wide}5 = {wide}4\n{wide}5 s>>= {last}\nr6 = r5\n{wide}{first} ^= {wide}{second}\n{wide}{first} -= {wide}6\nr0 = r{first}\nr0 += r4\nexit"
+            );
+            let mut graph = built(&text);
+            crate::plan::passes::run(&mut graph, crate::plan::passes::Without::default());
+            let shifts = |code: &[u8]| code[0] == 0xc1 && code[1] >= 0xf8;
+            let code = emit(&graph, &EmitOptions::default()).bytes;
+            assert!(!code.windows(2).any(shifts), "{}", shown(&graph, &EmitOptions::default()));
+            for number in [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_ffff, 1 << 63, u64::MAX] {
+                for number in [number, number ^ 1 << 63, number.wrapping_neg(), number << 7] {
+                    let packet = number.to_le_bytes().to_vec();
+                    let world = World { stack: Vec::new(), context: Vec::new(), packet, budget: 9 };
+                    let result =
+                        run(&built(&text), &mut world.clone(), |_, _, _| unreachable!("nobody calls"));
+                    for options in options() {
+                        let answer = trial(&graph, &options, &mut world.clone());
+                        assert_eq!(outcome(answer), result, "{number:x}: {}", shown(&graph, &options));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,11 +1,11 @@
 //! Rules of operations on two numbers.
 
-use sandbpf_isa::Width;
+use sandbpf_isa::{Cond, Width};
 
 use super::super::super::bits::{filled, ones};
 use super::super::Walk;
 use super::Answer;
-use crate::plan::graph::{BinOp, Op, UnOp, Value};
+use crate::plan::graph::{BinOp, Op, Test, UnOp, Value};
 use Answer::{Is, Now, Same};
 
 /// Whether an instruction has room for a number.
@@ -435,6 +435,9 @@ impl Walk<'_> {
             Some((BinOp::Sub, _, x, y)) if x == a => return self.itself(width, y),
             _ => {}
         }
+        if let Some(size) = self.without_sign(width, left, b) {
+            return size;
+        }
         match (self.constant(a), right) {
             (Some(c), Some((BinOp::Add, _, x, d))) => {
                 if let Some(d) = self.constant(d) {
@@ -460,6 +463,28 @@ impl Walk<'_> {
             Some((UnOp::Neg32, y)) if width == Width::W32 => Now(Op::Bin { op: BinOp::Add, width, a, b: y }),
             _ => Same,
         }
+    }
+
+    /// `(x ^ s) - s`, where `s` is the sign of `x` in all bits: `x` without its sign.
+    fn without_sign(
+        &mut self,
+        width: Width,
+        left: Option<(BinOp, Width, Value, Value)>,
+        signs: Value,
+    ) -> Option<Answer> {
+        let (BinOp::Xor, inner, a, b) = left? else { return None };
+        let (BinOp::Arsh, deeper, x, last) = self.as_with(signs)? else { return None };
+        let all = inner == width && deeper == width && last == u64::from(width.bits()) - 1;
+        if !all || (a, b) != (x, signs) && (a, b) != (signs, x) {
+            return None;
+        }
+        let rhs = self.number(0);
+        let test = Test { cond: Cond::Slt, width, lhs: x, rhs };
+        let op = if width == Width::W32 { UnOp::Neg32 } else { UnOp::Neg64 };
+        let yes = self.put(Op::Un { op, a: x });
+        let narrow = width == Width::W64 || self.bits.get(x) <= 0xffff_ffff;
+        let no = if narrow { x } else { self.put(Op::Un { op: UnOp::Zext32, a: x }) };
+        Some(Now(Op::Select { test, yes, no }))
     }
 
     /// Shifts and rotations by what is no constant: of that, only the lowest bits count.
