@@ -12,6 +12,7 @@ mod hoist;
 pub(crate) mod incoming;
 mod loops;
 mod narrow;
+mod recall;
 mod renames;
 mod search;
 mod slots;
@@ -60,6 +61,8 @@ passes! {
     Memory = 5, |graph| forward(graph, Tasks { memory: true, ..Tasks::default() });
     /// Makes values of stack slots.
     Slots = 6, slots::slots;
+    /// Asks again what was kept as a number.
+    Recall = 9, recall::recall;
     /// Lets programs that have enough for whatever they do pay for nothing.
     Free = 8, free::free;
     /// Does at once what loops do to ranges of memory.
@@ -95,6 +98,7 @@ impl Without {
 const SCHEDULE: &[&[Pass]] = &[
     &[Pass::Sweep],
     &[Pass::Slots],
+    &[Pass::Recall],
     &[Pass::Simplify, Pass::Share, Pass::Address],
     &[Pass::Bounds],
     &[Pass::Search],
