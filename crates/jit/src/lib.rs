@@ -137,6 +137,9 @@ pub struct PlanOptions {
     pub baseline: bool,
     /// Whether the program may find memory elsewhere: in maps, for example.
     pub elsewhere: bool,
+    /// Whether whoever runs it has a context at hand, so that there may be a plan of a program with a context of which nothing was
+    /// proved.
+    pub unproved: bool,
 }
 
 /// Why there is no machine code.

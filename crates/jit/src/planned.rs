@@ -54,9 +54,10 @@ const TOO_LONG: u64 = REGION_SIZE + 1;
 
 impl Plan {
     /// Plans and compiles a program that is given this, and these helpers, if they are always the same; `None` if it calls others than
-    /// [plain](sandbpf_runtime::helpers::Helper::plain) ones, or does another thing that takes a machine, or if nothing was
-    /// proved of a program with a context. Most long programs have no plan either. With maps it may look keys up in them; then it is
-    /// a plan for that world alone.
+    /// [plain](sandbpf_runtime::helpers::Helper::plain) ones, or does another thing that takes a machine. Of a program with a context
+    /// something has to be proved, or there is a plan only where it is [asked for](PlanOptions::unproved), and if all that
+    /// it writes to are its packet and its stack. Most long programs have no plan either. With maps it may look keys up in them;
+    /// then it is a plan for that world alone.
     pub fn compile(
         program: &Program,
         input: Input,
@@ -81,7 +82,8 @@ impl Plan {
                 }
                 Some(Proved::new(program, facts)?)
             }
-            (Input::Context { .. }, None) => return None,
+            (Input::Context { .. }, None) if !options.unproved || options.elsewhere => return None,
+            (Input::Context { .. }, None) => None,
         };
         let setting = Setting { input, proved: proved.as_ref(), helpers, machine: false, maps };
         let (graph, bytes) = make(program, setting, options)?;
@@ -92,6 +94,10 @@ impl Plan {
             .flat_map(|code| &code.body)
             .any(|&value| matches!(graph.op(value), Op::Host { .. }));
         if options.elsewhere && checks {
+            return None;
+        }
+        // Where the packet is was known without a look, which is true as long as nobody writes it down anew.
+        if proved.is_none() && input != Input::Memory && writes_context(&graph) {
             return None;
         }
         let writes = writes_packet(&graph);

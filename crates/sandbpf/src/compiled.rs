@@ -286,7 +286,7 @@ pub(crate) fn compile(
         let pure = Some(Pure::Compiled(pure));
         return Ok(Compiled { pure, ..Compiled::of(Later::new(program, None, None)) });
     }
-    let options = Planning { elsewhere: world.is_some(), ..planning };
+    let options = Planning { elsewhere: world.is_some(), unproved: kind == KindName::Xdp, ..planning };
     let input = input(kind, facts);
     let maps = world.and_then(|world| sandbpf_jit::Maps::new(program, world, helpers, of_facts));
     let plan = Plan::compile(program, input, facts, Some(helpers), maps.as_ref(), options);

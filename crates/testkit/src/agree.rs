@@ -54,6 +54,7 @@ pub fn agree(bytes: &[u8]) {
                 pure_agrees(&scene, &program, &found.result);
                 running_agrees(&scene, &program, &found);
                 memory_agrees(&scene, &program);
+                context_agrees(&scene, &program);
                 reader_agrees(&scene, &program, &found.result);
                 expected = Some(found);
             }
@@ -136,6 +137,39 @@ fn running_agrees(scene: &extended::Scene, program: &Arc<Program>, expected: &Ob
             difference.is_empty(),
             "running with {options:?} differs from step\n{difference}\n{program}\n{scene:?}"
         );
+    }
+}
+
+/// What a [`Plan`] of which nothing was proved does to a packet must be what the definition does, where the context says what
+/// plans take it to say.
+fn context_agrees(scene: &extended::Scene, program: &Arc<Program>) {
+    let packet = &scene.packet;
+    let mut context = scene.context.clone();
+    if context.len() < 8 {
+        return;
+    }
+    let end = address::PACKET + packet.len() as u64;
+    context[..4].copy_from_slice(&(address::PACKET as u32).to_le_bytes());
+    context[4..8].copy_from_slice(&(end as u32).to_le_bytes());
+    let input = Input::Context { bytes: context.len() as u32, at: 0, data: 0, end: 4, meta: None };
+    let mut expected = None;
+    for options in plan_options(program) {
+        let options = PlanOptions { unproved: true, ..options };
+        let Some(plan) = Plan::compile(program, input, None, None, None, options) else { return };
+        let wanted = expected.get_or_insert_with(|| {
+            let (mut stack, mut packet, mut context) = (Stack::default(), packet.clone(), context.clone());
+            let helpers = HelperSet::linux();
+            let mut machine = Machine::new(&mut stack, &helpers, &FrozenHost, scene.budget);
+            machine.memory.set_packet(Region::Write(&mut packet)).expect("a scene is small");
+            machine.memory.set_context(Region::Write(&mut context)).expect("a scene is small");
+            machine.registers[1] = address::CONTEXT;
+            let result = Step::new(Program::clone(program)).execute(&mut machine);
+            (result, packet, context)
+        });
+        let (mut packet, mut context) = (packet.clone(), context.clone());
+        let answer = plan.run(&mut packet, &mut context, scene.budget).expect("the context is long enough");
+        let result = plan.outcome(answer);
+        assert_eq!((result, packet, context), *wanted, "a plan with {options:?}\n{program}\n{scene:?}");
     }
 }
 
