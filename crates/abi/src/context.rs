@@ -93,7 +93,7 @@ impl<T: Put, const N: usize> Put for [T; N] {
 /// in brackets what differs from a field that is accessed whole and gives a number: the loads it takes,
 /// what they give, the stores it takes.
 ///
-/// The struct has one public field a row; `to_bytes` lays them out little-endian; `FIELDS` is the
+/// The struct has one public field a row, in the order of C; `to_bytes` lays them out little-endian; `FIELDS` is the
 /// table itself, `LAYOUT` the table with the struct's name.
 macro_rules! context {
     (
@@ -105,6 +105,7 @@ macro_rules! context {
     ) => {
         $(#[doc = $outer])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(C)]
         pub struct $Context { $( $(#[doc = $doc])* pub $name: $T, )* }
 
         impl $Context {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sandbpf_abi::SeccompData;
 use sandbpf_isa::{Pc, Program};
 use sandbpf_runtime::helpers::HelperSet;
 use sandbpf_runtime::{Execute, Machine, Trap};
@@ -59,9 +60,9 @@ impl Execute for Code {
     }
 }
 
-/// Machine code of a program that only reads; on this target there is none.
+/// Machine code of a program that only reads; on this target there is that of no program alone.
 #[derive(Debug)]
-pub enum Pure {}
+pub struct Pure(());
 
 impl Pure {
     /// Compiles a program that only reads.
@@ -69,49 +70,44 @@ impl Pure {
         None
     }
 
+    /// The code of no program, which never knows the answer.
+    pub fn none() -> Pure {
+        Pure(())
+    }
+
+    /// Whether it is a program's.
+    pub fn exists(&self) -> bool {
+        false
+    }
+
     /// What it wants to know.
     pub fn form(&self) -> Form {
-        match *self {}
-    }
-
-    /// The answer on this packet, with this first word of the context.
-    pub fn at_once(&self, _packet: &[u8], _word: u32) -> Option<u64> {
-        match *self {}
-    }
-
-    /// The answer on this packet.
-    pub fn of_packet(&self, _packet: &[u8]) -> Option<u64> {
-        match *self {}
-    }
-
-    /// The answer on this packet, with this first word of the context.
-    pub fn of_word(&self, _packet: &[u8], _word: u32) -> Option<u64> {
-        match *self {}
+        Form::Everything
     }
 
     /// How many bytes of the context it reads.
     pub fn context(&self) -> usize {
-        match *self {}
+        usize::MAX
     }
 
-    /// The answer on this packet, with this first word of the context and this budget.
-    pub fn of_unsure(&self, _packet: &[u8], _word: u32, _budget: u64) -> Option<u64> {
-        match *self {}
+    /// The answer on this packet, with this first word of the context.
+    pub fn at_once(&self, _packet: &[u8], _word: u32) -> Option<u64> {
+        None
     }
 
-    /// The answer on this packet, with this context and this budget.
-    pub fn of_context(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
-        match *self {}
+    /// The answer on no packet, with this system call as the context.
+    pub fn of_call(&self, _call: &SeccompData) -> Option<u64> {
+        None
     }
 
     /// What the program answers.
     pub fn run(&self, _packet: &[u8], _context: &[u8], _budget: u64) -> Option<u64> {
-        match *self {}
+        None
     }
 
     /// The code.
     pub fn machine_code(&self) -> &[u8] {
-        match *self {}
+        &[]
     }
 }
 

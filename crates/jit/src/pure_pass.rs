@@ -63,6 +63,9 @@ pub enum Form {
     Word,
     /// The packet, the first word of the context, and the budget; even then it may not know.
     Unsure,
-    /// The same with more of the context: so many bytes as [`Pure::context`](crate::Pure::context) says.
+    /// The packet, and more of the context: so many bytes as [`Pure::context`](crate::Pure::context) says. It always knows
+    /// the answer.
     Context,
+    /// The same, and the budget; even then it may not know.
+    Everything,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "jit")]
 use std::sync::OnceLock;
 
+use sandbpf_abi::SeccompData;
 use sandbpf_interp as interp;
 #[cfg(feature = "jit")]
 use sandbpf_isa::Pc;
@@ -20,111 +21,101 @@ use crate::KindName;
 #[cfg(feature = "jit")]
 use sandbpf_jit::Input;
 #[cfg(feature = "jit")]
-pub(crate) use sandbpf_jit::{Answer, Form, Plan};
+pub(crate) use sandbpf_jit::{Answer, Plan};
 
-/// A program that only reads, ready to run without a machine.
+/// A program that only reads, ready to run without a machine; or none, so that nobody need ask before running it.
 #[derive(Debug)]
-pub(crate) enum Pure {
+pub(crate) struct Pure {
     /// As machine code.
     #[cfg(feature = "jit")]
-    Compiled(sandbpf_jit::Pure),
+    code: sandbpf_jit::Pure,
     /// Interpreted.
-    Read(interp::Reader),
-}
-
-/// What a program that only reads wants to know.
-#[cfg(not(feature = "jit"))]
-#[allow(dead_code)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Packet,
-    Word,
-    Unsure,
-    Context,
+    reader: Option<interp::Reader>,
 }
 
 impl Pure {
-    /// What it answers to a packet and the first word of the context, if it wants to know no more, and can tell.
+    /// Machine code.
+    #[cfg(feature = "jit")]
+    pub(crate) fn compiled(code: sandbpf_jit::Pure) -> Pure {
+        Pure { code, reader: None }
+    }
+
+    /// What is interpreted, if it is something.
+    pub(crate) fn read(reader: Option<interp::Reader>) -> Pure {
+        Pure {
+            #[cfg(feature = "jit")]
+            code: sandbpf_jit::Pure::none(),
+            reader,
+        }
+    }
+
+    /// No program.
+    pub(crate) fn none() -> Pure {
+        Pure::read(None)
+    }
+
+    /// What machine code answers to a packet and the first word of the context, if it wants to know no more: all that stands
+    /// in the way of its call is one comparison.
     #[inline(always)]
     pub(crate) fn at_once(&self, packet: &[u8], word: u32) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.at_once(packet, word),
-            Pure::Read(reader) => read(reader, packet, word),
-        }
+        #[cfg(feature = "jit")]
+        return self.code.at_once(packet, word);
+        #[cfg(not(feature = "jit"))]
+        return {
+            let _ = (packet, word);
+            None
+        };
     }
 
-    /// What it wants to know.
-    #[inline]
-    pub(crate) fn form(&self) -> Form {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.form(),
-            Pure::Read(reader) => match reader.context() {
-                0 => Form::Packet,
-                1..=4 => Form::Word,
-                _ => Form::Context,
-            },
-        }
+    /// What machine code answers to a system call, if it wants to know no more.
+    #[inline(always)]
+    pub(crate) fn of_call(&self, call: &SeccompData) -> Option<u64> {
+        #[cfg(feature = "jit")]
+        return self.code.of_call(call);
+        #[cfg(not(feature = "jit"))]
+        return {
+            let _ = call;
+            None
+        };
     }
 
-    /// What it answers to a packet and the first word of the context, where the answer may not be known.
-    #[inline]
-    pub(crate) fn of_unsure(&self, packet: &[u8], word: u32, budget: u64) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.of_unsure(packet, word, budget),
-            Pure::Read(reader) => {
-                // It has no loops, and costs nothing.
-                let _ = budget;
-                reader.run(packet, &word.to_le_bytes())
-            }
+    /// What it answers, if it can tell, whatever it wants to know. The first word of the context is given; the whole, where
+    /// that is not all.
+    #[inline(always)]
+    pub(crate) fn run<C: AsRef<[u8]>>(
+        &self,
+        packet: &[u8],
+        word: u32,
+        context: impl Fn() -> C,
+        budget: u64,
+    ) -> Option<u64> {
+        if let Some(reader) = &self.reader {
+            // It has no loops, and costs nothing.
+            return match reader.context() {
+                0..=4 => reader.run(packet, &word.to_le_bytes()),
+                _ => reader.run(packet, context().as_ref()),
+            };
         }
-    }
-
-    /// The same, with the context.
-    #[inline]
-    pub(crate) fn of_context(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.of_context(packet, context, budget),
-            Pure::Read(reader) => {
-                let _ = budget;
-                reader.run(packet, context)
-            }
-        }
-    }
-
-    /// What it answers, if it can tell, whatever it wants to know.
-    #[inline]
-    pub(crate) fn run(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => code.run(packet, context, budget),
-            Pure::Read(reader) => {
-                // It has no loops, and costs nothing.
-                let _ = budget;
-                reader.run(packet, context)
-            }
-        }
+        #[cfg(feature = "jit")]
+        return match self.code.context() {
+            0..=4 => self.code.run(packet, &word.to_le_bytes(), budget),
+            _ if self.code.exists() => self.code.run(packet, context().as_ref(), budget),
+            _ => None,
+        };
+        #[cfg(not(feature = "jit"))]
+        return {
+            let _ = budget;
+            None
+        };
     }
 
     /// The machine code, if it is some.
     pub(crate) fn machine_code(&self) -> Option<&[u8]> {
-        match self {
-            #[cfg(feature = "jit")]
-            Pure::Compiled(code) => Some(code.machine_code()),
-            Pure::Read(_) => None,
-        }
+        #[cfg(feature = "jit")]
+        return self.code.exists().then(|| self.code.machine_code());
+        #[cfg(not(feature = "jit"))]
+        return None;
     }
-}
-
-/// What a program that is read answers to a packet and the first word of the context, if it is enough. A call of its own,
-/// and out of the way: machine code beside it would pay for the registers that reading takes, and for jumps.
-#[cold]
-#[inline(never)]
-fn read(reader: &interp::Reader, packet: &[u8], word: u32) -> Option<u64> {
-    reader.run(packet, &word.to_le_bytes())
 }
 
 /// What a plan answers; this build has none.
@@ -212,7 +203,7 @@ pub(crate) struct Compiled {
     /// For runs with a machine.
     pub(crate) code: Arc<dyn Execute>,
     /// For runs without one, if the program only reads and is of a kind whose input is a packet or a context.
-    pub(crate) pure: Option<Pure>,
+    pub(crate) pure: Pure,
     /// For the same, of kinds whose programs write, if it calls nobody.
     pub(crate) plan: Plan,
     /// For the same where it is interpreted, if it is short.
@@ -222,7 +213,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// What always runs with a machine.
     pub(crate) fn of(code: impl Execute + 'static) -> Compiled {
-        Compiled { code: Arc::new(code), pure: None, plan: Plan::none(), brief: None }
+        Compiled { code: Arc::new(code), pure: Pure::none(), plan: Plan::none(), brief: None }
     }
 }
 
@@ -265,7 +256,7 @@ fn are_readers(kind: KindName) -> bool {
 
 /// Prepares a program for the interpreter.
 pub(crate) fn interpret(kind: KindName, program: &Arc<Program>, has_maps: bool) -> Compiled {
-    let pure = if are_readers(kind) { interp::Reader::new(program).map(Pure::Read) } else { None };
+    let pure = Pure::read(if are_readers(kind) { interp::Reader::new(program) } else { None });
     // What it addresses may lie in maps.
     let is_alone = matches!(kind, KindName::Buffer | KindName::Xdp) && !has_maps;
     let brief = if is_alone { interp::Brief::new(program) } else { None };
@@ -283,7 +274,7 @@ pub(crate) fn compile(
     if are_readers(kind)
         && let Some(pure) = sandbpf_jit::Pure::compile(program, sandbpf_jit::Options::default())
     {
-        let pure = Some(Pure::Compiled(pure));
+        let pure = Pure::compiled(pure);
         return Ok(Compiled { pure, ..Compiled::of(Later::new(program, None, None)) });
     }
     let options = Planning { elsewhere: world.is_some(), unproved: kind == KindName::Xdp, ..planning };

@@ -19,7 +19,7 @@ pub struct Image {
     pub(crate) engine: Engine,
     pub(crate) code: Arc<dyn Execute>,
     /// Answers in place of the code what it can.
-    pub(crate) pure: Option<Pure>,
+    pub(crate) pure: Pure,
     /// Runs in place of the code where that takes no machine.
     pub(crate) plan: Plan,
     /// The same where it is interpreted.

@@ -61,11 +61,10 @@ impl<K: Kind> Program<K> {
 
     /// The machine code, if the program was compiled.
     pub fn machine_code(&self) -> Option<&[u8]> {
-        match (&self.image.pure, &self.image.plan) {
-            (Some(pure), _) => pure.machine_code(),
-            (None, plan) if plan.exists() => Some(plan.machine_code()),
-            (None, _) => self.image.code.machine_code(),
-        }
+        let Image { pure, plan, code, .. } = &*self.image;
+        pure.machine_code()
+            .or_else(|| plan.exists().then(|| plan.machine_code()))
+            .or_else(|| code.machine_code())
     }
 
     /// The instructions that run: for a classic filter, what it was lowered to.

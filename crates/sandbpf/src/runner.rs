@@ -3,7 +3,7 @@
 use sandbpf_interp::Observer;
 use sandbpf_runtime::Trap;
 
-use crate::image::{Image, Scratch};
+use crate::image::Scratch;
 use crate::{Kind, Program, kinds};
 
 /// A program with scratch memory of its own: no locks, no look-ups between runs.
@@ -36,8 +36,8 @@ impl<K: Kind> Runner<K> {
     /// Runs the program once.
     #[inline]
     pub fn run<'i>(&mut self, input: impl Into<K::Input<'i>>) -> Result<K::Verdict, Trap> {
-        let (image, scratch) = (&*self.program.image, &mut self.scratch);
-        kinds::run::<K>(image, input.into(), |input| otherwise::<K>(image, scratch, input))
+        let Runner { program, scratch } = self;
+        kinds::run::<K>(&program.image, input.into(), |input| otherwise(program, scratch, input))
     }
 
     /// Runs the program over every input, handing each verdict to `each` with the input's number.
@@ -46,9 +46,10 @@ impl<K: Kind> Runner<K> {
         I: IntoIterator,
         I::Item: Into<K::Input<'i>>,
     {
-        let (image, scratch) = (&*self.program.image, &mut *self.scratch);
+        let Runner { program, scratch } = self;
         for (number, input) in inputs.into_iter().enumerate() {
-            each(number, kinds::run::<K>(image, input.into(), |input| otherwise::<K>(image, scratch, input)));
+            let run = |input| otherwise(program, scratch, input);
+            each(number, kinds::run::<K>(&program.image, input.into(), run));
         }
     }
 
@@ -79,9 +80,13 @@ impl<K: Kind> Runner<K> {
     }
 }
 
-/// [`kinds::otherwise`], not where it is called.
+/// [`kinds::otherwise`], not where it is called; who calls it need not look up what it takes.
 #[cold]
 #[inline(never)]
-fn otherwise<K: Kind>(image: &Image, scratch: &mut Scratch, input: K::Input<'_>) -> Result<u64, Trap> {
-    kinds::otherwise::<K>(image, scratch, input)
+fn otherwise<K: Kind>(
+    program: &Program<K>,
+    scratch: &mut Box<Scratch>,
+    input: K::Input<'_>,
+) -> Result<u64, Trap> {
+    kinds::otherwise::<K>(&program.image, scratch, input)
 }

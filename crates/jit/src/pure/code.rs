@@ -13,6 +13,7 @@ use std::mem::transmute;
 
 use dynasmrt::AssemblyOffset;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
+use sandbpf_abi::SeccompData;
 use sandbpf_isa::Program;
 use sandbpf_runtime::address::REGION_SIZE;
 
@@ -36,17 +37,20 @@ pub struct Pure {
     entry: OfPacket,
     /// Packets below this length, and a word, are all that it takes to know the answer: none, if it takes more.
     quick: u64,
+    /// A context of this length is all that it takes, where there is no packet: none is, if it takes more.
+    least: usize,
     form: Form,
     context: usize,
     len: usize,
     /// Keeps the code where it is.
-    memory: ExecutableBuffer,
+    memory: Option<ExecutableBuffer>,
 }
 
 type OfPacket = unsafe extern "sysv64" fn(packet: *const u8, len: usize) -> u64;
 type OfWord = unsafe extern "sysv64" fn(packet: *const u8, len: usize, word: u64) -> u64;
 type OfUnsure = unsafe extern "sysv64" fn(packet: *const u8, len: usize, word: u64, budget: u64) -> Answer;
-type OfContext =
+type OfContext = unsafe extern "sysv64" fn(packet: *const u8, len: usize, context: *const u8) -> u64;
+type OfEverything =
     unsafe extern "sysv64" fn(packet: *const u8, len: usize, context: *const u8, budget: u64) -> Answer;
 
 /// What code answers that may not know.
@@ -55,6 +59,11 @@ struct Answer {
     r0: u64,
     /// Not 0 if it declined.
     declined: u64,
+}
+
+/// What stands where there is no code.
+unsafe extern "sysv64" fn nothing(_packet: *const u8, _len: usize) -> u64 {
+    0
 }
 
 impl Pure {
@@ -70,8 +79,21 @@ impl Pure {
         // SAFETY: the buffer is not empty, and starts with the entry; whoever calls it looks at the form (the contract
         // above).
         let entry = unsafe { transmute::<*const u8, OfPacket>(memory.ptr(AssemblyOffset(0))) };
+        let context = admitted.context as usize;
         let quick = if matches!(form, Form::Packet | Form::Word) { REGION_SIZE + 1 } else { 0 };
-        Some(Pure { entry, quick, form, context: admitted.context as usize, len: bytes.len(), memory })
+        let least = if matches!(form, Form::Packet | Form::Context) { context } else { usize::MAX };
+        Some(Pure { entry, quick, least, form, context, len: bytes.len(), memory: Some(memory) })
+    }
+
+    /// The code of no program, which never knows the answer: in its place nobody need ask whether there is some.
+    pub fn none() -> Pure {
+        let form = Form::Everything;
+        Pure { entry: nothing, quick: 0, least: usize::MAX, form, context: usize::MAX, len: 0, memory: None }
+    }
+
+    /// Whether it is a program's.
+    pub fn exists(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// What it wants to know.
@@ -100,54 +122,19 @@ impl Pure {
         Some(unsafe { entry(packet.as_ptr(), packet.len(), word.into()) })
     }
 
-    /// The answer on this packet; `None` if the form is not [`Form::Packet`].
-    #[inline]
-    pub fn of_packet(&self, packet: &[u8]) -> Option<u64> {
-        if self.form != Form::Packet {
+    /// The answer on no packet, with this system call as the context; `None` if the form is neither [`Form::Packet`] nor
+    /// [`Form::Context`], or the program looks beyond it.
+    #[inline(always)]
+    pub fn of_call(&self, call: &SeccompData) -> Option<u64> {
+        if SeccompData::SIZE < self.least {
             return None;
         }
-        // SAFETY: this form takes a packet and its length, and reads the packet up to it.
-        Some(unsafe { (self.entry)(packet.as_ptr(), packet.len()) })
-    }
-
-    /// The answer on this packet, with this first word of the context; `None` if the form is not [`Form::Word`].
-    #[inline]
-    pub fn of_word(&self, packet: &[u8], word: u32) -> Option<u64> {
-        if self.form != Form::Word {
-            return None;
-        }
-        // SAFETY: code of this form has this type.
-        let entry = unsafe { transmute::<OfPacket, OfWord>(self.entry) };
-        // SAFETY: it reads the packet up to its length.
-        Some(unsafe { entry(packet.as_ptr(), packet.len(), word.into()) })
-    }
-
-    /// The answer on this packet, with this first word of the context and this budget; `None` if it cannot tell, or the form is
-    /// not [`Form::Unsure`].
-    #[inline]
-    pub fn of_unsure(&self, packet: &[u8], word: u32, budget: u64) -> Option<u64> {
-        if self.form != Form::Unsure {
-            return None;
-        }
-        // SAFETY: code of this form has this type.
-        let entry = unsafe { transmute::<OfPacket, OfUnsure>(self.entry) };
-        // SAFETY: it reads the packet up to its length.
-        let answer = unsafe { entry(packet.as_ptr(), packet.len(), word.into(), budget) };
-        (answer.declined == 0).then_some(answer.r0)
-    }
-
-    /// The answer on this packet, with this context and this budget; `None` if it cannot tell, the context is too short, or the
-    /// form is not [`Form::Context`].
-    #[inline]
-    pub fn of_context(&self, packet: &[u8], context: &[u8], budget: u64) -> Option<u64> {
-        if self.form != Form::Context || context.len() < self.context {
-            return None;
-        }
-        // SAFETY: code of this form has this type.
+        // SAFETY: code of these forms has this type, or looks at the first two arguments only, as above.
         let entry = unsafe { transmute::<OfPacket, OfContext>(self.entry) };
-        // SAFETY: the code reads the packet up to its length and as much of the context as was looked for above.
-        let answer = unsafe { entry(packet.as_ptr(), packet.len(), context.as_ptr(), budget) };
-        (answer.declined == 0).then_some(answer.r0)
+        let (packet, context): (&[u8], _) = (&[], (&raw const *call).cast());
+        // SAFETY: there is no byte of a packet; of the context the code reads no more than was looked for, and the struct lies
+        // in memory as it says (the assertions below).
+        Some(unsafe { entry(packet.as_ptr(), packet.len(), context) })
     }
 
     /// What the program answers on this packet and context; `None` if it cannot tell by itself (the context is shorter than
@@ -158,21 +145,57 @@ impl Pure {
         if context.len() < self.context {
             return None;
         }
+        let (start, len) = (packet.as_ptr(), packet.len());
         // Nobody looks at it where it is not there.
-        let word = || context.first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk));
-        match self.form {
-            Form::Packet => self.of_packet(packet),
-            Form::Word => self.of_word(packet, word()),
-            Form::Unsure => self.of_unsure(packet, word(), budget),
-            Form::Context => self.of_context(packet, context, budget),
-        }
+        let word = || u64::from(context.first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk)));
+        let answer = match self.form {
+            Form::Packet => {
+                // SAFETY: this form takes a packet and its length, and reads the packet up to it.
+                return Some(unsafe { (self.entry)(start, len) });
+            }
+            Form::Word => {
+                // SAFETY: code of this form has this type.
+                let entry = unsafe { transmute::<OfPacket, OfWord>(self.entry) };
+                // SAFETY: it reads the packet up to its length.
+                return Some(unsafe { entry(start, len, word()) });
+            }
+            Form::Context => {
+                // SAFETY: code of this form has this type.
+                let entry = unsafe { transmute::<OfPacket, OfContext>(self.entry) };
+                // SAFETY: it reads the packet up to its length and as much of the context as was looked for above.
+                return Some(unsafe { entry(start, len, context.as_ptr()) });
+            }
+            Form::Unsure => {
+                // SAFETY: code of this form has this type.
+                let entry = unsafe { transmute::<OfPacket, OfUnsure>(self.entry) };
+                // SAFETY: it reads the packet up to its length.
+                unsafe { entry(start, len, word(), budget) }
+            }
+            Form::Everything => {
+                // SAFETY: code of this form has this type; of no code no context is long enough.
+                let entry = unsafe { transmute::<OfPacket, OfEverything>(self.entry) };
+                // SAFETY: it reads the packet up to its length and as much of the context as was looked for above.
+                unsafe { entry(start, len, context.as_ptr(), budget) }
+            }
+        };
+        (answer.declined == 0).then_some(answer.r0)
     }
 
     /// The code.
     pub fn machine_code(&self) -> &[u8] {
-        &self.memory[..self.len]
+        self.memory.as_ref().map_or(&[], |memory| &memory[..self.len])
     }
 }
+
+/// A system call lies in memory as programs see it: the fields where they say, each little-endian, and nothing between them.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(cfg!(target_endian = "little") && size_of::<SeccompData>() == SeccompData::SIZE);
+    assert!(offset_of!(SeccompData, nr) == SeccompData::NR);
+    assert!(offset_of!(SeccompData, arch) == SeccompData::ARCH);
+    assert!(offset_of!(SeccompData, instruction_pointer) == SeccompData::INSTRUCTION_POINTER);
+    assert!(offset_of!(SeccompData, args) == SeccompData::ARGS);
+};
 
 impl fmt::Debug for Pure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,7 +72,8 @@ fn form(blocks: &Blocks, flow: &Flow, admitted: &Admitted) -> Form {
         (0, true) => Form::Unsure,
         (_, false) if admitted.word => Form::Word,
         (_, true) if admitted.word => Form::Unsure,
-        _ => Form::Context,
+        (_, false) => Form::Context,
+        (_, true) => Form::Everything,
     }
 }
 
@@ -137,7 +138,7 @@ impl Out<'_> {
 
     /// Says that the answer is known, to those who ask.
     fn known(&mut self) {
-        if matches!(self.form, Form::Unsure | Form::Context) {
+        if matches!(self.form, Form::Unsure | Form::Everything) {
             dynasm!(self.e.asm ; .arch x64 ; xor edx, edx);
         }
     }
@@ -166,7 +167,7 @@ impl Out<'_> {
         dynasm!(self.e.asm ; .arch x64 ; =>zero);
         self.answer(0);
         dynasm!(self.e.asm ; .arch x64 ; =>decline);
-        if matches!(self.form, Form::Unsure | Form::Context) {
+        if matches!(self.form, Form::Unsure | Form::Everything) {
             dynasm!(self.e.asm ; .arch x64 ; mov edx, 1);
             self.leave();
         }

@@ -1,5 +1,6 @@
 //! Programs that only read, against what they mean; what each pass makes of blocks.
 
+use sandbpf_abi::SeccompData;
 use sandbpf_isa::{Program, parse};
 
 use super::admit::Admitted;
@@ -431,20 +432,44 @@ fn a_context_that_is_too_short_is_declined() {
 
 #[test]
 fn code_is_called_in_its_form_only() {
+    let call = SeccompData { nr: 3, arch: 5, ..SeccompData::default() };
     let of_packet = compiled("r0 = *(u8 *)skb[1]\nexit");
     assert_eq!(of_packet.form(), Form::Packet);
-    assert_eq!((of_packet.of_packet(&[1, 2]), of_packet.of_word(&[1, 2], 0)), (Some(2), None));
+    assert_eq!((of_packet.at_once(&[1, 2], 0), of_packet.of_call(&call)), (Some(2), Some(0)));
     let of_word = compiled("r0 = *(u32 *)(r1 + 0)\nexit");
     assert_eq!(of_word.form(), Form::Word);
-    assert_eq!((of_word.of_packet(&[]), of_word.of_word(&[], u32::MAX)), (None, Some(u32::MAX.into())));
+    assert_eq!((of_word.at_once(&[], u32::MAX), of_word.of_call(&call)), (Some(u32::MAX.into()), None));
     let unsure = compiled("r0 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)skb[r0 + 0]\nexit");
     assert_eq!(unsure.form(), Form::Unsure);
-    assert_eq!((unsure.of_unsure(&[7, 8], 1, 0), unsure.of_word(&[7, 8], 1)), (Some(8), None));
-    assert_eq!((unsure.of_unsure(&[7, 8], u32::MAX, 0), of_word.of_unsure(&[7, 8], 1, 0)), (None, None));
+    assert_eq!((unsure.at_once(&[7, 8], 1), unsure.of_call(&call)), (None, None));
+    assert_eq!(unsure.run(&[7, 8], &[1, 0, 0, 0], 0), Some(8));
+    assert_eq!(unsure.run(&[7, 8], &[0xff; 4], 0), None);
+    let of_context = compiled("r0 = *(u32 *)(r1 + 4)\nexit");
+    assert_eq!(of_context.form(), Form::Context);
+    assert_eq!((of_context.at_once(&[], 0), of_context.of_call(&call)), (None, Some(5)));
+    let everything = compiled("r0 = *(u32 *)(r1 + 4)\nr0 = *(u8 *)skb[r0 + 0]\nexit");
+    assert_eq!(everything.form(), Form::Everything);
+    assert_eq!((everything.at_once(&[7, 8], 1), everything.of_call(&call)), (None, None));
+    assert_eq!(everything.run(&[7, 8], &[0, 0, 0, 0, 1, 0, 0, 0], 0), Some(8));
     assert_eq!(
         (of_word.run(&[], &[1, 2, 3, 4], 0), of_word.run(&[], &[1, 2, 3], 0)),
         (Some(0x0403_0201), None)
     );
+}
+
+#[test]
+fn calls_are_looked_at_up_to_their_end() {
+    let call = SeccompData { args: [0, 0, 0, 0, 0, 6 << 32], ..SeccompData::default() };
+    assert_eq!(compiled("r0 = *(u32 *)(r1 + 60)\nexit").of_call(&call), Some(6));
+    assert_eq!(compiled("r0 = *(u32 *)(r1 + 64)\nexit").of_call(&call), None);
+}
+
+#[test]
+fn no_code_knows_no_answer() {
+    let none = Pure::none();
+    assert_eq!((none.exists(), none.machine_code()), (false, &[][..]));
+    assert_eq!((none.at_once(&[1], 1), none.of_call(&SeccompData::default())), (None, None));
+    assert_eq!(none.run(&[1], &[0; 256], 1), None);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, PacketLayout, Trap, address};
 
 use super::{Enter, Kind};
-use crate::compiled::{Form, Pure};
 use crate::image::{Image, Scratch};
 use crate::{ClassicInsn, KindName, LoadError, Loader, Program};
 
@@ -157,8 +156,20 @@ impl<'i> Packet<'i> {
 impl<'i> From<&'i [u8]> for Packet<'i> {
     #[inline]
     fn from(bytes: &'i [u8]) -> Self {
-        Packet { bytes, wire_len: bytes.len().try_into().unwrap_or(u32::MAX), meta: NO_META }
+        // A way of its own for those that are too long, which the others need not pay for: it begins with what is asked anyway.
+        let wire_len = match bytes.len() as u64 {
+            len @ ..=address::REGION_SIZE => len as u32,
+            len => too_long(len),
+        };
+        Packet { bytes, wire_len, meta: NO_META }
     }
+}
+
+/// The length of what is longer than any packet.
+#[cold]
+#[inline(never)]
+fn too_long(len: u64) -> u32 {
+    len.try_into().unwrap_or(u32::MAX)
 }
 
 impl<'i, const N: usize> From<&'i [u8; N]> for Packet<'i> {
@@ -190,16 +201,15 @@ impl Kind for SocketFilter {
     #[inline]
     fn answer(image: &Image, packet: &Packet<'_>) -> Option<u64> {
         const { assert!(SkBuff::LEN == 0) };
-        let pure = image.pure.as_ref()?;
         let Packet { bytes, wire_len, meta } = *packet;
-        let data = bytes.get(meta.data as usize..)?;
         if bytes.len() as u64 > address::REGION_SIZE {
             return None;
         }
+        let data = bytes.get(meta.data as usize..)?;
         // Most look at nothing but their packet and its length; they are not held up by the others.
-        match pure.at_once(data, length(image, data, wire_len)) {
+        match image.pure.at_once(data, length(image, data, wire_len)) {
             Some(r0) => Some(r0),
-            None => other(image, pure, data, wire_len, meta),
+            None => other(image, data, wire_len, meta),
         }
     }
 
@@ -229,16 +239,12 @@ impl Kind for SocketFilter {
     }
 }
 
-/// The answer of a program that may not know it, or looks at more.
+/// The answer of a program that may not know it, looks at more, or is interpreted.
 #[cold]
 #[inline(never)]
-fn other(image: &Image, pure: &Pure, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
-    let (len, budget) = (length(image, data, wire_len), image.limits.instructions);
-    match pure.form() {
-        Form::Packet | Form::Word => None,
-        Form::Unsure => pure.of_unsure(data, len, budget),
-        Form::Context => pure.of_context(data, &meta.context(len, wire_len).to_bytes(), budget),
-    }
+fn other(image: &Image, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
+    let len = length(image, data, wire_len);
+    image.pure.run(data, len, || meta.context(len, wire_len).to_bytes(), image.limits.instructions)
 }
 
 /// The length that the program is told: that on the wire, or that of what is there.

@@ -6,7 +6,6 @@ use sandbpf_runtime::memory::Region;
 use sandbpf_runtime::{Machine, Trap, address};
 
 use super::{Enter, Kind};
-use crate::compiled::Form;
 use crate::image::{Image, Scratch};
 use crate::{ClassicInsn, Dialect, KindName, LoadError, Loader, Program};
 
@@ -31,12 +30,10 @@ impl Kind for Seccomp {
 
     #[inline]
     fn answer(image: &Image, call: &&SyscallData) -> Option<u64> {
-        let pure = image.pure.as_ref()?;
-        let (context, budget) = (call.to_bytes(), image.limits.instructions);
-        match pure.form() {
-            // All that look at the architecture, as policies should.
-            Form::Context => pure.of_context(&[], &context, budget),
-            _ => pure.run(&[], &context, budget),
+        // All that look at the architecture, as policies should, want to know the whole call.
+        match image.pure.of_call(call) {
+            Some(r0) => Some(r0),
+            None => other(image, call),
         }
     }
 
@@ -54,6 +51,14 @@ impl Kind for Seccomp {
         machine.registers[1] = address::CONTEXT;
         run(&mut machine)
     }
+}
+
+/// The answer of a policy that looks at the number alone, or is interpreted.
+#[cold]
+#[inline(never)]
+fn other(image: &Image, call: &SyscallData) -> Option<u64> {
+    const { assert!(SyscallData::NR == 0) };
+    image.pure.run(&[], call.nr as u32, || call.to_bytes(), image.limits.instructions)
 }
 
 impl Program<Seccomp> {
@@ -93,15 +98,26 @@ const MAX_ERRNO: u16 = 4095;
 impl From<u32> for SeccompAction {
     #[inline]
     fn from(value: u32) -> Self {
+        // What nearly all calls come to is not looked for among the rest.
+        match value >> 16 {
+            0x7fff => SeccompAction::Allow,
+            0x0005 => SeccompAction::Errno((value as u16).min(MAX_ERRNO)),
+            _ => SeccompAction::seldom(value),
+        }
+    }
+}
+
+impl SeccompAction {
+    /// What others come to, out of their way.
+    #[inline(never)]
+    fn seldom(value: u32) -> Self {
         let data = value as u16;
         match value & 0xffff_0000 {
             0x0000_0000 => SeccompAction::KillThread,
             0x0003_0000 => SeccompAction::Trap(data),
-            0x0005_0000 => SeccompAction::Errno(data.min(MAX_ERRNO)),
             0x7fc0_0000 => SeccompAction::UserNotify,
             0x7ff0_0000 => SeccompAction::Trace(data),
             0x7ffc_0000 => SeccompAction::Log,
-            0x7fff_0000 => SeccompAction::Allow,
             _ => SeccompAction::KillProcess,
         }
     }
