@@ -19,11 +19,13 @@ pub enum PurePass {
     Lengths,
     /// Compares bytes where they lie, in the order in which they lie.
     Fusion,
+    /// Gives one of two answers without a jump, and answers that are expected at once.
+    Choices,
 }
 
 impl PurePass {
     /// All of them.
-    pub const ALL: [PurePass; 8] = [
+    pub const ALL: [PurePass; 9] = [
         PurePass::Words,
         PurePass::Copies,
         PurePass::Ranges,
@@ -32,6 +34,7 @@ impl PurePass {
         PurePass::Switches,
         PurePass::Lengths,
         PurePass::Fusion,
+        PurePass::Choices,
     ];
 }
 

@@ -64,7 +64,9 @@ macro_rules! kinds {
         impl AnyProgram {
             fn answer(&self, input: &AnyInput<'_>) -> Option<u64> {
                 match (self.kind, input) {
-                    $( (KindName::$Name, AnyInput::$Input(input)) => $Kind::answer(&self.image, input), )*
+                    $( (KindName::$Name, AnyInput::$Input(input)) => {
+                        $Kind::answer(&self.image, input).or_else(|| $Kind::at_length(&self.image, input))
+                    } )*
                     _ => None,
                 }
             }

@@ -349,14 +349,23 @@ impl Flow {
                 }
                 waiting.push((to, false));
             });
-            // What is looked at last stands next in the order, which is turned round: what a branch falls through to, unless
-            // that is an answer.
+            // What is looked at last stands next in the order, which is turned round: what is otherwise, unless that is an
+            // answer.
             waiting[from..].reverse();
-            if let End::Branch { taken, otherwise, .. } = blocks.end(id)
-                && matches!(blocks.end(otherwise.to), End::Answer(_))
-                && !matches!(blocks.end(taken.to), End::Answer(_))
+            let answers = |to: BlockId| matches!(blocks.end(to), End::Answer(_));
+            let next = match blocks.end(id) {
+                End::Branch { taken, otherwise, .. } if answers(otherwise.to) => Some(taken.to),
+                &End::Switch(number) if answers(blocks.switches[number as usize].otherwise) => {
+                    let items = blocks.switches[number as usize].items.iter();
+                    let items = items.filter(|item| !answers(item.to));
+                    items.min_by_key(|item| item.turn).map(|item| item.to)
+                }
+                _ => None,
+            };
+            if let Some(next) = next.filter(|&next| !answers(next))
+                && let Some(at) = waiting[from..].iter().position(|&(to, _)| to == next)
             {
-                waiting.swap(from, from + 1);
+                waiting.swap(from, from + at);
             }
         }
         flow.order.reverse();

@@ -13,11 +13,11 @@ use sandbpf_isa::{AluOp, Cond, Extend, Insn, Operand, Pc, Program, Reg, Size, Wi
 
 use super::admit::Admitted;
 use super::assign::{self, Homes};
-use super::blocks::{BlockId, Blocks, Check, Edge, End, Flow, Step, Switch, Test};
-use super::fuse::{self, Fused};
+use super::blocks::{BlockId, Blocks, Check, Edge, End, Flow, Step, Test};
+use super::build;
+use super::fuse;
 use super::live::Live;
 use super::passes::{self, Passed};
-use super::{build, search};
 use crate::Options;
 use crate::pure_pass::{Form, PurePass};
 use crate::x86_64::{Emitter, RAX, alu, branch, muldiv};
@@ -45,6 +45,7 @@ pub(crate) fn emit(program: &Program, admitted: &Admitted, options: Options) -> 
         e,
         next: None,
         fuses: !options.without_pure.has(PurePass::Fusion),
+        chooses: !options.without_pure.has(PurePass::Choices),
         blocks: &blocks,
         live: &live,
         form,
@@ -88,18 +89,20 @@ pub(super) struct Out<'p> {
     /// Where nobody knows the answer.
     pub(super) decline: DynamicLabel,
     /// The block that comes next.
-    next: Option<BlockId>,
+    pub(super) next: Option<BlockId>,
     /// Whether bytes are compared where they lie.
     fuses: bool,
-    form: Form,
+    /// Whether one of two answers is given without a jump.
+    pub(super) chooses: bool,
+    pub(super) form: Form,
     /// Registers of the host that the caller wants to find again.
     kept: Vec<u8>,
     /// How many bytes of the stack the program uses.
     frame: u32,
     /// How far the stack pointer is moved for them.
-    below: u32,
+    pub(super) below: u32,
     /// Where, from there, a program with loops keeps what is left of its budget.
-    budget: i32,
+    pub(super) budget: i32,
     /// Tables that stand behind the code.
     pub(super) tables: Vec<(DynamicLabel, Vec<u8>)>,
 }
@@ -126,7 +129,7 @@ impl Out<'_> {
     }
 
     /// Gives back what was taken, and returns.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if self.below != 0 {
             dynasm!(self.e.asm ; .arch x64 ; add rsp, self.below as i32);
         }
@@ -137,13 +140,13 @@ impl Out<'_> {
     }
 
     /// Says that the answer is known, to those who ask.
-    fn known(&mut self) {
+    pub(super) fn known(&mut self) {
         if matches!(self.form, Form::Unsure | Form::Everything) {
             dynasm!(self.e.asm ; .arch x64 ; xor edx, edx);
         }
     }
 
-    fn answer(&mut self, answer: u64) {
+    pub(super) fn answer(&mut self, answer: u64) {
         match (u32::try_from(answer), answer as i64) {
             (Ok(0), _) => dynasm!(self.e.asm ; .arch x64 ; xor eax, eax),
             (Ok(small), _) => dynasm!(self.e.asm ; .arch x64 ; mov eax, DWORD small as i32),
@@ -205,35 +208,10 @@ impl Out<'_> {
         }
     }
 
-    fn switch(&mut self, id: BlockId, switch: &Switch, fused: Option<Fused>) {
-        match fused.filter(|_| search::asks_for_equality(switch)) {
-            // The numbers are turned round, and not the bytes.
-            Some(fused) => {
-                self.steps(id, fused.steps);
-                let bytes = self.bytes(fused.place, fused.check);
-                self.load(self.e.host(switch.reg), fused.place.size, bytes);
-                let switch = switch.lying(fused.place.size);
-                self.seek(&switch, &search::plan(&switch));
-            }
-            None => {
-                self.steps(id, 0);
-                self.seek(switch, &search::plan(switch));
-            }
-        }
-        self.go(Edge::to(switch.otherwise));
-    }
-
     /// All steps of a block but so many at its end.
-    fn steps(&mut self, id: BlockId, left: usize) {
+    pub(super) fn steps(&mut self, id: BlockId, left: usize) {
         let steps = self.blocks.steps(id);
         steps[..steps.len() - left].iter().for_each(|&step| self.step(step));
-    }
-
-    /// Goes to another block although code follows that is not of the next.
-    pub(super) fn leave_for(&mut self, to: BlockId) {
-        let next = self.next.take();
-        self.go(Edge::to(to));
-        self.next = next;
     }
 
     pub(super) fn label(&self, id: BlockId) -> DynamicLabel {
@@ -241,47 +219,6 @@ impl Out<'_> {
             None => self.e.label(Pc(id.0)),
             Some(number) => self.more[number],
         }
-    }
-
-    /// Goes to another block, unless it comes next. Who goes back pays.
-    fn go(&mut self, edge: Edge) {
-        if edge.cost != 0 {
-            let (at, decline) = (self.below as i32 + self.budget, self.decline);
-            dynasm!(self.e.asm ; .arch x64 ; sub QWORD [rsp + at], edge.cost as i32 ; jb =>decline);
-        } else if self.next == Some(edge.to) {
-            return;
-        }
-        match *self.blocks.end(edge.to) {
-            // As short as a jump, and sooner there.
-            End::Answer(answer) if self.blocks.steps(edge.to).is_empty() => self.answer(answer),
-            _ => {
-                let target = self.label(edge.to);
-                dynasm!(self.e.asm ; .arch x64 ; jmp =>target);
-            }
-        }
-    }
-
-    /// Goes one way or the other, by what was compared.
-    fn branch(&mut self, cond: Cond, taken: Edge, otherwise: Edge) {
-        if taken.cost == 0 && self.next != Some(taken.to) {
-            let target = self.label(taken.to);
-            branch::jump_if(&mut self.e, cond, target);
-            return self.go(otherwise);
-        }
-        let target = match otherwise.cost {
-            0 => self.label(otherwise.to),
-            _ => self.e.asm.new_dynamic_label(),
-        };
-        jump_unless(&mut self.e, cond, target);
-        if otherwise.cost == 0 {
-            return self.go(taken);
-        }
-        // The other way goes back, and pays.
-        let next = self.next.take();
-        self.go(taken);
-        dynasm!(self.e.asm ; .arch x64 ; =>target);
-        self.next = next;
-        self.go(otherwise);
     }
 
     fn compare(&mut self, test: &Test) {
@@ -390,21 +327,5 @@ impl Out<'_> {
                 Size::DW => dynasm!(self.e.asm ; .arch x64 ; mov QWORD [rsp + at], imm),
             },
         }
-    }
-}
-
-/// Jumps if what was compared is not so.
-fn jump_unless(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
-    match cond {
-        Cond::Eq => dynasm!(e.asm ; .arch x64 ; jne =>target),
-        Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; je =>target),
-        Cond::Gt => dynasm!(e.asm ; .arch x64 ; jbe =>target),
-        Cond::Ge => dynasm!(e.asm ; .arch x64 ; jb =>target),
-        Cond::Lt => dynasm!(e.asm ; .arch x64 ; jae =>target),
-        Cond::Le => dynasm!(e.asm ; .arch x64 ; ja =>target),
-        Cond::Sgt => dynasm!(e.asm ; .arch x64 ; jle =>target),
-        Cond::Sge => dynasm!(e.asm ; .arch x64 ; jl =>target),
-        Cond::Slt => dynasm!(e.asm ; .arch x64 ; jge =>target),
-        Cond::Sle => dynasm!(e.asm ; .arch x64 ; jg =>target),
     }
 }

@@ -17,7 +17,7 @@
 //!     switches   many tests of one number: a decision
 //!     lengths    one test of the packet's length for several loads
 //!   emit       the code: registers from `assign`, `bytes` of the packet, comparisons of them where they lie from `fuse`,
-//!              decisions planned by `search` and written by `seek`
+//!              ends of blocks in `decide`, where numbers lead planned by `search` and written by `seek`
 //!   code       its memory, and the call
 //! ```
 
@@ -28,6 +28,7 @@ mod build;
 mod bytes;
 mod code;
 mod copies;
+mod decide;
 mod emit;
 mod fuse;
 mod lengths;

@@ -13,7 +13,7 @@
 //! ```
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use sandbpf_isa::Width;
+use sandbpf_isa::{Cond, Width};
 
 use super::blocks::{BlockId, Item, Switch};
 use super::emit::Out;
@@ -24,7 +24,10 @@ impl Out<'_> {
     pub(super) fn seek(&mut self, switch: &Switch, plan: &Plan) {
         match plan {
             Plan::Each(parts) => parts.iter().for_each(|part| self.seek(switch, part)),
-            Plan::Range(item) => self.range(switch, item),
+            Plan::Range(item) => {
+                let cond = self.compare_range(switch, item);
+                self.leave_if(cond, item.to);
+            }
             Plan::Half { at, low, high } => {
                 let above = self.e.asm.new_dynamic_label();
                 self.compare_reg(switch, *at);
@@ -36,13 +39,16 @@ impl Out<'_> {
             }
             Plan::Bits { first, last, bits, to, rest } => {
                 let over = self.e.asm.new_dynamic_label();
-                self.distance(switch, *first, *last);
+                let number = self.distance(switch, *first, *last);
                 dynasm!(self.e.asm ; .arch x64 ; ja =>over);
-                self.bits(bits, *to);
+                self.bits(number, bits, *to);
                 self.seek(switch, rest);
                 dynasm!(self.e.asm ; .arch x64 ; =>over);
             }
-            Plan::Table { table, to } => self.table(switch, table, *to),
+            Plan::Table { table, to } => {
+                self.look_up(switch, table);
+                self.leave_if(Cond::Ne, *to);
+            }
         }
     }
 
@@ -55,8 +61,8 @@ impl Out<'_> {
         }
     }
 
-    fn range(&mut self, switch: &Switch, item: &Item) {
-        let to = self.label(item.to);
+    /// Compares with a range; what is so if the number lies there.
+    pub(super) fn compare_range(&mut self, switch: &Switch, item: &Item) -> Cond {
         let most = match switch.width {
             Width::W32 => u64::from(u32::MAX),
             Width::W64 => u64::MAX,
@@ -64,59 +70,69 @@ impl Out<'_> {
         match (item.first, item.last) {
             (first, last) if first == last => {
                 self.compare_reg(switch, first);
-                dynasm!(self.e.asm ; .arch x64 ; je =>to);
+                Cond::Eq
             }
             (0, last) if last != most => {
                 self.compare_reg(switch, last);
-                dynasm!(self.e.asm ; .arch x64 ; jbe =>to);
+                Cond::Le
             }
             (first, last) if last == most => {
                 self.compare_reg(switch, first);
-                dynasm!(self.e.asm ; .arch x64 ; jae =>to);
+                Cond::Ge
             }
             (first, last) => {
                 self.distance(switch, first, last);
-                dynasm!(self.e.asm ; .arch x64 ; jbe =>to);
+                Cond::Le
             }
         }
     }
 
-    /// How far the number is from the first of a range, in r9, compared with how far the last is.
-    fn distance(&mut self, switch: &Switch, first: u64, last: u64) {
+    /// How far the number is from the first of a range, compared with how far the last is; where that stands.
+    fn distance(&mut self, switch: &Switch, first: u64, last: u64) -> u8 {
         let (reg, first, far) = (self.e.host(switch.reg), first as i32, (last - first) as i32);
-        match (switch.width, first) {
-            (Width::W32, 0) => dynasm!(self.e.asm ; .arch x64 ; mov r9d, Rd(reg)),
-            (Width::W32, _) => dynasm!(self.e.asm ; .arch x64 ; lea r9d, [Rq(reg) + first.wrapping_neg()]),
-            (Width::W64, _) => dynasm!(self.e.asm ; .arch x64 ; lea r9, [Rq(reg) + first.wrapping_neg()]),
-        }
         match switch.width {
-            Width::W32 => self.compare_number(9, far),
-            Width::W64 => dynasm!(self.e.asm ; .arch x64 ; cmp r9, DWORD far),
+            Width::W32 if first == 0 => {
+                self.compare_number(reg, far);
+                return reg;
+            }
+            Width::W32 => {
+                dynasm!(self.e.asm ; .arch x64 ; lea r9d, [Rq(reg) + first.wrapping_neg()]);
+                self.compare_number(9, far);
+            }
+            Width::W64 => {
+                dynasm!(self.e.asm
+                    ; .arch x64
+                    ; lea r9, [Rq(reg) + first.wrapping_neg()]
+                    ; cmp r9, DWORD far
+                );
+            }
         }
+        9
     }
 
-    /// Whether the bit is set that r9 numbers.
-    fn bits(&mut self, bits: &[u64], to: BlockId) {
-        let to = self.label(to);
+    /// Goes there if the bit of this number is set.
+    fn bits(&mut self, number: u8, bits: &[u64], to: BlockId) {
         if let &[bits] = bits {
-            dynasm!(self.e.asm ; .arch x64 ; mov r10, QWORD bits as i64 ; bt r10, r9 ; jc =>to);
-            return;
+            dynasm!(self.e.asm ; .arch x64 ; mov r10, QWORD bits as i64 ; bt r10, Rq(number));
+            return self.leave_if(Cond::Lt, to);
         }
         let table = self.e.asm.new_dynamic_label();
         self.tables.push((table, bits.iter().flat_map(|word| word.to_le_bytes()).collect()));
         dynasm!(self.e.asm
             ; .arch x64
             ; lea r11, [=>table]
-            ; mov r10d, r9d
+            ; mov r10d, Rd(number)
             ; shr r10d, 5
             ; mov r10d, DWORD [r11 + r10 * 4]
-            ; bt r10d, r9d
-            ; jc =>to
+            ; bt r10d, Rd(number)
         );
+        // It was carried.
+        self.leave_if(Cond::Lt, to);
     }
 
-    fn table(&mut self, switch: &Switch, table: &Buckets, to: BlockId) {
-        let (reg, to, label) = (self.e.host(switch.reg), self.label(to), self.e.asm.new_dynamic_label());
+    /// Looks a number up in a table: not zero if it is there.
+    pub(super) fn look_up(&mut self, switch: &Switch, table: &Buckets) {
+        let (reg, label) = (self.e.host(switch.reg), self.e.asm.new_dynamic_label());
         let Buckets { multiplier, shift, buckets } = table;
         self.tables.push((label, buckets.iter().flatten().flat_map(|number| number.to_le_bytes()).collect()));
         dynasm!(self.e.asm
@@ -130,7 +146,6 @@ impl Out<'_> {
             ; pcmpeqd xmm0, OWORD [r11 + r9]
             ; pmovmskb r9d, xmm0
             ; test r9d, r9d
-            ; jnz =>to
         );
     }
 }

@@ -198,7 +198,7 @@ impl Kind for SocketFilter {
         Accept(r0 as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer(image: &Image, packet: &Packet<'_>) -> Option<u64> {
         const { assert!(SkBuff::LEN == 0) };
         let Packet { bytes, wire_len, meta } = *packet;
@@ -207,10 +207,16 @@ impl Kind for SocketFilter {
         }
         let data = bytes.get(meta.data as usize..)?;
         // Most look at nothing but their packet and its length; they are not held up by the others.
-        match image.pure.at_once(data, length(image, data, wire_len)) {
-            Some(r0) => Some(r0),
-            None => other(image, data, wire_len, meta),
+        image.pure.at_once(data, length(image, data, wire_len))
+    }
+
+    #[inline(always)]
+    fn at_length(image: &Image, packet: &Packet<'_>) -> Option<u64> {
+        let Packet { bytes, wire_len, meta } = *packet;
+        if bytes.len() as u64 > address::REGION_SIZE {
+            return None;
         }
+        other(image, bytes.get(meta.data as usize..)?, wire_len, meta)
     }
 
     #[inline]

@@ -35,10 +35,17 @@ pub trait Kind: Enter + Sized + 'static {
     /// What the program's answer, `r0`, means.
     fn verdict(r0: u64) -> Self::Verdict;
 
-    /// What the program answers, where that takes no machine.
+    /// What the program answers, where machine code knows it from the input at once.
     #[doc(hidden)]
     #[inline]
     fn answer(_image: &Image, _input: &Self::Input<'_>) -> Option<u64> {
+        None
+    }
+
+    /// What the program answers, where that takes no machine, but more than the input, or an interpreter.
+    #[doc(hidden)]
+    #[inline]
+    fn at_length(_image: &Image, _input: &Self::Input<'_>) -> Option<u64> {
         None
     }
 
@@ -86,16 +93,19 @@ pub(crate) fn run<'i, K: Kind>(
     mut input: K::Input<'i>,
     otherwise: impl FnOnce(K::Input<'i>) -> Result<u64, Trap>,
 ) -> Result<K::Verdict, Trap> {
-    if let Some(r0) = K::answer(image, &input) {
-        return Ok(K::verdict(r0));
-    }
-    // A number, so that what comes back need not go through memory.
-    let r0 = match K::at_once(image, &mut input) {
-        Some(answer) => match answer.returned() {
-            Some(r0) => r0,
-            None => trapped(image, answer)?,
-        },
-        None => otherwise(input)?,
+    // A number, so that what comes back need not go through memory; and one place that says what it means.
+    let r0 = if let Some(r0) = K::answer(image, &input) {
+        r0
+    } else if let Some(r0) = K::at_length(image, &input) {
+        r0
+    } else {
+        match K::at_once(image, &mut input) {
+            Some(answer) => match answer.returned() {
+                Some(r0) => r0,
+                None => trapped(image, answer)?,
+            },
+            None => otherwise(input)?,
+        }
     };
     Ok(K::verdict(r0))
 }

@@ -28,13 +28,17 @@ impl Kind for Seccomp {
         SeccompAction::from(r0 as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer(image: &Image, call: &&SyscallData) -> Option<u64> {
         // All that look at the architecture, as policies should, want to know the whole call.
-        match image.pure.of_call(call) {
-            Some(r0) => Some(r0),
-            None => other(image, call),
-        }
+        image.pure.of_call(call)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn at_length(image: &Image, call: &&SyscallData) -> Option<u64> {
+        const { assert!(SyscallData::NR == 0) };
+        image.pure.run(&[], call.nr as u32, || call.to_bytes(), image.limits.instructions)
     }
 
     #[inline]
@@ -51,14 +55,6 @@ impl Kind for Seccomp {
         machine.registers[1] = address::CONTEXT;
         run(&mut machine)
     }
-}
-
-/// The answer of a policy that looks at the number alone, or is interpreted.
-#[cold]
-#[inline(never)]
-fn other(image: &Image, call: &SyscallData) -> Option<u64> {
-    const { assert!(SyscallData::NR == 0) };
-    image.pure.run(&[], call.nr as u32, || call.to_bytes(), image.limits.instructions)
 }
 
 impl Program<Seccomp> {

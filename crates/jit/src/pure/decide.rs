@@ -1,0 +1,193 @@
+//! Where control goes at the end of a block.
+//!
+//! ```text
+//! a jump and what comes next      one of two answers      the answer, where it is expected
+//! cmp  eax, 6                     cmp  eax, 6             bt   r10d, r9d
+//! je   b1                         mov  eax, 0             jae  over
+//!                                 mov  r9d, 65535         mov  eax, 0x7fff0000
+//!                                 cmove eax, r9d          ret
+//!                                 ret                 over:
+//! ```
+//!
+//! Processors like it best if nothing jumps: between two answers there need be none, so that no order of packets is a
+//! surprise. Most packets are not what a filter looks for, but what a policy looks for is what it allows: there the answers
+//! of its tests stand at hand.
+
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use sandbpf_isa::Cond;
+
+use super::blocks::{BlockId, Edge, End, Switch};
+use super::emit::Out;
+use super::fuse::Fused;
+use super::search::{self, Plan};
+use crate::pure_pass::Form;
+use crate::x86_64::{Emitter, branch};
+
+impl Out<'_> {
+    pub(super) fn switch(&mut self, id: BlockId, switch: &Switch, fused: Option<Fused>) {
+        match fused.filter(|_| search::asks_for_equality(switch)) {
+            // The numbers are turned round, and not the bytes.
+            Some(fused) => {
+                self.steps(id, fused.steps);
+                let bytes = self.bytes(fused.place, fused.check);
+                self.load(self.e.host(switch.reg), fused.place.size, bytes);
+                self.follow(&switch.lying(fused.place.size));
+            }
+            None => {
+                self.steps(id, 0);
+                self.follow(switch);
+            }
+        }
+    }
+
+    /// Finds where a number leads, and goes there.
+    fn follow(&mut self, switch: &Switch) {
+        let mut parts = match search::plan(switch) {
+            Plan::Each(parts) => parts,
+            part => vec![part],
+        };
+        // What comes next is found last, so that nothing jumps to it.
+        let next = |part: &Plan| matches!(part, Plan::Range(item) if Some(item.to) == self.next);
+        if self.expects()
+            && let Some(at) = parts.iter().position(next)
+        {
+            let part = parts.remove(at);
+            parts.push(part);
+        }
+        let otherwise = Edge::to(switch.otherwise);
+        let last = parts.pop();
+        parts.iter().for_each(|part| self.seek(switch, part));
+        match last {
+            Some(Plan::Range(item)) => {
+                let cond = self.compare_range(switch, &item);
+                self.branch(cond, Edge::to(item.to), otherwise);
+            }
+            Some(Plan::Table { table, to }) => {
+                self.look_up(switch, &table);
+                self.branch(Cond::Ne, Edge::to(to), otherwise);
+            }
+            last => {
+                last.iter().for_each(|part| self.seek(switch, part));
+                self.go(otherwise);
+            }
+        }
+    }
+
+    /// Whether what is looked for is expected: the program looks at no packet.
+    fn expects(&self) -> bool {
+        self.chooses && matches!(self.form, Form::Context)
+    }
+
+    /// The answer that is all that a block does, if it is.
+    fn only_answer(&self, id: BlockId) -> Option<u64> {
+        match *self.blocks.end(id) {
+            End::Answer(answer) if self.blocks.steps(id).is_empty() => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// Goes to another block, unless it comes next. Who goes back pays.
+    pub(super) fn go(&mut self, edge: Edge) {
+        if edge.cost != 0 {
+            let (at, decline) = (self.below as i32 + self.budget, self.decline);
+            dynasm!(self.e.asm ; .arch x64 ; sub QWORD [rsp + at], edge.cost as i32 ; jb =>decline);
+        } else if self.next == Some(edge.to) {
+            return;
+        }
+        match self.only_answer(edge.to) {
+            // As short as a jump, and sooner there.
+            Some(answer) => self.answer(answer),
+            None => {
+                let target = self.label(edge.to);
+                dynasm!(self.e.asm ; .arch x64 ; jmp =>target);
+            }
+        }
+    }
+
+    /// Goes to another block although code follows that is not of the next.
+    pub(super) fn leave_for(&mut self, to: BlockId) {
+        let next = self.next.take();
+        self.go(Edge::to(to));
+        self.next = next;
+    }
+
+    /// Goes to another block if what was compared is so.
+    pub(super) fn leave_if(&mut self, cond: Cond, to: BlockId) {
+        match self.only_answer(to).filter(|_| self.expects()) {
+            Some(answer) => {
+                let over = self.e.asm.new_dynamic_label();
+                jump_unless(&mut self.e, cond, over);
+                self.answer(answer);
+                dynasm!(self.e.asm ; .arch x64 ; =>over);
+            }
+            None => {
+                let target = self.label(to);
+                branch::jump_if(&mut self.e, cond, target);
+            }
+        }
+    }
+
+    /// Goes one way or the other, by what was compared.
+    pub(super) fn branch(&mut self, cond: Cond, taken: Edge, otherwise: Edge) {
+        if self.chooses && taken.cost == 0 && otherwise.cost == 0 {
+            let [yes, no] = [taken, otherwise].map(|edge| u32::try_from(self.only_answer(edge.to)?).ok());
+            if let (Some(yes), Some(no)) = (yes, no) {
+                return self.choose(cond, yes, no);
+            }
+        }
+        if taken.cost == 0 && self.next != Some(taken.to) {
+            self.leave_if(cond, taken.to);
+            return self.go(otherwise);
+        }
+        let target = match otherwise.cost {
+            0 => self.label(otherwise.to),
+            _ => self.e.asm.new_dynamic_label(),
+        };
+        jump_unless(&mut self.e, cond, target);
+        if otherwise.cost == 0 {
+            return self.go(taken);
+        }
+        // The other way goes back, and pays.
+        let next = self.next.take();
+        self.go(taken);
+        dynasm!(self.e.asm ; .arch x64 ; =>target);
+        self.next = next;
+        self.go(otherwise);
+    }
+
+    /// Answers one or the other, by what was compared.
+    fn choose(&mut self, cond: Cond, yes: u32, no: u32) {
+        // Moves leave alone what was compared.
+        dynasm!(self.e.asm ; .arch x64 ; mov eax, DWORD no as i32 ; mov r9d, DWORD yes as i32);
+        match cond {
+            Cond::Eq => dynasm!(self.e.asm ; .arch x64 ; cmove eax, r9d),
+            Cond::Ne | Cond::Set => dynasm!(self.e.asm ; .arch x64 ; cmovne eax, r9d),
+            Cond::Gt => dynasm!(self.e.asm ; .arch x64 ; cmova eax, r9d),
+            Cond::Ge => dynasm!(self.e.asm ; .arch x64 ; cmovae eax, r9d),
+            Cond::Lt => dynasm!(self.e.asm ; .arch x64 ; cmovb eax, r9d),
+            Cond::Le => dynasm!(self.e.asm ; .arch x64 ; cmovbe eax, r9d),
+            Cond::Sgt => dynasm!(self.e.asm ; .arch x64 ; cmovg eax, r9d),
+            Cond::Sge => dynasm!(self.e.asm ; .arch x64 ; cmovge eax, r9d),
+            Cond::Slt => dynasm!(self.e.asm ; .arch x64 ; cmovl eax, r9d),
+            Cond::Sle => dynasm!(self.e.asm ; .arch x64 ; cmovle eax, r9d),
+        }
+        self.known();
+        self.leave();
+    }
+}
+
+/// Jumps if what was compared is not so.
+fn jump_unless(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
+    match cond {
+        Cond::Eq => dynasm!(e.asm ; .arch x64 ; jne =>target),
+        Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; je =>target),
+        Cond::Gt => dynasm!(e.asm ; .arch x64 ; jbe =>target),
+        Cond::Ge => dynasm!(e.asm ; .arch x64 ; jb =>target),
+        Cond::Lt => dynasm!(e.asm ; .arch x64 ; jae =>target),
+        Cond::Le => dynasm!(e.asm ; .arch x64 ; ja =>target),
+        Cond::Sgt => dynasm!(e.asm ; .arch x64 ; jle =>target),
+        Cond::Sge => dynasm!(e.asm ; .arch x64 ; jl =>target),
+        Cond::Slt => dynasm!(e.asm ; .arch x64 ; jge =>target),
+        Cond::Sle => dynasm!(e.asm ; .arch x64 ; jg =>target),
+    }
+}
