@@ -136,11 +136,17 @@ impl Slab {
         self.piece.words().get(self.first + record as usize * self.stride_words..)?.first_chunk()
     }
 
+    /// A record's words, if all records are in one piece.
+    #[inline(always)]
+    pub(crate) fn near_record(&self, record: u64) -> Option<&[AtomicU64]> {
+        let at = self.first + record as usize * self.stride_words;
+        self.piece.words().get(at..at + self.stride_words)
+    }
+
     /// A record's words, if somebody touched it.
     #[inline(always)]
     pub(crate) fn words(&self, record: u64) -> Option<&[AtomicU64]> {
-        let at = self.first + record as usize * self.stride_words;
-        match self.piece.words().get(at..at + self.stride_words) {
+        match self.near_record(record) {
             Some(words) => Some(words),
             None => self.words_in_chunk(record),
         }

@@ -140,6 +140,22 @@ impl Values {
         self.slab.near_words(slot.into())
     }
 
+    /// Whether these bytes are all that there is of a value: it has one copy, and no special fields.
+    #[inline]
+    pub(crate) fn is_whole(&self, value: &[u8]) -> bool {
+        self.copies == 1 && value.len() == self.size && self.fields.is_empty()
+    }
+
+    /// The words before a value, of which there are as many, and its own, if all values are in one piece.
+    #[inline(always)]
+    pub(crate) fn near_record<const HEAD: usize>(
+        &self,
+        slot: u32,
+    ) -> Option<(&[AtomicU64; HEAD], &[AtomicU64])> {
+        let words = self.slab.near_record(slot.into())?;
+        (self.head == 8 * HEAD).then(|| words.split_first_chunk())?
+    }
+
     /// Makes sure that a slot has memory, and gives it: its bytes, and where a copy starts.
     fn place(&self, slot: u64, copy: u32) -> Result<(&SharedBytes, usize), Errno> {
         let (bytes, at) = self.slab.touch(slot)?;

@@ -81,6 +81,13 @@ pub(super) struct Element {
     pub(super) slot: u32,
 }
 
+/// A place of the home itself, and its slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    at: u32,
+    pub(super) slot: u32,
+}
+
 /// What belongs to a home, to be changed by one.
 pub(super) struct Home<'g> {
     groups: &'g Groups,
@@ -341,6 +348,7 @@ impl Groups {
     }
 
     /// Waits until what belongs to a hash is this caller's to change.
+    #[inline]
     pub(super) fn lock(&self, hash: u32) -> Result<Home<'_>, Errno> {
         self.lock_home(self.home(hash))
     }
@@ -356,6 +364,7 @@ impl Groups {
         self.lock_home(owner).ok().filter(|home| home.numbers().any(|number| number == group))
     }
 
+    #[inline]
     fn lock_home(&self, number: u32) -> Result<Home<'_>, Errno> {
         let words = self.words(number).ok_or(Errno::ENOMEM)?;
         let mut looks = 0;
@@ -400,6 +409,36 @@ impl Home<'_> {
     #[inline(always)]
     pub(super) fn find(&self, hash: u32, sought: &impl Sought) -> Option<u32> {
         self.groups.find_in(self.number, self.group, tag(hash), sought)
+    }
+
+    /// Where in the home itself the element with this hash is that is sought, or that there is none in all that belongs to it;
+    /// `None` if that takes longer to tell.
+    #[inline(always)]
+    pub(super) fn spot(&self, hash: u32, is_in: impl Fn(u32) -> Option<bool>) -> Option<Option<Spot>> {
+        for at in self.group.places(tag(hash)) {
+            let slot = self.groups.slot(self.number, at);
+            if is_in(slot)? {
+                return Some(Some(Spot { at, slot }));
+            }
+        }
+        (self.group.first & LINKED == 0).then_some(None)
+    }
+
+    /// A free place of the home itself.
+    #[inline(always)]
+    pub(super) fn free_spot(&self) -> Option<Spot> {
+        let at = self.group.places(0).next()?;
+        Some(Spot { at, slot: self.groups.slot(self.number, at) })
+    }
+
+    /// Puts an element with this hash into a place that is free, and frees that of another.
+    #[inline(always)]
+    pub(super) fn exchange(&mut self, hash: u32, old: Option<Spot>, new: Spot) {
+        self.group.set_tag(new.at, tag(hash));
+        if let Some(old) = old {
+            self.group.set_tag(old.at, 0);
+        }
+        self.group.store_second(self.words);
     }
 
     /// Whether there is an element in a slot.

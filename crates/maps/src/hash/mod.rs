@@ -32,6 +32,23 @@ use groups::{Element, Glance, Groups, Home, Sought};
 pub(crate) use groups::{LINKED, LOCKED};
 use room::Room;
 
+/// Calls `$sized` with the number of bytes of a key and of its words, if it is one that keys mostly have, and evaluates
+/// `$other` else.
+macro_rules! by_size {
+    ($table:ident.$sized:ident($key:ident $(, $argument:expr)*), $other:expr) => {
+        by_size!(@ 4 8 12 16 20 24 32 40 48 64; $table $sized $key ($($argument),*) $other)
+    };
+    (@ $($size:literal)*; $table:ident $sized:ident $key:ident $arguments:tt $other:expr) => {
+        match $key.len() {
+            $($size => by_size!(@@ $size $table $sized $key $arguments),)*
+            _ => $other,
+        }
+    };
+    (@@ $size:literal $table:ident $sized:ident $key:ident ($($argument:expr),*)) => {
+        $table.$sized::<$size, { $size / 8 + ($size % 8 != 0) as usize }>($key.first_chunk()? $(, $argument)*)
+    };
+}
+
 /// How keys become bucket numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hashing {
@@ -123,16 +140,7 @@ impl Hash {
     /// The slot of an element; `mark` remembers that it was used.
     #[inline]
     pub(crate) fn lookup(&self, key: &[u8], mark: bool) -> Option<u32> {
-        /// Of the sizes that keys mostly have, the words.
-        macro_rules! sizes {
-            ($($size:literal)*) => {
-                match key.len() {
-                    $($size => self.lookup_sized::<$size, { $size / 8 + ($size % 8 != 0) as usize }>(key.first_chunk()?, mark),)*
-                    _ => self.lookup_any(key, mark),
-                }
-            };
-        }
-        sizes! { 4 8 12 16 20 24 32 40 48 64 }
+        by_size!(self.lookup_sized(key, mark), self.lookup_any(key, mark))
     }
 
     /// The same for a key whose size the compiler knows.
@@ -147,15 +155,18 @@ impl Hash {
             return None;
         }
         let sought: [u64; WORDS] = words_of(key);
-        let is_in = |slot| {
-            let words = self.values.near_head::<WORDS>(slot)?;
-            Some((0..WORDS).all(|at| words[at].load(Ordering::Acquire) == sought[at]))
-        };
-        match self.groups.glance(fold::hash(key, secrets) as u32, is_in) {
+        match self.groups.glance(fold::hash(key, secrets) as u32, |slot| self.has_words(slot, &sought)) {
             Glance::Slot(slot) => self.marked(slot, mark),
             Glance::Nothing => None,
             Glance::Unsure => self.lookup_any(key, mark),
         }
+    }
+
+    /// Whether a slot has a key of these words, if all slots are in one piece.
+    #[inline(always)]
+    fn has_words<const WORDS: usize>(&self, slot: u32, sought: &[u64; WORDS]) -> Option<bool> {
+        let words = self.values.near_head::<WORDS>(slot)?;
+        Some((0..WORDS).all(|at| words[at].load(Ordering::Acquire) == sought[at]))
     }
 
     #[cold]
@@ -202,6 +213,61 @@ impl Hash {
 
     /// Inserts or replaces an element and returns its slot.
     pub(crate) fn update(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
+        if let Some(done) = self.update_at_home(key, from, flags) {
+            return done;
+        }
+        self.update_anywhere(key, from, flags, cpu)
+    }
+
+    /// The same where it is quick; `None` if nothing was done because it is not.
+    #[inline]
+    fn update_at_home(&self, key: &[u8], from: Source<'_>, flags: u64) -> Option<Result<u32, Errno>> {
+        let Source::One(value) = from else { return None };
+        by_size!(self.update_sized(key, value, flags), None)
+    }
+
+    /// The same for a key whose size the compiler knows. As everywhere, the new value is in a slot before the old one's is free;
+    /// readers see both happen at once.
+    #[inline(never)]
+    fn update_sized<const SIZE: usize, const WORDS: usize>(
+        &self,
+        key: &[u8; SIZE],
+        value: &[u8],
+        flags: u64,
+    ) -> Option<Result<u32, Errno>> {
+        let (Hashing::Folding(secrets), Keeper::Room(room)) = (self.shape.hashing, &self.keeper) else {
+            return None;
+        };
+        if self.shape.in_place || self.key_size() != SIZE || flags > EXIST || !self.values.is_whole(value) {
+            return None;
+        }
+        let (hash, words): (u32, [u64; WORDS]) = (fold::hash(key, secrets) as u32, words_of(key));
+        let mut home = self.groups.lock(hash).ok()?;
+        let old = home.spot(hash, |slot| self.has_words(slot, &words))?;
+        if let Err(errno) = allowed(old.is_some(), flags) {
+            return Some(Err(errno));
+        }
+        let new = home.free_spot()?;
+        let (head, rest) = self.values.near_record::<WORDS>(new.slot)?;
+        if old.is_none() && !room.take() {
+            return Some(Err(Errno::E2BIG));
+        }
+        let (whole, odd) = value.as_chunks::<8>();
+        for (word, part) in rest.iter().zip(whole) {
+            word.store(u64::from_le_bytes(*part), Ordering::Release);
+        }
+        if let (false, Some(word)) = (odd.is_empty(), rest.get(whole.len())) {
+            // Padding is zeros.
+            word.store(fold::word(odd), Ordering::Release);
+        }
+        for (word, part) in head.iter().zip(words) {
+            word.store(part, Ordering::Release);
+        }
+        home.exchange(hash, old, new);
+        Some(Ok(new.slot))
+    }
+
+    fn update_anywhere(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
         let cpu = cpu % self.shape.cpus;
         let hash = self.hash(key).ok_or(Errno::EINVAL)?;
         if let (Source::One(bytes), true) = (from, flags & F_LOCK != 0)
