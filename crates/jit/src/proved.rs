@@ -134,6 +134,7 @@ impl Proved {
 impl Needs {
     /// Whether the program's argument and memory are as the proof takes them to be; `context` reads four bytes of the
     /// context at an offset. Functions that are called back have no argument here: helpers give them what Linux gives.
+    #[inline(always)]
     pub(crate) fn met(&self, argument: Option<u64>, view: &View, context: impl Fn(u32) -> u64) -> bool {
         if self.context != 0 && argument.is_some_and(|argument| argument != CONTEXT) {
             return false;

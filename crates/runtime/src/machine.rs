@@ -330,6 +330,7 @@ impl<'run> Machine<'run> {
     }
 
     /// The same without a copy, where they are the run's alone.
+    #[inline(always)]
     pub(crate) fn look(&self, address: u64, len: u64) -> Result<Cow<'_, [u8]>, Fault> {
         helpers::Bytes { address, len }.look(self)
     }

@@ -53,6 +53,7 @@ const MAX_LEN: u64 = i32::MAX as u64;
 
 impl Bytes {
     /// The bytes, copied only if they are not the run's alone; a fault if they are not all the program's.
+    #[inline(always)]
     pub fn look<'m>(self, machine: &'m Machine<'_>) -> Result<Cow<'m, [u8]>, Fault> {
         match machine.memory.slice(self.address, self.len) {
             Some(bytes) => Ok(bytes.into()),
@@ -61,6 +62,7 @@ impl Bytes {
     }
 
     /// The bytes; a fault if they are not all the program's.
+    #[inline(never)]
     pub fn read(self, machine: &Machine<'_>) -> Result<Vec<u8>, Fault> {
         let fault = Fault { address: self.address, size: self.len.min(MAX_LEN) as u32, write: false };
         // Before anything is allocated, the last byte must be there.

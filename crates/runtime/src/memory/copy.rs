@@ -10,7 +10,7 @@ use crate::trap::Fault;
 
 impl Memory<'_> {
     /// Guest bytes that lie in one piece, and that nobody changes meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn slice(&self, address: u64, len: u64) -> Option<&[u8]> {
         let region = match (address >> REGION_BITS) as usize {
             REGION_OF_STACK => self.near[REGION_OF_STACK].region.bytes()?.get(..self.active_stack())?,
