@@ -9,7 +9,7 @@ use super::show::show;
 use super::{Pure, admit, build, passes};
 use crate::{Form, Options, PurePass, WithoutPure};
 
-fn program(text: &str) -> Program {
+pub(super) fn program(text: &str) -> Program {
     parse(text).expect("the text is a program")
 }
 
@@ -17,7 +17,7 @@ fn admitted(program: &Program) -> Admitted {
     admit::admit(program).expect("it only reads")
 }
 
-fn compiled(text: &str) -> Pure {
+pub(super) fn compiled(text: &str) -> Pure {
     Pure::compile(&program(text), Options::default()).expect("it only reads")
 }
 
@@ -492,56 +492,4 @@ fn loops_pay_and_are_declined_when_they_cannot() {
     let code = compiled(text);
     assert_eq!(code.run(&[], &[], 6), Some(15));
     assert_eq!(code.run(&[], &[], 5), None, "two jumps back over three instructions");
-}
-
-#[test]
-fn one_of_two_answers_is_the_right_one() {
-    for cond in ["==", "!=", ">", ">=", "<", "<=", "s>", "s>=", "s<", "s<=", "&"] {
-        for load in ["r0 = *(u8 *)skb[0]", "r0 = *(u16 *)skb[0]", "r0 = *(u32 *)skb[0]"] {
-            let text = format!("{load}\nif w0 {cond} 5 goto +2\nw0 = 9\nexit\nw0 = 7\nexit");
-            let (with, without) = (compiled(&text), without_choices(&text));
-            for first in [0u8, 4, 5, 6, 0x80, 0xff] {
-                for last in [0u8, 4, 5, 6, 0xff] {
-                    let packet = [first, 0, 0, last];
-                    let answers = [&with, &without].map(|code| code.run(&packet, &[], 0));
-                    assert_eq!(answers[0], answers[1], "{text} on {packet:?}");
-                    let half = [0, last];
-                    assert_eq!(with.run(&half, &[], 0), without.run(&half, &[], 0), "{text} on {half:?}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn answers_that_are_expected_are_the_right_ones() {
-    // As policies are made: another architecture, a list with gaps, a number far away, and a look at an argument.
-    let mut text = String::from(
-        "r6 = r1\nr0 = *(u32 *)(r6 + 4)\nif w0 == 62 goto +2\nw0 = 1\nexit\nr0 = *(u32 *)(r6 + 0)\n",
-    );
-    let allowed = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 1000];
-    for (at, number) in allowed.iter().enumerate() {
-        text += &format!("if w0 == {number} goto +{}\n", allowed.len() - at + 4);
-    }
-    text += "if w0 != 600 goto +2\nr0 = *(u32 *)(r6 + 16)\nif w0 > 7 goto +2\nw0 = 2\nexit\nw0 = 3\nexit";
-    let (with, without) = (compiled(&text), without_choices(&text));
-    assert_eq!((with.form(), without.form()), (Form::Context, Form::Context));
-    for (arch, argument) in [(62, 7), (62, 8), (61, 8)] {
-        for nr in (0..1100).chain([-1, i32::MIN]) {
-            let call = SeccompData { nr, arch, args: [argument; 6], ..SeccompData::default() };
-            let expected = match (arch, nr) {
-                (61, _) => 1,
-                (_, 600) if argument == 7 => 2,
-                (_, 600) => 3,
-                (_, nr) if allowed.contains(&nr) => 3,
-                _ => 2,
-            };
-            assert_eq!([&with, &without].map(|code| code.of_call(&call)), [Some(expected); 2], "{call:?}");
-        }
-    }
-}
-
-fn without_choices(text: &str) -> Pure {
-    let without_pure = WithoutPure::default().and(PurePass::Choices);
-    Pure::compile(&program(text), Options { without_pure, ..Options::default() }).expect("it only reads")
 }
