@@ -79,6 +79,20 @@ impl Pure {
         };
     }
 
+    /// Whether it is interpreted.
+    #[inline(always)]
+    pub(crate) fn is_read(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// What it answers where it is interpreted and wants to know no more than a packet and the first word of the context. A
+    /// call of its own: beside code for the others it would pay for their registers and memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_at_once(&self, packet: &[u8], word: u32) -> Option<u64> {
+        self.reader.as_ref()?.run(packet, &word.to_le_bytes())
+    }
+
     /// What it answers, if it can tell, whatever it wants to know. The first word of the context is given; the whole, where
     /// that is not all.
     #[inline(always)]

@@ -216,7 +216,13 @@ impl Kind for SocketFilter {
         if bytes.len() as u64 > address::REGION_SIZE {
             return None;
         }
-        other(image, bytes.get(meta.data as usize..)?, wire_len, meta)
+        let data = bytes.get(meta.data as usize..)?;
+        if image.pure.is_read()
+            && let Some(r0) = image.pure.read_at_once(data, length(image, data, wire_len))
+        {
+            return Some(r0);
+        }
+        other(image, data, wire_len, meta)
     }
 
     #[inline]
