@@ -198,7 +198,7 @@ impl Writer<'_> {
     }
 
     /// Makes the result's register hold `a`.
-    fn replace(&mut self, width: Width, operands: &Operands) -> u8 {
+    pub(super) fn replace(&mut self, width: Width, operands: &Operands) -> u8 {
         let dst = self.reg(operands.dst);
         match operands.a {
             Home::Register(from) if from != dst => self.code.mov(width, dst, from),
@@ -311,34 +311,6 @@ impl Writer<'_> {
             return self.code.alu(Alu::Add, width, dst, Rm::Reg(dst));
         }
         self.code.shift_imm(op, width, Rm::Reg(dst), count);
-    }
-
-    fn cmov(&mut self, flag: Flag, guessed: bool, operands: &Operands) {
-        if operands.b == operands.dst && operands.a != operands.dst {
-            let other = self.rm(operands.a);
-            return self.choose(flag.inverse(), guessed, self.reg(operands.dst), other);
-        }
-        let dst = self.replace(Width::W64, operands);
-        if operands.a != operands.b {
-            let other = self.rm(operands.b);
-            self.choose(flag, guessed, dst, other);
-        }
-    }
-
-    /// ```text
-    /// cmovb dst, other                   ; jae over ; mov dst, other ; over:
-    /// ```
-    fn choose(&mut self, flag: Flag, guessed: bool, dst: u8, other: Rm) {
-        if !guessed {
-            return self.code.cmov(flag, Width::W64, dst, other);
-        }
-        let over = self.jumps.label();
-        self.jump(Some(flag.inverse()), over);
-        match other {
-            Rm::Reg(other) => self.code.mov(Width::W64, dst, other),
-            mem => self.code.widen(Widen::Zero(Size::DW), dst, mem),
-        }
-        self.jumps.put(over, &self.code.bytes);
     }
 
     /// ```text

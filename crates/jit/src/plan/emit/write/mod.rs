@@ -8,6 +8,7 @@
 //! ```
 
 mod branch;
+mod choose;
 mod cold;
 mod frame;
 mod insts;

@@ -7,6 +7,7 @@
 mod binary;
 mod compare;
 mod rotate;
+mod subtract;
 mod unary;
 
 use sandbpf_isa::Width;
