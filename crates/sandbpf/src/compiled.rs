@@ -93,6 +93,18 @@ impl Pure {
         self.reader.as_ref()?.run(packet, &word.to_le_bytes())
     }
 
+    /// Whether it looks at more of the context than its first word.
+    #[inline(always)]
+    pub(crate) fn wants_context(&self) -> bool {
+        if let Some(reader) = &self.reader {
+            return reader.context() > 4;
+        }
+        #[cfg(feature = "jit")]
+        return self.code.context() > 4;
+        #[cfg(not(feature = "jit"))]
+        return false;
+    }
+
     /// What it answers, if it can tell, whatever it wants to know. The first word of the context is given; the whole, where
     /// that is not all.
     #[inline(always)]

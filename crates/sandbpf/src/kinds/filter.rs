@@ -255,6 +255,16 @@ impl Kind for SocketFilter {
 #[cold]
 #[inline(never)]
 fn other(image: &Image, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
+    if image.pure.wants_context() {
+        return whole(image, data, wire_len, meta);
+    }
+    let len = length(image, data, wire_len);
+    image.pure.run(data, len, || [], image.limits.instructions)
+}
+
+/// The same of one that looks at its context, which takes memory that the others would pay for.
+#[inline(never)]
+fn whole(image: &Image, data: &[u8], wire_len: u32, meta: &PacketMeta) -> Option<u64> {
     let len = length(image, data, wire_len);
     image.pure.run(data, len, || meta.context(len, wire_len).to_bytes(), image.limits.instructions)
 }
