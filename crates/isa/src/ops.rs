@@ -276,6 +276,29 @@ impl Cond {
             Width::W32 => self.eval32(a as u32, b as u32),
         }
     }
+
+    /// The condition that holds where this one does not; there is none for [`Cond::Set`].
+    ///
+    /// ```
+    /// use sandbpf_isa::Cond;
+    /// let holds = |cond: Cond| cond.eval64(3, u64::MAX);
+    /// assert!(Cond::ALL.iter().all(|cond| cond.opposite().is_none_or(|other| holds(other) != holds(*cond))));
+    /// ```
+    pub const fn opposite(self) -> Option<Cond> {
+        Some(match self {
+            Cond::Eq => Cond::Ne,
+            Cond::Ne => Cond::Eq,
+            Cond::Gt => Cond::Le,
+            Cond::Le => Cond::Gt,
+            Cond::Ge => Cond::Lt,
+            Cond::Lt => Cond::Ge,
+            Cond::Sgt => Cond::Sle,
+            Cond::Sle => Cond::Sgt,
+            Cond::Sge => Cond::Slt,
+            Cond::Slt => Cond::Sge,
+            Cond::Set => return None,
+        })
+    }
 }
 
 macro_rules! define_unary_op {

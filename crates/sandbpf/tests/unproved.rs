@@ -15,15 +15,16 @@ fn outcomes(loader: &Loader, text: &str, length: usize, whole: bool) -> (Result<
     (result, frame.bytes().to_vec())
 }
 
-/// Machine code and the step engine do the same, on packets of many lengths, with much and with little to spend.
+/// Machine code, the interpreter (without a machine, if the program is short) and the step engine do the same, on packets of many lengths, with much and with little to spend.
 fn agree(text: &str) {
     for budget in [100_000, 40, 11, 3, 0] {
         let loader = Loader::new().limits(Limits { instructions: budget });
         for length in [0, 1, 7, 8, 9, 20, 33, 64, 100] {
             for whole in [false, true] {
-                let [wanted, found] = [Engine::Step, Engine::Auto]
+                let [wanted, compiled, interpreted] = [Engine::Step, Engine::Auto, Engine::Interpreter]
                     .map(|engine| outcomes(&loader.clone().engine(engine), text, length, whole));
-                assert_eq!(found, wanted, "{length} bytes, {budget} to spend\n{text}");
+                assert_eq!(compiled, wanted, "compiled, {length} bytes, {budget} to spend\n{text}");
+                assert_eq!(interpreted, wanted, "interpreted, {length} bytes, {budget} to spend\n{text}");
             }
         }
     }

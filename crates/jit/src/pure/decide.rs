@@ -178,18 +178,8 @@ impl Out<'_> {
 
 /// Jumps if what was compared is not so.
 fn jump_unless(e: &mut Emitter<'_>, cond: Cond, target: DynamicLabel) {
-    match cond {
-        Cond::Eq => dynasm!(e.asm ; .arch x64 ; jne =>target),
-        Cond::Ne | Cond::Set => dynasm!(e.asm ; .arch x64 ; je =>target),
-        Cond::Gt => dynasm!(e.asm ; .arch x64 ; jbe =>target),
-        Cond::Ge => dynasm!(e.asm ; .arch x64 ; jb =>target),
-        Cond::Lt => dynasm!(e.asm ; .arch x64 ; jae =>target),
-        Cond::Le => dynasm!(e.asm ; .arch x64 ; ja =>target),
-        Cond::Sgt => dynasm!(e.asm ; .arch x64 ; jle =>target),
-        Cond::Sge => dynasm!(e.asm ; .arch x64 ; jl =>target),
-        Cond::Slt => dynasm!(e.asm ; .arch x64 ; jge =>target),
-        Cond::Sle => dynasm!(e.asm ; .arch x64 ; jg =>target),
-    }
+    // Where bits were looked for, none is there: what was left is zero.
+    branch::jump_if(e, cond.opposite().unwrap_or(Cond::Eq), target);
 }
 
 #[cfg(test)]

@@ -280,7 +280,7 @@ pub(crate) fn trips(graph: &Graph, flow: &Flow, inside: &Loop, exit: Exit) -> Op
         Some(Linear { start: start.wrapping_add(more as u64), step, wide })
     };
     let counted = linear(test.lhs).zip(linear(test.rhs)).and_then(|(lhs, rhs)| {
-        let stays = if exit.yes { super::bounds::range::opposite(test.cond)? } else { test.cond };
+        let stays = if exit.yes { test.cond.opposite()? } else { test.cond };
         let wide = lhs.wide && rhs.wide;
         let (cond, counter, bound) = if rhs.step == 0 {
             (stays, lhs, rhs.start)

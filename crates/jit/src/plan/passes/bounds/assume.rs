@@ -4,7 +4,7 @@ use sandbpf_isa::{Cond, Width};
 
 use super::Walk;
 use super::fact::{Fact, best};
-use super::range::{MAX32, Range, decide, opposite, turned};
+use super::range::{MAX32, Range, decide, turned};
 use crate::plan::graph::{BinOp, Entry, Op, Test, UnOp, Value};
 
 impl Walk<'_> {
@@ -81,7 +81,7 @@ impl Walk<'_> {
     /// Takes a test to be so, or not; whether that can be.
     pub(super) fn assume(&mut self, test: &Test, so: bool) -> bool {
         let Test { width, lhs, rhs, .. } = *test;
-        let cond = if so { Some(test.cond) } else { opposite(test.cond) };
+        let cond = if so { Some(test.cond) } else { test.cond.opposite() };
         let (a, b) = (self.fact(lhs), self.fact(rhs));
         let Some(cond) = cond else {
             // None of these bits is there.

@@ -212,23 +212,6 @@ impl Range {
     }
 }
 
-/// What is so if `cond` is not.
-pub(crate) fn opposite(cond: Cond) -> Option<Cond> {
-    Some(match cond {
-        Cond::Eq => Cond::Ne,
-        Cond::Ne => Cond::Eq,
-        Cond::Lt => Cond::Ge,
-        Cond::Ge => Cond::Lt,
-        Cond::Gt => Cond::Le,
-        Cond::Le => Cond::Gt,
-        Cond::Slt => Cond::Sge,
-        Cond::Sge => Cond::Slt,
-        Cond::Sgt => Cond::Sle,
-        Cond::Sle => Cond::Sgt,
-        Cond::Set => return None,
-    })
-}
-
 /// The same with its sides exchanged.
 pub(crate) fn turned(cond: Cond) -> Cond {
     match cond {
@@ -258,7 +241,7 @@ pub(crate) fn decide(cond: Cond, width: Width, a: Range, b: Range) -> Option<boo
     if holds(cond) == Some(false) {
         return Some(false);
     }
-    match opposite(cond) {
+    match cond.opposite() {
         Some(opposite) if holds(opposite) == Some(false) => Some(true),
         Some(_) => None,
         None => match (a.as_one(), b.as_one()) {

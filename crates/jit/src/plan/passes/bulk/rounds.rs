@@ -5,7 +5,7 @@ use sandbpf_isa::{Cond, Width};
 use super::Ahead;
 use super::idiom::Idiom;
 use crate::plan::graph::{BinOp, Edge, End, Graph, Op, Test, UnOp, Value};
-use crate::plan::passes::bounds::range::{opposite, turned};
+use crate::plan::passes::bounds::range::turned;
 use crate::plan::passes::loops::Exit;
 
 /// Fewer bytes are not worth the way around.
@@ -68,7 +68,7 @@ impl Stay {
     fn of(graph: &Graph, idiom: &Idiom, exit: Exit) -> Option<Stay> {
         let End::Branch { test, .. } = &graph.code(exit.block).end else { return None };
         let Test { cond, width, lhs, rhs } = *test;
-        let stays = if exit.yes { opposite(cond)? } else { cond };
+        let stays = if exit.yes { cond.opposite()? } else { cond };
         let (step, cond, tested, bound) = match idiom.tested(graph, exit)? {
             (step, 0) => (step, stays, lhs, rhs),
             (0, step) => (step, turned(stays), rhs, lhs),

@@ -22,7 +22,6 @@ mod chased;
 use sandbpf_isa::{Cond, Width};
 
 use self::chased::Chased;
-use super::bounds::range::opposite;
 use super::loops::Flow;
 use super::renames::Renames;
 use crate::plan::graph::{BinOp, Block, Edge, End, Graph, Op, Site, Test, Value};
@@ -250,7 +249,7 @@ impl Choosing<'_> {
         if self.same(yes, no) {
             return yes;
         }
-        let op = match (self.graph.constant(yes), self.graph.constant(no), opposite(test.cond)) {
+        let op = match (self.graph.constant(yes), self.graph.constant(no), test.cond.opposite()) {
             (Some(1), Some(0), _) => Op::Compare(test),
             (Some(0), Some(1), Some(cond)) => Op::Compare(Test { cond, ..test }),
             _ => Op::Select { test, yes, no },

@@ -5,7 +5,7 @@ use sandbpf_runtime::address::REGION_SIZE;
 
 use crate::plan::graph::{BinOp, Block, End, Entry, Graph, Op, Value};
 use crate::plan::passes::bounds::fact::{self, Fact};
-use crate::plan::passes::bounds::range::{MAX32, Range, opposite, turned};
+use crate::plan::passes::bounds::range::{MAX32, Range, turned};
 use crate::plan::passes::loops::{Exit, Flow, Loop, step_from, trips};
 
 /// A number, and another one for every byte that the packet has.
@@ -158,7 +158,7 @@ impl Extents<'_> {
                 |(value, less): (Value, Value)| self.is_less(less, value) && self.shrinks(inside, value);
             return (!exit.yes && both.into_iter().any(loses)).then_some(Most::of(66));
         }
-        let stays = if exit.yes { opposite(test.cond)? } else { test.cond };
+        let stays = if exit.yes { test.cond.opposite()? } else { test.cond };
         let counted = self.counted(inside, stays, test.width, test.lhs, test.rhs);
         let counted = counted.or_else(|| self.counted(inside, turned(stays), test.width, test.rhs, test.lhs));
         counted.or_else(|| {

@@ -19,23 +19,6 @@ pub(super) enum Answer {
     Not(Test),
 }
 
-/// The condition that holds where this one does not.
-fn opposite(cond: Cond) -> Option<Cond> {
-    Some(match cond {
-        Cond::Eq => Cond::Ne,
-        Cond::Ne => Cond::Eq,
-        Cond::Gt => Cond::Le,
-        Cond::Le => Cond::Gt,
-        Cond::Ge => Cond::Lt,
-        Cond::Lt => Cond::Ge,
-        Cond::Sgt => Cond::Sle,
-        Cond::Sle => Cond::Sgt,
-        Cond::Sge => Cond::Slt,
-        Cond::Slt => Cond::Sge,
-        Cond::Set => return None,
-    })
-}
-
 /// The condition that holds of the operands the other way around.
 fn mirrored(cond: Cond) -> Cond {
     match cond {
@@ -68,7 +51,7 @@ impl Walk<'_> {
             Same => Computed::Same,
             Known(so) => self.is(so.into()),
             Now(test) => Computed::Now(Op::Compare(test)),
-            Not(Test { cond, .. }) if opposite(cond).is_none() => Computed::Same,
+            Not(Test { cond, .. }) if cond.opposite().is_none() => Computed::Same,
             Not(test) => Computed::Now(Op::Compare(negated(test))),
         }
     }
@@ -76,7 +59,7 @@ impl Walk<'_> {
     /// 1 for 0, and 0 for 1: of a comparison.
     pub(super) fn not(&mut self, value: Value) -> Computed {
         match *self.graph.op(value) {
-            Op::Compare(test) if opposite(test.cond).is_some() => Computed::Now(Op::Compare(negated(test))),
+            Op::Compare(test) if test.cond.opposite().is_some() => Computed::Now(Op::Compare(negated(test))),
             _ => Computed::Same,
         }
     }
@@ -101,7 +84,9 @@ impl Walk<'_> {
         }
         match (self.constant(yes), self.constant(no)) {
             (Some(1), Some(0)) => Computed::Now(Op::Compare(*test)),
-            (Some(0), Some(1)) if opposite(test.cond).is_some() => Computed::Now(Op::Compare(negated(*test))),
+            (Some(0), Some(1)) if test.cond.opposite().is_some() => {
+                Computed::Now(Op::Compare(negated(*test)))
+            }
             _ => Computed::Same,
         }
     }
@@ -377,7 +362,7 @@ impl Walk<'_> {
     }
 
     fn opposite(&self, test: Test) -> Answer {
-        match opposite(test.cond) {
+        match test.cond.opposite() {
             Some(cond) => Now(Test { cond, ..test }),
             None => Not(test),
         }
@@ -386,5 +371,5 @@ impl Walk<'_> {
 
 /// The opposite test, where there is one.
 fn negated(test: Test) -> Test {
-    Test { cond: opposite(test.cond).unwrap_or(test.cond), ..test }
+    Test { cond: test.cond.opposite().unwrap_or(test.cond), ..test }
 }
