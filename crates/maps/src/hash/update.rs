@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// What an update asks for.
+#[derive(Clone, Copy)]
+struct Change<'c> {
+    key: &'c [u8],
+    hash: u32,
+    from: Source<'c>,
+    flags: u64,
+    /// Whose copy of the value it is.
+    cpu: u32,
+}
+
 impl Hash {
     /// Inserts or replaces an element and returns its slot.
     pub(crate) fn update(&self, key: &[u8], from: Source<'_>, flags: u64, cpu: u32) -> Result<u32, Errno> {
@@ -69,21 +80,15 @@ impl Hash {
             allowed(true, flags)?;
             return self.values.put(slot.into(), 0, bytes, true).map(|()| slot);
         }
+        let change = Change { key, hash, from, flags, cpu };
         match &self.keeper {
-            Keeper::Room(room) => self.update_plain(room, key, hash, from, flags, cpu),
-            Keeper::Lru(lru) => self.update_lru(lru, key, hash, from, flags, cpu),
+            Keeper::Room(room) => self.update_plain(room, change),
+            Keeper::Lru(lru) => self.update_lru(lru, change),
         }
     }
 
-    fn update_plain(
-        &self,
-        room: &Room,
-        key: &[u8],
-        hash: u32,
-        from: Source<'_>,
-        flags: u64,
-        cpu: u32,
-    ) -> Result<u32, Errno> {
+    fn update_plain(&self, room: &Room, change: Change<'_>) -> Result<u32, Errno> {
+        let Change { key, hash, from, flags, cpu } = change;
         let mut home = self.groups.lock(hash)?;
         let old = home.find(hash, &self.sought(key));
         allowed(old.is_some(), flags)?;
@@ -91,7 +96,7 @@ impl Hash {
             if !room.take() {
                 return Err(Errno::E2BIG);
             }
-            return self.insert(&mut home, key, hash, from, cpu, None).inspect_err(|_| room.give());
+            return self.insert(&mut home, change, None).inspect_err(|_| room.give());
         };
         if self.shape.in_place {
             return self.write(old, from, cpu, false).map(|()| old);
@@ -101,7 +106,7 @@ impl Hash {
             drop(home);
             return self.update(key, from, flags, cpu);
         }
-        let new = match self.insert(&mut home, key, hash, from, cpu, None) {
+        let new = match self.insert(&mut home, change, None) {
             Ok(new) => new,
             // Better where it is than not at all.
             Err(_) => return self.write(old, from, cpu, false).map(|()| old),
@@ -115,10 +120,7 @@ impl Hash {
     fn insert(
         &self,
         home: &mut Home<'_>,
-        key: &[u8],
-        hash: u32,
-        from: Source<'_>,
-        cpu: u32,
+        Change { key, hash, from, cpu, .. }: Change<'_>,
         node: Option<u32>,
     ) -> Result<u32, Errno> {
         let slot = home.free()?;
@@ -138,15 +140,8 @@ impl Hash {
     }
 
     /// Room is made before the bucket is locked, because that may evict from any bucket.
-    fn update_lru(
-        &self,
-        lru: &Lru,
-        key: &[u8],
-        hash: u32,
-        from: Source<'_>,
-        flags: u64,
-        cpu: u32,
-    ) -> Result<u32, Errno> {
+    fn update_lru(&self, lru: &Lru, change: Change<'_>) -> Result<u32, Errno> {
+        let Change { key, hash, from, flags, cpu } = change;
         let mut new = None;
         if !(self.shape.in_place && flags == EXIST) {
             new = Some(lru.pop(cpu, &|node, slot| self.evict(lru, node, slot)).ok_or(Errno::ENOMEM)?);
@@ -160,14 +155,14 @@ impl Hash {
                     self.write(old, from, cpu, false).map(|()| (old, new))
                 }
                 (Some(old), Some(node)) => {
-                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    let slot = self.insert(&mut home, change, new)?;
                     lru.put(node, slot);
                     lru.mark(slot);
                     home.remove(old);
                     Ok((slot, self.node(lru, old)))
                 }
                 (None, Some(node)) => {
-                    let slot = self.insert(&mut home, key, hash, from, cpu, new)?;
+                    let slot = self.insert(&mut home, change, new)?;
                     lru.put(node, slot);
                     Ok((slot, None))
                 }
